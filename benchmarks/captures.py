@@ -28,11 +28,12 @@ import numpy as np
 from insightface.app import FaceAnalysis
 from PIL import Image
 
-from crawlers.captures.capture_store import CaptureRow, Captures, ImageRow, page_id_of
-from crawlers.captures.images.pictures import look_at
+from crawlers.captures.capture_rows import CaptureRow, ImageRow
+from crawlers.captures.capture_store import CaptureStore, page_id_of
+from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import Provenance
 from crawlers.captures.pages.facts import PageFacts, PageKind
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
@@ -52,7 +53,7 @@ class _Silent:
         pass
 
 
-def fill(captures: Captures, first: int, end: int) -> list[Path]:
+def fill(captures: CaptureStore, first: int, end: int) -> list[Path]:
     """Accounts with pictures of strangers, as intake leaves them; every fourth picture is a copy. Returns all pictures."""
     rng = np.random.default_rng(first)
     paths: list[Path] = []
@@ -72,9 +73,9 @@ def fill(captures: Captures, first: int, end: int) -> list[Path]:
             account_name=f"account {account}",
             account_id=str(account),
         )
-        page = SavedPage(f"https://bench.example/{account}", name, now, None, "", ())
+        page = CapturedPage(f"https://bench.example/{account}", name, now, None, "", ())
         rows = [
-            ImageRow(page_id_of(name, 0), number, captures.keep_image(data), None, "", look_at(data), Provenance(), belongs=True)
+            ImageRow(page_id_of(name, 0), number, captures.keep_image(data), None, "", picture_from(data), Provenance(), belongs=True)
             for number, data in enumerate(pictures)
         ]  # fmt: skip
         row = CaptureRow(
@@ -148,7 +149,7 @@ def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
     all of them; and the peak memory after each."""
     settings = Settings(home=home, face_pack="miniature", device="cpu", searches_per_day=1_000_000)
     scan_session = open_session(settings)
-    captures = Captures(scan_session.crawl, settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, settings.captures_path)
     plain, known, each = PlainLoop(scan_session), 0, count // EACH // ROUNDS
     list(judge_captures(scan_session))  # loads the face pack, as making the plain loop did
     for _ in range(ROUNDS):
@@ -225,7 +226,7 @@ def main() -> None:
         interrupted = open_session(
             Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu")
         )
-        fill(Captures(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)
+        fill(CaptureStore(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)
         interrupted.close()
         print("kill -9 after 12 s, then again:", killed(Path(folder) / "copy"))
 

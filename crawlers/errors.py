@@ -1,30 +1,30 @@
-"""Everything that can go wrong on the way from a hub to a checkpoint on disk.
+"""The exceptions of this package.
 
 CrawlError
 ├── UnreadableCheckpoint     the file is not what it claims to be
-│   ├── NotSafetensors       another format altogether; `kind` says which
-│   ├── HeaderTooLarge       the header claims more bytes than we agree to read
-│   ├── TooManyTensors       the header names more tensors than we agree to hold
+│   ├── NotSafetensors       another format; `kind` names it
+│   ├── HeaderTooLarge       the header claims more bytes than the limit
+│   ├── TooManyTensors       the header names more tensors than the limit
 │   ├── MalformedHeader      the header contradicts itself or the file
-│   ├── UnreadableEncoding   the server sends the file in a coding that cannot be undone
-│   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
-├── CaptureRefused           a saved page that is of no format that is read, broken or hostile beyond use
-├── CapturesBusy             nothing can be deleted just now
-├── UnknownCapture           no capture of that id
-├── HubError                 a hub did not give what was asked
-│   ├── UnknownHub           no hub of that name is built in
+│   ├── UnreadableEncoding   the server sends the file in a content coding that is not supported
+│   └── ArchiveRefused       a zip archive that is broken, encrypted or too large to unpack
+├── CaptureRefused           a capture of an unsupported format, or broken or hostile beyond use
+├── CapturesBusy             captures cannot be deleted at the moment
+├── UnknownCapture           no capture has that id
+├── HubError                 a hub did not deliver what was requested
+│   ├── UnknownHub           no built-in hub has that name
 │   ├── PlaceBusy            another program is sweeping the same place
-│   ├── DestinationRefused   an address that is not on the public internet, or no http(s) address
-│   ├── RobotsDisallow       the host's robots.txt says no
+│   ├── DestinationRefused   the address is not public, or not an http(s) address
+│   ├── RobotsDisallow       the host's robots.txt forbids the request
 │   ├── HubUnreachable       no answer after all retries
-│   ├── ListingIncomplete    answers came, and listings may be missing between them
-│   └── HubRefused           an answer that retrying will not change; `status` holds it
-└── DownloadError            the bytes that came are not the checkpoint
-    ├── HashMismatch         complete, but other bytes than the hub named
-    ├── NotWeights           a page or a text in place of the file
-    ├── DownloadTooLarge     more bytes than the limit allows
-    ├── KnownAbsent          refused not long ago; not asked again yet
-    └── NoRoom               the disk, or the part of it that checkpoints may fill, is full
+│   ├── ListingIncomplete    the hub answered, but listings may be missing
+│   └── HubRefused           an error that retrying will not change; `status` holds it
+└── DownloadError            the bytes received are not the checkpoint
+    ├── HashMismatch         the download is complete, but its SHA-256 is another one
+    ├── NotWeights           a page or a text was sent instead of the file
+    ├── DownloadTooLarge     the server sends more bytes than the limit
+    ├── KnownAbsent          the file was refused recently and is not requested again yet
+    └── NoRoom               the disk, or the budget for checkpoints, is full
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class UnreadableCheckpoint(CrawlError):
 
 
 class NotSafetensors(UnreadableCheckpoint):
-    """The file is of another format, as `kind` says: "pickle", which is never opened, "zip", or "unknown"."""
+    """The file has another format. `kind` is "pickle" (never opened), "zip" or "unknown"."""
 
     def __init__(self, kind: str, advice: str) -> None:
         super().__init__(advice)
@@ -47,17 +47,18 @@ class NotSafetensors(UnreadableCheckpoint):
 
 
 class HeaderTooLarge(UnreadableCheckpoint):
-    """The safetensors header claims more bytes than we agree to read."""
+    """The safetensors header claims more bytes than the limit."""
 
     def __init__(self, claimed: int, limit: int) -> None:
         super().__init__(
-            f"the header claims {claimed:,} bytes, the limit is {limit:,}; treat the file as hostile"
+            f"the header claims {claimed:,} bytes, the limit is {limit:,}; "
+            "treat the file as hostile"
         )
         self.claimed, self.limit = claimed, limit
 
 
 class TooManyTensors(UnreadableCheckpoint):
-    """The safetensors header names more tensors than we agree to hold."""
+    """The safetensors header names more tensors than the limit."""
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(
@@ -67,45 +68,46 @@ class TooManyTensors(UnreadableCheckpoint):
 
 
 class MalformedHeader(UnreadableCheckpoint):
-    """The safetensors header contradicts itself, the format or the file's length."""
+    """The safetensors header contradicts itself, the format or the length of the file."""
 
 
 class UnreadableEncoding(UnreadableCheckpoint):
-    """The server sends the file in a coding that nobody asked for, and that cannot be undone."""
+    """The server sends the file in an unsupported content coding that nobody requested."""
 
 
 class ArchiveRefused(UnreadableCheckpoint):
-    """A zip archive is broken, encrypted, or larger than we agree to unpack."""
+    """A zip archive is broken, encrypted or larger than the limits for unpacking."""
 
 
 class CaptureRefused(CrawlError):
-    """A capture cannot be read; it is kept all the same."""
+    """A capture cannot be read. Its file is kept all the same."""
 
 
 class CapturesBusy(CrawlError):
-    """Something cannot be deleted while captures are being taken in or judged."""
+    """Captures cannot be deleted while others are being taken in or judged."""
 
     def __init__(self) -> None:
         super().__init__("captures are being taken in or judged just now; try again in a minute")
 
 
 class UnknownCapture(CrawlError):
-    """No capture, or no page of one, has that id."""
+    """No capture, and no page of a capture, has that id."""
 
     def __init__(self, wanted: str) -> None:
         super().__init__(f"no capture {wanted!r}; `portrait-scanner captures list` shows them")
 
 
 class HubError(CrawlError):
-    """A hub did not give what was asked."""
+    """A hub did not deliver what was requested."""
 
 
 class UnknownHub(HubError):
-    """No hub of that name is built in."""
+    """No built-in hub has that name."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(
-            f"{name!r} is no file or folder that is here, no URL, and no hub; hubs are {', '.join(known)}"
+            f"{name!r} is no file or folder that is here, no URL, and no hub; "
+            f"hubs are {', '.join(known)}"
         )
         self.name, self.known = name, known
 
@@ -121,7 +123,7 @@ class PlaceBusy(HubError):
 
 
 class DestinationRefused(HubError):
-    """A request was about to leave for an address that nobody may be sent to."""
+    """A request would go to an address that is not allowed."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place} is not fetched: {problem}")
@@ -129,12 +131,12 @@ class DestinationRefused(HubError):
 
 
 class RobotsDisallow(HubError):
-    """The host asks robots not to fetch this."""
+    """The host's robots.txt forbids the request."""
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"{url} is not fetched: the host's robots.txt disallows it; ask its owner, or name the host in "
-            "robots_exempt in portrait-scanner.toml if you have their leave"
+            f"{url} is not fetched: the host's robots.txt disallows it; ask its owner, or name the "
+            "host in robots_exempt in portrait-scanner.toml if you have their leave"
         )
         self.url = url
 
@@ -144,11 +146,11 @@ class HubUnreachable(HubError):
 
 
 class ListingIncomplete(HubError):
-    """A hub's list was read as far as it goes, and nobody can know whether that is all of it."""
+    """A hub's list was read as far as it goes, but the hub does not show whether it is complete."""
 
 
 class HubRefused(HubError):
-    """The hub answered, and the answer is no."""
+    """The hub answered with an error status."""
 
     def __init__(self, url: str, status: int, message: str) -> None:
         super().__init__(f"{url} answered {status}: {message}")
@@ -156,11 +158,14 @@ class HubRefused(HubError):
 
 
 class DownloadError(CrawlError):
-    """The bytes that came are not the checkpoint that was asked for."""
+    """The bytes received are not the checkpoint that was requested."""
 
 
 class HashMismatch(DownloadError):
-    """The download is complete but its SHA-256 is not the one the hub named; the bytes are kept under their own."""
+    """The download is complete, but its SHA-256 is not the one that the hub named.
+
+    The bytes are kept under their own SHA-256.
+    """
 
     def __init__(self, url: str, expected: str, actual: str) -> None:
         super().__init__(
@@ -170,21 +175,22 @@ class HashMismatch(DownloadError):
 
 
 class DownloadTooLarge(DownloadError):
-    """The server sends more bytes than the limit allows."""
+    """The server sends more bytes than the limit."""
 
 
 class NotWeights(DownloadError):
-    """A page, a text or a pointer came in place of the file; nothing of it is kept."""
+    """A page, a text or a pointer was sent instead of the file. Nothing of it is kept."""
 
 
 class KnownAbsent(DownloadError):
-    """The hub refused this file not long ago, and is not asked again yet."""
+    """The hub refused this file recently, and it is not requested again yet."""
 
     def __init__(self, name: str, looked_at: str, expires_at: str) -> None:
         super().__init__(
-            f"{name} was refused on {looked_at[:10]} and is asked for again after {expires_at[:10]}, or with --again"
+            f"{name} was refused on {looked_at[:10]} and is asked for again after "
+            f"{expires_at[:10]}, or with --again"
         )
 
 
 class NoRoom(DownloadError):
-    """Nothing more can be kept; what came so far stays, and the same command goes on once there is room."""
+    """There is no room for more. Partial downloads stay, so that the same command can resume."""

@@ -1,4 +1,4 @@
-"""What a hub says about one model version at one time, and what every hub must be able to do."""
+"""A listing, which is a hub's description of one model version, and the protocol of hubs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from crawlers.errors import HubRefused, ListingIncomplete
 
 
 class Presence(StrEnum):
-    """What a hub says has become of a listing."""
+    """The state of a listing according to its hub."""
 
     LISTED = "listed"
     GONE = "gone"  # 404
-    ARCHIVED = "archived"  # 410, or the hub's word for it
+    ARCHIVED = "archived"  # 410, or the hub's own word for it
     TAKEN_DOWN = "taken down"
     FLAGGED = "flagged as a real person"
 
@@ -27,11 +27,13 @@ class RemoteFile:
 
     Attributes:
         name: the file's name on the hub.
-        url: where it is downloaded; a path for a local file.
-        size_bytes: as the hub says, None if it does not.
-        sha256: as the hub says, lower-case hex, None if it does not.
-        weights_hash: SHA-256 of the tensor bytes as the hub says (AutoV3), 12 to 64 lower-case hex digits.
-        other_hashes: "blake3:", "autov1:" or "crc32:" with their digits, as the hub says; no part of a version.
+        url: the address of the download; a path for a local file.
+        size_bytes: the size according to the hub, None if it names none.
+        sha256: the SHA-256 according to the hub in lower-case hex, None if it names none.
+        weights_hash: the SHA-256 of the tensor bytes according to the hub (AutoV3), 12 to 64
+            lower-case hex digits.
+        other_hashes: "blake3:", "autov1:" or "crc32:" and the digits that the hub names. A change
+            of these is not a new version of the listing.
     """
 
     name: str
@@ -47,21 +49,22 @@ class Listing:
     """One model version as its hub describes it.
 
     Attributes:
-        hub: name of the hub.
+        hub: the name of the hub.
         listing_id: the hub's own id of this version.
-        title: what people read.
-        url: the page a person would open.
-        triggers: words the uploader says the adapter answers to.
-        base_model: the hub's own words for it, e.g. "SD 1.5".
-        real_person_flag: the hub itself says that it shows a real person.
-        minor_flag: the hub itself says that it shows a minor.
-        raw: the response this came from, as text; evidence, kept unchanged.
+        title: the title for people.
+        url: the page that a person would open.
+        triggers: words that the adapter answers to, according to the uploader.
+        base_model: the base model in the hub's own words, e.g. "SD 1.5".
+        real_person_flag: whether the hub says that the model shows a real person.
+        minor_flag: whether the hub says that the model shows a minor.
+        raw: the response that the listing was read from, as text; evidence, kept unchanged.
         training_data: archives of the training photos, where the hub offers them.
-        revision: changes whenever the hub's content does, None where the hub names nothing of the kind.
-        standing: what the hub says has become of it, where it lists it all the same.
-        complete: False while `Hub.complete` has more to ask.
-        gaps: which of its files may be missing here and why, in sentences.
-        declared: what is said of it is the word of whoever sent the file, not a hub's; it proves nothing about the uploader.
+        revision: a value that changes with the hub's content, None if the hub has no such value.
+        standing: the state according to the hub's own document.
+        complete: False while `Hub.complete` must make a further request.
+        gaps: sentences that say which of its files may be missing and why.
+        declared: whether the description comes from the person who sent the file and not from a
+            hub. It then proves nothing about the uploader.
     """
 
     hub: str
@@ -87,13 +90,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Strand:
-    """A part of a hub that is read from its beginning to its end beside the others.
+class Partition:
+    """A part of a hub that is read from beginning to end, in parallel with the other parts.
 
     Attributes:
-        name: what the hub makes of it: a search, a stretch of time; the same for the same part in every sweep.
-        since: only what changed since then, None for everything.
-        last: read after all others, because what changes meanwhile turns up there.
+        name: the hub's own name for the part, e.g. a search or a range of dates. It stays the same
+            in every sweep.
+        since: read only what changed since this moment, None for everything.
+        last: read after all other partitions, because concurrent changes turn up in this one.
     """
 
     name: str = ""
@@ -103,13 +107,13 @@ class Strand:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Listings as a hub hands them out.
+    """One page of listings from a hub.
 
     Attributes:
-        listings: may be none, may repeat those of another page.
-        cursor: where the next page begins, None after the last one.
-        notes: what was odd about this page, in sentences.
-        gap: why listings may be missing here, in a sentence. A sweep with a gap is not finished.
+        listings: may be empty, and may repeat listings of another page.
+        cursor: the cursor of the next page, None after the last page.
+        notes: sentences about irregularities of the page.
+        gap: a sentence that says why listings may be missing. A sweep with a gap is not finished.
     """
 
     listings: tuple[Listing, ...]
@@ -119,42 +123,42 @@ class Page:
 
 
 class Hub(Protocol):
-    """A place that lists checkpoints. Listings come page by page; a hub never holds them all.
+    """A place that lists checkpoints, page by page; a hub never holds all listings in memory.
 
-    Methods are called from several threads, those of one strand never at the same time.
+    The methods are called from several threads, but never concurrently for the same partition.
     """
 
     name: str
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        """The parts that together are everything, or everything that changed since then."""
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        """The partitions that together hold everything, or everything that changed since then."""
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
-        """Pages from a cursor on, from the beginning without one.
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Yield pages from a cursor on, or from the beginning without a cursor.
 
-        The last page is the one at which the hub says that its list ends. An error ends the stream
-        by raising, an end that cannot be believed by a page with a gap, neither of them silently.
+        The last page is the page at which the hub says that its list ends. After an error the
+        iterator raises; an end that is not credible is a page with a gap. Neither is silent.
         """
 
     def complete(self, listing: Listing) -> Listing:
-        """A listing whose `complete` is False, with what only a further request tells; raises HubError."""
+        """Add to a listing with `complete` False what needs a further request; raises HubError."""
 
-    def look(self, listing_id: str) -> Presence:
-        """What has become of one listing; raises HubError if that cannot be told now."""
+    def check_presence(self, listing_id: str) -> Presence:
+        """The present state of a listing; raises HubError if the hub does not answer."""
 
 
-class OneStrand:
-    """What hubs share that are read in one go and hold nothing back."""
+class SinglePartition:
+    """The methods of a hub with one partition and with listings that need no further request."""
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return (Strand(since=since),)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return (Partition(since=since),)
 
     def complete(self, listing: Listing) -> Listing:
         return listing
 
 
 def presence_of_status(error: HubRefused) -> Presence:
-    """Presence from a refusal's HTTP status; raises the refusal itself where it says nothing about presence."""
+    """The presence that an HTTP status means; raises the refusal if it means none."""
     by_status = {404: Presence.GONE, 410: Presence.ARCHIVED, 451: Presence.TAKEN_DOWN}
     if error.status not in by_status:
         raise error
@@ -162,16 +166,16 @@ def presence_of_status(error: HubRefused) -> Presence:
 
 
 def listings_of(hub: Hub) -> Iterator[Listing]:
-    """Every listing of a hub, each id once and complete.
+    """Yield every listing of a hub, each id once and complete.
 
     Raises:
-        ListingIncomplete: listings may be missing; after all that could be read.
+        ListingIncomplete: listings may be missing; raised after everything that could be read.
         HubError: the hub stopped answering.
     """
     seen: set[str] = set()
     gaps: list[str] = []
-    for strand in hub.strands():
-        for page in hub.pages(strand):
+    for partition in hub.partitions():
+        for page in hub.pages(partition):
             gaps += [page.gap] if page.gap else []
             for listing in page.listings:
                 if listing.listing_id not in seen:
@@ -196,7 +200,7 @@ def listing_to_dict(listing: Listing) -> dict[str, Any]:
         record[part] = [
             {name: getattr(file, name) for name in _FILE_FIELDS} for file in getattr(listing, part)
         ]
-    # Named only where it is so: what hubs say keeps its hash.
+    # Left out where it is False, so that records of hubs keep their hash.
     return record | ({"declared": True} if listing.declared else {})
 
 
@@ -204,7 +208,7 @@ def listing_from_dict(record: Mapping[str, Any]) -> Listing:
     """The inverse of `listing_to_dict`, also after a round trip through JSON."""
     lists = {name: tuple(record[name]) for name in ("triggers", "tags")}
     files = {
-        name: tuple(RemoteFile(**one) for one in record.get(name, ()))
+        name: tuple(RemoteFile(**file) for file in record.get(name, ()))
         for name in ("files", "training_data")
     }
     standing = Presence(record.get("standing", Presence.LISTED))
@@ -212,15 +216,27 @@ def listing_from_dict(record: Mapping[str, Any]) -> Listing:
 
 
 def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFile) -> Listing:
-    """A listing of one file about which nobody says anything."""
+    """A listing of one file without any description."""
     return Listing(
-        hub=hub, listing_id=listing_id, title=title, url=url, creator=None, triggers=(), tags=(), base_model=None,
-        published_at=None, downloads=None, real_person_flag=False, minor_flag=False, files=(file,), raw="",
-    )  # fmt: skip
+        hub=hub,
+        listing_id=listing_id,
+        title=title,
+        url=url,
+        creator=None,
+        triggers=(),
+        tags=(),
+        base_model=None,
+        published_at=None,
+        downloads=None,
+        real_person_flag=False,
+        minor_flag=False,
+        files=(file,),
+        raw="",
+    )
 
 
 def hex_digest(text: Any, shortest: int = 64) -> str | None:
-    """A hash as hubs write it, in lower case, None for anything that is no hash of at least so many digits."""
+    """A hash in lower case, None if the text is no hash of at least `shortest` digits."""
     plain = text.lower().removeprefix("0x") if isinstance(text, str) else ""
     return (
         plain if shortest <= len(plain) <= 64 and not set(plain) - set("0123456789abcdef") else None

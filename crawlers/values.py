@@ -1,11 +1,11 @@
-"""Values out of strangers' JSON, as what they ought to be or as nothing."""
+"""Conversion of values in untrusted JSON; each function falls back to None or an empty value."""
 
 from __future__ import annotations
 
 from typing import Any
 
 LARGEST = 2**63 - 1  # what SQLite holds
-# What reading a document of unknown shape can raise.
+# The exceptions that reading a document of unknown shape can raise.
 ODD_SHAPES = (
     KeyError,
     TypeError,
@@ -25,34 +25,37 @@ def text_of(value: Any) -> str | None:
 
 
 def count_of(value: Any) -> int | None:
-    """A number of things, None for anything that is none or cannot be stored."""
+    """A non-negative number as an integer, None if it is none or too large for SQLite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value <= LARGEST else None
 
 
 def words_of(value: Any) -> tuple[str, ...]:
-    """The texts of a list, or one text alone."""
+    """The texts of a list, or a single text as a tuple of one."""
     items = value if isinstance(value, list) else [value]
     return tuple(text for item in items if (text := text_of(item)))
 
 
 def object_of(value: Any) -> dict[str, Any]:
-    """An object, empty where something else stands."""
+    """A JSON object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def objects_of(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; whatever else stands in it is left out."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    """The objects in a list; other items are left out."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def mended(value: Any) -> Any:
-    """The same without halves of characters, which an escape can smuggle in and no database and no report can hold."""
+    """The value without lone surrogates.
+
+    JSON escapes can smuggle them in, and neither databases nor reports can hold them.
+    """
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [mended(one) for one in value]
+        return [mended(item) for item in value]
     if isinstance(value, dict):
-        return {mended(name): mended(one) for name, one in value.items()}
+        return {mended(name): mended(item) for name, item in value.items()}
     return value

@@ -139,9 +139,9 @@ def system_login() -> Login:
     signed_in = _signed_in()
     through, name = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_USER", "")
     sudo = marks(int(through)) if through.isdecimal() and len(through) < 11 else ()
-    at_the_door = marks(signed_in) if signed_in is not None else ()
+    of_machine = marks(signed_in) if signed_in is not None else ()
     named = (f"user {name[:64]}",) if name else ()
-    return tuple(dict.fromkeys((*marks(_outside(os.getuid())), *at_the_door, *sudo, *named)))
+    return tuple(dict.fromkeys((*marks(_outside(os.getuid())), *of_machine, *sudo, *named)))
 
 
 def _outside(uid: int) -> int:

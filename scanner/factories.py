@@ -22,7 +22,7 @@ from scanner.sampling.base_models import MINIATURE_WEIGHTS
 if TYPE_CHECKING:
     from crawlers.captures.pages.page import Limits
     from crawlers.checkpoints.checkpoint_store import CheckpointStore
-    from crawlers.hubs.catalog import HubRegistry
+    from crawlers.hubs.registry import HubRegistry
     from crawlers.sweeps.acquisition import Acquisition
     from crawlers.sweeps.crawl_store import CrawlStore
     from face_index.faces.face import FaceReader, PackVersion, Prototypes
@@ -405,12 +405,12 @@ def open_intake(settings: Settings, clock: Clock = utc_now, limits: Limits | Non
 
 def open_capture_search(settings: Settings, session: ScanSession) -> CaptureSearch:
     """The search of captures with the stores and the gallery of a scan session."""
-    from crawlers.captures.capture_store import Captures
+    from crawlers.captures.capture_store import CaptureStore
     from scanner.captures.filing import CaptureSearch
 
     snapshot = session.take_snapshot()
     return CaptureSearch(
-        captures=Captures(session.crawl, settings.captures_path),
+        captures=CaptureStore(session.crawl, settings.captures_path),
         crawl=session.crawl,
         verdicts=session.scan_store.captures,
         filing=session.filing,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from crawlers.http.budgets import HostBudgets
 from crawlers.http.destinations import Destinations, is_address
 from crawlers.http.transport import USER_AGENT, Transport
-from crawlers.hubs.catalog import REMOTE_HUBS, HubRegistry
+from crawlers.hubs.registry import REMOTE_HUBS, HubRegistry
 from scanner.errors import KeyringUnusable
 from scanner.settings import Settings
 
@@ -30,20 +30,20 @@ def open_transport(settings: Settings) -> Transport:
 
 
 def open_hubs(settings: Settings, transport: Transport) -> HubRegistry:
-    """The door to all hubs, with the operator's token for each."""
+    """The registry of hubs, with the operator's token for each hub."""
     tokens = {name: token for name in REMOTE_HUBS if (token := token_of(settings, name))}
     return HubRegistry(transport, tokens)
 
 
 def token_of(settings: Settings, hub: str) -> str | None:
-    """An operator's token for a hub: from the settings, else from the system's keyring where that is configured.
+    """The operator's token for a hub: from the settings, else from the keyring if configured.
 
     Raises:
         KeyringUnusable: the keyring is configured and gives no answer.
     """
-    secret = getattr(settings, f"{hub}_token", None)
+    secret = settings.tokens.get(REMOTE_HUBS[hub].token_setting)
     if secret is not None:
-        return str(secret.get_secret_value())
+        return secret.get_secret_value()
     if settings.hub_tokens != "keyring":
         return None
     import keyring

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -163,6 +165,37 @@ class WebSettings(BaseModel):
         return ("127.0.0.1",) if self.secure else ()
 
 
+_TOKEN_VARIABLE = re.compile(r"portrait_scanner_([a-z0-9]+(?:_[a-z0-9]+)*_token)", re.IGNORECASE)
+
+
+def _environment_tokens() -> dict[str, Any]:
+    """Every variable of the form PORTRAIT_SCANNER_CIVITAI_TOKEN, under its setting's name."""
+    found = ((_TOKEN_VARIABLE.fullmatch(name), value) for name, value in os.environ.items())
+    return {match[1].lower(): value for match, value in found if match}
+
+
+class HubTokenSource(PydanticBaseSettingsSource):
+    """Another source of settings, with its hub tokens gathered in the mapping `tokens`.
+
+    `civitai_token = "..."` becomes `tokens = {"civitai_token": "..."}`. So a hub needs no field of
+    its own, and a token that belongs to no hub is refused.
+    """
+
+    def __init__(
+        self, settings_cls: type[BaseSettings], source: Callable[[], dict[str, Any]]
+    ) -> None:
+        super().__init__(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # __call__ is overridden, which alone would need it
+
+    def __call__(self) -> dict[str, Any]:
+        values = dict(self._source())
+        tokens = {name: values.pop(name) for name in list(values) if name.endswith("_token")}
+        return {**values, "tokens": {**values.get("tokens", {}), **tokens}} if tokens else values
+
+
 class Settings(BaseSettings):
     """Everything that can be set; environment names start with PORTRAIT_SCANNER_."""
 
@@ -181,10 +214,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     fpir: float = Field(0.001, gt=0, lt=0.5)
     possible_fpir: float = Field(0.02, gt=0, lt=0.5)
-    civitai_token: SecretStr | None = None
-    huggingface_token: SecretStr | None = None
-    modelscope_token: SecretStr | None = None
-    github_token: SecretStr | None = None
+    tokens: Mapping[str, SecretStr] = Field(default_factory=dict)  # gathered by HubTokenSource
     hub_tokens: Literal["environment", "keyring"] = "environment"
     allowed_hosts: Hosts = ()
     robots_exempt: Hosts = ()
@@ -204,6 +234,19 @@ class Settings(BaseSettings):
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
     web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
 
+    @field_validator("tokens")
+    @classmethod
+    def _belong_to_hubs(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        if value:
+            from crawlers.hubs.registry import REMOTE_HUBS
+
+            known = [hub.token_setting for hub in REMOTE_HUBS.values()]
+            if unknown := sorted(set(value) - set(known)):
+                raise ValueError(
+                    f"{', '.join(unknown)} belongs to no hub; known are {', '.join(known)}"
+                )
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.web.case_webhook is not None and self.webhook_secret is None:
@@ -218,6 +261,18 @@ class Settings(BaseSettings):
         if self.next_master_key is not None and self.master_key is None:
             raise ValueError("next_master_key is for a rotation of master_key, which is not set")
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor secret files
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = (init_settings, _environment_tokens, env_settings)
+        return tuple(HubTokenSource(settings_cls, source) for source in sources)
 
     @property
     def vault_path(self) -> Path:
@@ -357,13 +412,12 @@ def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:
     class FromFiles(Settings):
         @classmethod
         def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  no .env file is read
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor secret files
+            cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, *(_TomlFile(settings_cls, file) for file in files))
+            in_files = (_TomlFile(settings_cls, file) for file in files)
+            return (
+                *super().settings_customise_sources(settings_cls, *sources, **named),
+                *(HubTokenSource(settings_cls, source) for source in in_files),
+            )
 
     return FromFiles(**given)

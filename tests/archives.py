@@ -1,4 +1,4 @@
-"""Captures of one page with one image, put together byte by byte in every form that archives have."""
+"""Captures of one page with one image, built byte by byte in every archive format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import brotli
 import zstandard
 from PIL import Image
 
-from crawlers.captures.pages.page import Limits, Reading, SavedPage
+from crawlers.captures.pages.page import CapturedPage, Limits, Reading
 from crawlers.captures.reading import read_capture
 
 PAGE, IMAGE = "https://site.example/p/1", "https://site.example/i/1.png"
@@ -39,16 +39,20 @@ def png(colour: str = "red", side: int = 64) -> bytes:
     return data.getvalue()
 
 
-# Content codings, as a server applies them.
+# Content codings as a server applies them.
 def _raw_deflate(data: bytes) -> bytes:
     packing = zlib.compressobj(wbits=-15)
     return packing.compress(data) + packing.flush()
 
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress, "x-gzip": lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]), "deflate": zlib.compress,
-    "br": brotli.compress, "zstd": lambda data: zstandard.ZstdCompressor().compress(data), "raw deflate": _raw_deflate,
-}  # fmt: skip
+    "gzip": gzip.compress,
+    "x-gzip": lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]),
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+    "raw deflate": _raw_deflate,
+}
 
 
 def chunked(data: bytes, size: int = 7, end: bytes = b"0\r\n\r\n") -> bytes:
@@ -72,10 +76,15 @@ def record(kind: str, url: str, block: bytes, **headers: str) -> bytes:
     named = {"WARC-Date": DATE, **{name.replace("_", "-"): told for name, told in headers.items()}}
     told = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     return (
-        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\n{told}"
-        f"Content-Type: application/http; msgtype={'request' if kind == 'request' else 'response'}\r\n"
-        f"Content-Length: {len(block)}\r\n\r\n"
-    ).encode() + block + b"\r\n\r\n"  # fmt: skip
+        (
+            f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\n{told}"
+            "Content-Type: application/http; "
+            f"msgtype={'request' if kind == 'request' else 'response'}\r\n"
+            f"Content-Length: {len(block)}\r\n\r\n"
+        ).encode()
+        + block
+        + b"\r\n\r\n"
+    )
 
 
 def response(url: str, body: bytes, *told: Any, **headers: str) -> bytes:
@@ -96,7 +105,7 @@ def wacz(
     listed: Iterable[str] = (PAGE,),
     ids: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A package of WARCs; `describe` tells what datapackage.json says of a file."""
+    """A package of WARCs; `describe` returns the entry of a file in datapackage.json."""
     lines = [
         {"format": "json-pages-1.0"},
         *({"url": url, "title": "Offer", "id": (ids or {}).get(url)} for url in listed),
@@ -200,7 +209,7 @@ def page_part(
 
 
 def read(data: bytes, name: str = "capture", limits: Limits | None = None) -> Reading:
-    """A reading of a file with these bytes; its pages' images are read already (`images_of`)."""
+    """Read a file with these bytes; the images of its pages are read as well (`images_of`)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
@@ -219,5 +228,5 @@ def read_at(path: Path, limits: Limits | None = None) -> Reading:
     return reading
 
 
-def images_of(page: SavedPage) -> list[bytes]:
+def images_of(page: CapturedPage) -> list[bytes]:
     return [_IMAGES[image.path] for image in page.images]

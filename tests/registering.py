@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission
@@ -31,7 +31,7 @@ def register_somebody(scan_session: Session, name: str = "late person") -> Ident
 
 def release_all(scan_session: Session, name: str = "Rita Mann", decision: str = "release") -> int:
     """Decide about all captures that wait for a second person; how many accounts and pages those were."""
-    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     releases = Releases(captures, scan_session.scan_store.captures, scan_session.vault)
     waiting = list(releases.waiting())
     for one in waiting:

@@ -1,4 +1,4 @@
-"""Bringing listed files to disk: hash first, verified resume, what is no weights, archives, quota, a full disk."""
+"""Fetching of listed files: known hashes, verified resume, other formats, archives, full disks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from crawlers.errors import (
     NotWeights,
 )
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.sweeps.acquisition import Acquisition
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -79,7 +79,7 @@ def acquisition(
 
 @pytest.fixture
 def offer(file_server: FileServer, store: CrawlStore) -> Callable[..., Listing]:
-    """Serves bytes under a name and lists them; gives the listing."""
+    """Serve bytes under a name and return their listing."""
 
     def do(name: str = "a.safetensors", data: bytes = WEIGHTS, **claims: object) -> Listing:
         (file_server.folder / name).write_bytes(data)
@@ -200,7 +200,7 @@ class TestResume:
     def test_another_file_in_the_middle_begins_anew(
         self, acquisition: Acquisition, offer: Callable[..., Listing], file_server: FileServer
     ) -> None:
-        """The file is replaced while it is fetched: two halves never become one."""
+        """If the file is replaced during the download, the two halves are never joined."""
         old = bytes(range(256)) * 2000
         listing = offer("a.bin", old, sha256=None, size_bytes=None)
         file_server.cut_after = 200_000
@@ -220,7 +220,7 @@ class TestResume:
         file_server.etags = False
         file_server.cut_after = 200_000
         file_server.when_cut = lambda: (file_server.folder / "a.bin").write_bytes(WEIGHTS)
-        # Both halves happen to be those of the claimed file here; the next one's are not.
+        # Both halves happen to belong to the claimed file here; those of the next file do not.
         assert acquisition.obtain(listing, listing.files[0]).sha256 == SHA256
         listing = offer("b.bin", b"\x01" + WEIGHTS[1:], sha256="ab" * 32)
         file_server.cut_after = 200_000
@@ -231,7 +231,7 @@ class TestResume:
             for path, headers in file_server.requests
             if path == "/b.bin" and "Range" not in headers
         ]
-        assert len(whole) == 2  # resumed once, then fetched in one piece before the hub is accused
+        assert len(whole) == 2  # resumed once, then fetched in one piece before the hub is blamed
 
     def test_a_fresh_address_is_asked_for_every_time(
         self, acquisition: Acquisition, offer: Callable[..., Listing], file_server: FileServer
@@ -248,8 +248,11 @@ class TestResume:
         file_server.cut_after = 100_000
         assert acquisition.obtain(listing, moved).sha256 == SHA256
         assert [path for path, _ in file_server.requests] == [
-            "/download?id=1", "/a.safetensors?signature=1", "/download?id=1", "/a.safetensors?signature=2",
-        ]  # fmt: skip
+            "/download?id=1",
+            "/a.safetensors?signature=1",
+            "/download?id=1",
+            "/a.safetensors?signature=2",
+        ]
         assert file_server.requests[3][1]["Range"] == "bytes=100000-"
         assert file_server.sent_bytes == len(WEIGHTS)
 
@@ -291,7 +294,7 @@ class TestResume:
         assert done.returncode == 0, done.stderr
         [one] = json.loads(done.stdout)["files"]
         assert one["sha256"] == hashlib.sha256(data).hexdigest()
-        # What was on disk when the process died is not sent again; what was on its way may be.
+        # What was on disk when the process died is not sent again; what was in transit may be.
         assert file_server.sent_bytes < len(data) + 4 * 2_000_000
         ranges = [headers["Range"] for _, headers in file_server.requests if "Range" in headers]
         assert len(ranges) >= 3
@@ -350,18 +353,37 @@ class TestArchives:
         assert [one.name for one in tmp_path.iterdir()] == ["x.zip"]
 
     def test_whatever_may_be_weights_is_unpacked_under_any_name(self, tmp_path: Path) -> None:
-        """A clean style under the usual ending, a person's LoRA under another: whoever unpacks it uses both."""
+        """A clean style has the usual ending, a person's LoRA another; unpacking gives both."""
         inner = zipped(**{"c.safetensors": WEIGHTS})
-        data = zipped(**{
-            "a.safetensors": WEIGHTS, "b.sft": WEIGHTS, "preview.png": WEIGHTS, "d.pt": b"\x80\x02.", "notes": b"\x80\x02.",
-            "e.zip": inner, "inner": inner, "f.gguf": b"GGUF", "g": b"7z\xbc\xaf\x27\x1c", "readme.txt": b"use it well",
-            "cover.png": b"\x89PNG\r\n\x1a\n", "info.json": b"{}",
-        })  # fmt: skip
+        data = zipped(
+            **{
+                "a.safetensors": WEIGHTS,
+                "b.sft": WEIGHTS,
+                "preview.png": WEIGHTS,
+                "d.pt": b"\x80\x02.",
+                "notes": b"\x80\x02.",
+                "e.zip": inner,
+                "inner": inner,
+                "f.gguf": b"GGUF",
+                "g": b"7z\xbc\xaf\x27\x1c",
+                "readme.txt": b"use it well",
+                "cover.png": b"\x89PNG\r\n\x1a\n",
+                "info.json": b"{}",
+            }
+        )
         (tmp_path / "x.zip").write_bytes(data)
         found = {one.name for one in unpack(tmp_path / "x.zip", tmp_path)}
         assert found == {
-            "a.safetensors", "b.sft", "preview.png", "d.pt", "notes", "e.zip", "inner", "f.gguf", "g",
-        }  # fmt: skip
+            "a.safetensors",
+            "b.sft",
+            "preview.png",
+            "d.pt",
+            "notes",
+            "e.zip",
+            "inner",
+            "f.gguf",
+            "g",
+        }
         assert {one.name for one in unpack(tmp_path / "x.zip", tmp_path)} == found
 
     def test_a_flipped_byte_is_noticed(self, tmp_path: Path) -> None:
@@ -375,7 +397,7 @@ class TestArchives:
                 [member] = unpack(path, tmp_path)
             except ArchiveRefused:
                 continue
-            # A name or a date changed, not the weights.
+            # A name or a date has changed, but not the weights.
             assert member.sha256 == SHA256
             (tmp_path / "x.zip.content").unlink()
 
@@ -424,7 +446,7 @@ class TestRoom:
         filler.write_bytes(bytes(2_500_000))
         checkpoints = CheckpointStore(small_disk / "checkpoints", 10**9)
         for known in (True, False):
-            # Once told beforehand by the free space, once met while writing.
+            # Detected once in advance by the free space, once while writing.
             if not known:
                 monkeypatch.setattr("crawlers.checkpoints.download._must_fit", lambda *_: None)
             with pytest.raises(NoRoom, match="run the same command again"):
@@ -437,7 +459,7 @@ class TestRoom:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MB of its own."""
+    """A file system of 4 MB."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(

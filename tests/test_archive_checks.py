@@ -1,4 +1,4 @@
-"""What holds an archive together: gzip in every form, digests of records, hashes of packages; what is none is refused by name."""
+"""Integrity of archives: gzip in every form, digests of records, hashes of packages, refusals."""
 
 from __future__ import annotations
 
@@ -53,16 +53,21 @@ class TestGzip:
             assert reading.pages[0].url == PAGE
             assert any("cut off" in note or "cannot be read" in note for note in reading.notes)
 
-    ARC = b"filedesc://a.arc 127.0.0.1 20140216050221 text/plain 75\n1 0 Live\nURL IP-address Archive-date\n\n"
+    ARC = (
+        b"filedesc://a.arc 127.0.0.1 20140216050221 text/plain 75\n1 0 Live\n"
+        b"URL IP-address Archive-date\n\n"
+    )
 
     @pytest.mark.parametrize(
         ("data", "told"),
         [
-            (ARC, "an ARC.*warcio recompress"), (gzip.compress(ARC), "an ARC.*warcio recompress"),
+            (ARC, "an ARC.*warcio recompress"),
+            (gzip.compress(ARC), "an ARC.*warcio recompress"),
             (zstandard.ZstdCompressor().compress(page_record()), "packed with zstd"),
-            (gzip.compress(archives.html()), "a gzip that holds neither"), (gzip.compress(b"")[:12], "a gzip that holds neither"),
+            (gzip.compress(archives.html()), "a gzip that holds neither"),
+            (gzip.compress(b"")[:12], "a gzip that holds neither"),
         ],
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("name", ["a.warc", "a.arc.gz", "a.gz"])
     def test_what_is_no_warc_is_refused_by_name(self, data: bytes, told: str, name: str) -> None:
         with pytest.raises(CaptureRefused, match=told):
@@ -240,7 +245,7 @@ class TestPackages:
             read(package.getvalue())
 
     def renamed(self, names: dict[str, str]) -> bytes:
-        """A package whose files, and the names in its list, begin in another way."""
+        """The names of a package's files, and those in its list, have other prefixes."""
         out = io.BytesIO()
         with (
             zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old,
@@ -261,10 +266,13 @@ class TestPackages:
     @pytest.mark.parametrize(
         "names",
         [
-            {"archive/": "./archive/"}, {"archive/": ".//archive/", "pages/": "./pages/"}, {"archive/": "archive\\"},
-            {"archive/": "x/archive/"}, {"archive/": "warcs/"},
+            {"archive/": "./archive/"},
+            {"archive/": ".//archive/", "pages/": "./pages/"},
+            {"archive/": "archive\\"},
+            {"archive/": "x/archive/"},
+            {"archive/": "warcs/"},
         ],
-    )  # fmt: skip
+    )
     def test_however_the_zip_writes_its_names(self, names: dict[str, str]) -> None:
         reading = read(self.renamed(names))
         assert (images_of(reading.pages[0]), reading.pages[0].title, reading.notes) == (
@@ -325,14 +333,22 @@ def _samples() -> list[bytes]:
         archives.page_entry(), archives.entry(IMAGE, archives.in_base64(PIXELS))
     )
     return [
-        warc, gzip.compress(warc), archives.members([page_record(), packed, again]), archives.wacz({"a.warc": warc}), recorded,
-        archives.mhtml(archives.page_part(), image, Content_Base=PAGE, Date="Sun, 1 Mar 2026 10:00:00 -0000"),
-    ]  # fmt: skip
+        warc,
+        gzip.compress(warc),
+        archives.members([page_record(), packed, again]),
+        archives.wacz({"a.warc": warc}),
+        recorded,
+        archives.mhtml(
+            archives.page_part(), image, Content_Base=PAGE, Date="Sun, 1 Mar 2026 10:00:00 -0000"
+        ),
+    ]
 
 
 @given(
-    st.sampled_from(_samples()), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6), st.floats(0, 1)
-)  # fmt: skip
+    st.sampled_from(_samples()),
+    st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6),
+    st.floats(0, 1),
+)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_damage_ends_in_pages_or_a_refusal(
     data: bytes, damage: list[tuple[float, bytes]], length: float

@@ -1,4 +1,4 @@
-"""Budgets of hosts: what a server says is heeded by every worker."""
+"""Rate limits of hosts: every worker obeys what a server says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crawlers.http.budgets import LONGEST_WAIT_S, HostBudgets, announced_wait_s
 
 
 class Time:
-    """A clock that only moves when somebody sleeps."""
+    """A clock that moves only when a caller sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0

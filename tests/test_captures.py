@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crawlers.captures.capture_store import Captures, ImageRow
-from crawlers.captures.images.pictures import copies_among, look_at
+from crawlers.captures.capture_rows import ImageRow
+from crawlers.captures.capture_store import CaptureStore
+from crawlers.captures.images.pictures import copies_among, picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.locks import alone, shared
 from crawlers.captures.pages.page import Limits
@@ -105,7 +106,7 @@ class TestProvenance:
     )  # fmt: skip
     def test_what_cannot_be_read_says_nothing(self, data: bytes) -> None:
         assert not provenance_of(data).ingredients
-        assert look_at(data).width in (0, 64)
+        assert picture_from(data).width in (0, 64)
 
 
 def photo(seed: int, number: int, size: int = 128) -> Image.Image:
@@ -124,8 +125,8 @@ def test_one_picture_posted_many_times_is_one() -> None:
         as_file(first), as_file(first, "JPEG", quality=60), as_file(first.resize((90, 90))), as_file(first.point(lambda value: min(255, value + 12))),
         as_file(other), as_file(first, "WEBP"),
     ]  # fmt: skip
-    assert copies_among([look_at(data).pdq for data in again]) == [0, 0, 0, 0, 4, 0]
-    plain = look_at(as_file(Image.new("RGB", (200, 200), "red"))).pdq
+    assert copies_among([picture_from(data).pdq for data in again]) == [0, 0, 0, 0, 4, 0]
+    plain = picture_from(as_file(Image.new("RGB", (200, 200), "red"))).pdq
     assert plain is None
     assert copies_among([None, None]) == [0, 1]
 
@@ -189,12 +190,12 @@ class TestScreenshots:
                     str(place),
                     None,
                     "",
-                    look_at(data),
+                    picture_from(data),
                     provenance_of(b""),
                     belongs=True,
                 )
             )
-        captures = Captures(None, folder)
+        captures = CaptureStore(None, folder)
         captures.image_path = lambda sha256: folder / sha256  # type: ignore[method-assign]
         shown = frozenset(row.sha256 for row in rows[len(pictures) :])
         subject = Subject(
@@ -460,7 +461,7 @@ class TestIntake:
     def test_a_file_that_wants_too_much_is_refused_and_the_next_one_read(
         self, tmp_path: Path
     ) -> None:
-        captures = Captures(None, tmp_path / "captures")
+        captures = CaptureStore(None, tmp_path / "captures")
         (tmp_path / "long.warc.gz").write_bytes(
             gzip.compress(b"WARC/1.1\r\nX: " + b"y" * 450_000_000, 1)
         )
@@ -657,7 +658,9 @@ class TestIntake:
         capture_id = taking.take_one(tmp_path / "shot.png", "olga").capture.capture_id
         with monkeypatch.context() as broken:
             broken.setattr(
-                Captures, "_delete_what_left", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+                CaptureStore,
+                "_delete_what_left",
+                lambda _: (_ for _ in ()).throw(KeyboardInterrupt),
             )
             with pytest.raises(KeyboardInterrupt):
                 taking.captures.forget(capture_id)

@@ -1,4 +1,4 @@
-"""The Civitai crawler against a hub that speaks its protocol with its quirks."""
+"""The Civitai crawler against a server with the hub's protocol and its quirks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.hubs import civitai
-from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.civitai import CivitaiHub
-from crawlers.listing import Strand, listings_of
+from crawlers.hubs.registry import HubRegistry
+from crawlers.listing import Partition, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from scanner.miniature import world
 from scanner.miniature.hub import serve_hub
@@ -72,7 +72,7 @@ def test_the_hub_really_loses_models_when_sorted_by_newest(
 
 
 class ScriptedTransport(Transport):
-    """Answers pages from a list; everything else as usual."""
+    """Answers with prepared pages, and with the usual answers for everything else."""
 
     def __init__(self, pages: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -106,14 +106,14 @@ def test_a_hub_that_takes_no_cursors_of_ours_is_read_in_one_strand() -> None:
             return super().get_json(url, params)
 
     dated = {"items": [_model(1)], "metadata": {"nextCursor": "2025-06-01T10:00:00.000Z|2"}}
-    assert CivitaiHub(Strict([dated])).strands() == (Strand(),)
-    assert len(CivitaiHub(ScriptedTransport([dated, dated])).strands()) > 40
-    # Cursors that are no dates are only followed, and a hub of one page is read at once.
+    assert CivitaiHub(Strict([dated])).partitions() == (Partition(),)
+    assert len(CivitaiHub(ScriptedTransport([dated, dated])).partitions()) > 40
+    # Cursors that are not dates are only followed, and a hub of one page is read as a whole.
     assert CivitaiHub(
         ScriptedTransport([{"items": [_model(1)], "metadata": {"nextCursor": "56|1234|9"}}])
-    ).strands() == (Strand(),)
-    assert CivitaiHub(ScriptedTransport([{"items": [_model(1)], "metadata": {}}])).strands() == (
-        Strand(),
+    ).partitions() == (Partition(),)
+    assert CivitaiHub(ScriptedTransport([{"items": [_model(1)], "metadata": {}}])).partitions() == (
+        Partition(),
     )
 
 
@@ -126,7 +126,7 @@ def test_models_that_were_never_published_are_told_and_end_nothing() -> None:
 
     pages = list(
         CivitaiHub(NullDates([{"items": [_model(1)], "metadata": {"nextCursor": "|7"}}])).pages(
-            Strand()
+            Partition()
         )
     )
     assert [page.cursor for page in pages] == ["|7", None]
@@ -139,7 +139,7 @@ def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
         {"items": [], "metadata": {"nextCursor": "b|2"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    found = list(CivitaiHub(ScriptedTransport(pages)).pages(Strand()))
+    found = list(CivitaiHub(ScriptedTransport(pages)).pages(Partition()))
     assert [listing.listing_id for page in found for listing in page.listings] == ["1", "2"]
 
 
@@ -149,7 +149,7 @@ def test_a_repeated_cursor_is_stepped_over() -> None:
         {"items": [_model(1)], "metadata": {"nextCursor": "a|1"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    found = list(CivitaiHub(ScriptedTransport(pages)).pages(Strand()))
+    found = list(CivitaiHub(ScriptedTransport(pages)).pages(Partition()))
     assert [page.cursor for page in found] == ["a|1", "a|2", None]
     assert "repeated" in found[1].notes[0]
 
@@ -160,7 +160,7 @@ def test_an_empty_page_that_repeats_its_cursor_is_asked_for_again() -> None:
         {"items": [], "metadata": {"nextCursor": "a|2"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    assert [page.cursor for page in CivitaiHub(ScriptedTransport(pages)).pages(Strand())] == [
+    assert [page.cursor for page in CivitaiHub(ScriptedTransport(pages)).pages(Partition())] == [
         "a|2",
         "a|2",
         None,
@@ -170,13 +170,13 @@ def test_an_empty_page_that_repeats_its_cursor_is_asked_for_again() -> None:
 def test_a_hub_that_only_repeats_is_an_error_not_an_endless_loop() -> None:
     pages = [{"items": [_model(1)], "metadata": {"nextCursor": "a|1"}}] * 30
     with pytest.raises(HubError, match="incomplete"):
-        list(CivitaiHub(ScriptedTransport(pages)).pages(Strand()))
+        list(CivitaiHub(ScriptedTransport(pages)).pages(Partition()))
 
 
 def test_a_model_that_cannot_be_read_is_noted_and_costs_no_other() -> None:
     broken = {"name": "no id", "modelVersions": [{"name": "nor here"}]}
     [page] = CivitaiHub(ScriptedTransport([{"items": [broken, _model(2)], "metadata": {}}])).pages(
-        Strand()
+        Partition()
     )
     assert [listing.listing_id for listing in page.listings] == ["2"]
     assert "cannot be read" in page.notes[0]
@@ -215,11 +215,11 @@ def test_every_version_of_a_listing_is_kept(
 
 
 def test_targets_are_told_apart(transport: Transport, tmp_path: Path) -> None:
-    door = HubRegistry(transport)
-    assert door.open(str(tmp_path)).name == "folder"
-    assert door.open("https://host.example/a/b.safetensors").name == "url"
-    assert door.open("civitai=http://127.0.0.1:1").name == "civitai"
+    registry = HubRegistry(transport)
+    assert registry.open(str(tmp_path)).name == "folder"
+    assert registry.open("https://host.example/a/b.safetensors").name == "url"
+    assert registry.open("civitai=http://127.0.0.1:1").name == "civitai"
     with pytest.raises(UnknownHub, match="civitai"):
-        door.open("nowhere")
+        registry.open("nowhere")
     with pytest.raises(HubError, match="https"):
-        door.open("civitai=ftp://x")
+        registry.open("civitai=ftp://x")

@@ -1,4 +1,4 @@
-"""ComfyUI's graphs and drawings: where files hold them, what a drawing says alone, and that no document is an error."""
+"""ComfyUI's graphs and drawings: their places in files, drawings alone, and odd documents."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class TestWhereGraphsStand:
 
     def test_beside_a_text_with_hashes_it_gets_them(self) -> None:
         text = (
-            "portrait\nNegative prompt: blurry\nSteps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Model: someXL, "
+            "portrait\nNegative prompt: blurry\n"
+            "Steps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Model: someXL, "
             'Model hash: aabbccddee, Lora hashes: "ohwx: 0123456789ab", Version: ComfyUI'
         )
         found = provenance_of(graph_picture(self.GRAPH, parameters=text)).statements()
@@ -108,7 +109,7 @@ def drawn(
 
 
 def whole_drawing(mode: int) -> dict[str, Any]:
-    """A checkpoint, two adapters in a row of which the second has this mode, and two texts."""
+    """A checkpoint, two adapters in a row (the second one in this mode), and two texts."""
     return drawing(
         drawn(
             4, "CheckpointLoaderSimple", ["someXL.safetensors"], outputs=["MODEL", "CLIP", "VAE"]
@@ -311,7 +312,7 @@ _GRAPHS = st.dictionaries(
 def test_any_graph_is_read_and_a_node_that_nothing_leads_to_never_told(
     told: dict[str, Any],
 ) -> None:
-    """Whatever is connected to what, in circles too: something beside it that nothing leads to is never told."""
+    """In any network, also with circles, a node that leads nowhere is never reported."""
     with_more = told | {
         "saved": node("SaveImage", images=["sampled", 0]),
         "sampled": node("KSampler", model=["loaded", 0], positive=["text", 0]),

@@ -1,4 +1,4 @@
-"""ComfyUI's graphs: only what led to the picture is told, the prompt is the positive text, every loader is known."""
+"""ComfyUI's graphs: only nodes that led to the picture count, and every loader is known."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def loaded(kind: str, **inputs: Any) -> dict[str, Any]:
 
 
 def stacked(kind: str, **inputs: Any) -> dict[str, Any]:
-    """A graph whose model has a stack of adapters applied."""
+    """A graph with a stack of adapters applied to its model."""
     return graph(
         model=["10", 0],
         clip=["10", 1],

@@ -1,4 +1,4 @@
-"""Content Credentials are told in the specification's words: whether they are there, validate, and what they claim."""
+"""Content Credentials are reported in the specification's words: presence, validity, claims."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def said(data: bytes) -> dict[str, str]:
 def test_what_validates_is_told_beside_what_is_claimed() -> None:
     told = said(pictures.content_credentials())
     assert told["credentials"].startswith(
-        "present and valid: what was signed was not changed since; who signed it was checked against no trust list"
+        "present and valid: what was signed was not changed since; who signed it was "
+        "checked against no trust list"
     )
     assert "签名者身份未经信任列表核对" in told["credentials"]
     assert told["credentials: signer"] == "Imaginary Images"
     assert told["credentials: program"] == "Imaginary Images 1"
     assert told["credentials: source type"] == "trainedAlgorithmicMedia"
     assert "proof" not in str(told).lower()
-    assert "untrusted" not in str(told)  # nobody was asked whether the signer is to be trusted
+    assert "untrusted" not in str(told)  # no trust list was consulted
 
 
 def test_what_was_changed_does_not_validate() -> None:
@@ -84,8 +85,11 @@ def test_credentials_that_cannot_be_read_are_no_invalid_ones(data: bytes) -> Non
 
 def test_credentials_kept_elsewhere_are_named_and_not_fetched() -> None:
     packet = (
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-        'xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="https://store.example/a.c2pa"/></rdf:RDF></x:xmpmeta>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        'rdf:about="" '
+        'xmlns:dcterms="http://purl.org/dc/terms/" '
+        'dcterms:provenance="https://store.example/a.c2pa"/></rdf:RDF></x:xmpmeta>'
     )
     told = said(pictures.plain("JPEG", xmp=packet.encode()))
     assert told["credentials"].endswith("(https://store.example/a.c2pa)")

@@ -1,4 +1,4 @@
-"""Where requests may go: nothing that a stranger writes leads to this machine or its network."""
+"""Destinations of requests: no text from outside leads to this machine or its network."""
 
 from __future__ import annotations
 
@@ -17,21 +17,65 @@ from crawlers.http.transport import Transport
 from scanner.network import allow_typed
 from tests.servers.files import FileServer
 
-# Spellings of places that no hub may send us to.
+# Spellings of addresses to which no hub may send a request.
 URLS = [
-    "http://127.0.0.1/", "http://127.1/", "http://127.0.0.1:8080/x.safetensors", "http://localhost/", "http://LOCALHOST./",
-    "http://0.0.0.0/", "http://0/", "http://2130706433/", "http://0x7f000001/", "http://0x7f.1/", "http://017700000001/",
-    "http://0177.0.0.1/", "http://10.0.0.1/", "http://172.16.0.1/", "http://172.31.255.255/", "http://192.168.1.1/",
-    "http://3232235777/", "http://169.254.169.254/latest/meta-data/", "http://0xa9fea9fe/", "http://169.254.170.2/v2/credentials",
-    "http://168.63.129.16/machine", "http://100.100.100.200/latest/meta-data/", "http://100.64.0.1/", "http://192.0.0.192/opc/v2/",
-    "http://198.18.0.1/", "http://224.0.0.1/", "http://239.255.255.250:1900/", "http://240.0.0.1/", "http://255.255.255.255/",
-    "http://[::1]/", "http://[::]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://[::ffff:169.254.169.254]/",
-    "http://[::127.0.0.1]/", "http://[64:ff9b::7f00:1]/", "http://[64:ff9b::a9fe:a9fe]/", "http://[2002:7f00:1::]/",
-    "http://[2002:a9fe:a9fe::1]/", "http://[fc00::1]/", "http://[fd00:ec2::254]/latest/", "http://[fe80::1]/", "http://[ff02::1]/",
-    "http://user@127.0.0.1/", "http://civitai.com@127.0.0.1/", "http://user:secret@huggingface.co/", "http://127.0.0.1#@civitai.com/",
-    "file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1:70/_x", "data:text/plain,x", "dict://127.0.0.1:11211/",
-    "//127.0.0.1/x", "http:///x", "http://127.0.0.1%00.civitai.com/", "http://①②⑦.⓪.⓪.①/",
-]  # fmt: skip
+    "http://127.0.0.1/",
+    "http://127.1/",
+    "http://127.0.0.1:8080/x.safetensors",
+    "http://localhost/",
+    "http://LOCALHOST./",
+    "http://0.0.0.0/",
+    "http://0/",
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://0x7f.1/",
+    "http://017700000001/",
+    "http://0177.0.0.1/",
+    "http://10.0.0.1/",
+    "http://172.16.0.1/",
+    "http://172.31.255.255/",
+    "http://192.168.1.1/",
+    "http://3232235777/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://0xa9fea9fe/",
+    "http://169.254.170.2/v2/credentials",
+    "http://168.63.129.16/machine",
+    "http://100.100.100.200/latest/meta-data/",
+    "http://100.64.0.1/",
+    "http://192.0.0.192/opc/v2/",
+    "http://198.18.0.1/",
+    "http://224.0.0.1/",
+    "http://239.255.255.250:1900/",
+    "http://240.0.0.1/",
+    "http://255.255.255.255/",
+    "http://[::1]/",
+    "http://[::]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://[::127.0.0.1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2002:a9fe:a9fe::1]/",
+    "http://[fc00::1]/",
+    "http://[fd00:ec2::254]/latest/",
+    "http://[fe80::1]/",
+    "http://[ff02::1]/",
+    "http://user@127.0.0.1/",
+    "http://civitai.com@127.0.0.1/",
+    "http://user:secret@huggingface.co/",
+    "http://127.0.0.1#@civitai.com/",
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/",
+    "gopher://127.0.0.1:70/_x",
+    "data:text/plain,x",
+    "dict://127.0.0.1:11211/",
+    "//127.0.0.1/x",
+    "http:///x",
+    "http://127.0.0.1%00.civitai.com/",
+    "http://①②⑦.⓪.⓪.①/",
+]
 
 
 @pytest.fixture
@@ -45,7 +89,7 @@ def client() -> Iterator[Transport]:
 def test_no_spelling_leads_inside(client: Transport, url: str) -> None:
     with pytest.raises(HubError) as caught:
         client.get(url)
-    # Refused before a byte left, not merely unreachable.
+    # The request is refused before a byte is sent, and not merely unreachable.
     assert isinstance(caught.value, DestinationRefused) or caught.value.args[0].startswith(url)
     assert "secret" not in str(caught.value)
 
@@ -59,7 +103,7 @@ def test_most_of_them_are_refused_by_name(client: Transport) -> None:
             refused += 1
         except HubError:
             pass
-    assert refused >= len(URLS) - 6  # the rest are no addresses at all
+    assert refused >= len(URLS) - 6  # the rest are not addresses at all
 
 
 @pytest.mark.parametrize(
@@ -88,7 +132,7 @@ def test_a_name_that_changes_between_check_and_use_gains_nothing(file_server: Fi
         return next(answers)
 
     destinations = Destinations(resolve=rebinding)
-    # The address that was judged is the one that is used: nothing asks again.
+    # The checked address is the one that is used; the name is not resolved again.
     assert destinations.addresses_of("evil.example", file_server.server_port) == ["93.184.215.14"]
     client = Transport(attempts=1, timeout_s=2, destinations=destinations)
     with pytest.raises(DestinationRefused, match=r"evil\.example"):
@@ -148,9 +192,13 @@ def test_no_dressing_hides_a_private_address(address: object) -> None:
     number = int(address)  # type: ignore[call-overload]
     high, low = f"{number >> 16:x}", f"{number & 0xFFFF:x}"
     for dressed in (
-        str(address), f"::ffff:{address}", f"::{high}:{low}", f"64:ff9b::{high}:{low}", f"2002:{high}:{low}::1",
+        str(address),
+        f"::ffff:{address}",
+        f"::{high}:{low}",
+        f"64:ff9b::{high}:{low}",
+        f"2002:{high}:{low}::1",
         f"2001:0:1:1:0:0:{(number >> 16) ^ 0xFFFF:x}:{(number & 0xFFFF) ^ 0xFFFF:x}",
-    ):  # fmt: skip
+    ):
         assert objection_to(dressed) is not None, dressed
 
 

@@ -1,4 +1,4 @@
-"""Servers that encode a body although nobody asked for it: the file all the same, or a plain reason."""
+"""Servers that encode a body unasked: the file is read all the same, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ ENCODED: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
     "aws-chunked": bytes,
     "aws-chunked, gzip": gzip.compress,
-    "gzip, identity": bytes,  # a label that stayed on a plain file
+    "gzip, identity": bytes,  # the label was left on a file that is not compressed
 }
 
 
 def serves(
     coding: str, body: bytes, *, ranges: bool = False
 ) -> Callable[[str, dict[str, str], bytes], Answer]:
-    """One encoded body; with `ranges`, ranges of it are answered, as the standard has it."""
+    """Serves one encoded body; with `ranges` also ranges of it, as in the standard."""
 
     def answer(_path: str, headers: dict[str, str], _body: bytes) -> Answer:
         told = {"Content-Encoding": coding, "ETag": '"one"'}

@@ -1,4 +1,4 @@
-"""Where each hub's list ends: where its own documents say so, and nowhere else."""
+"""The end of each hub's list is where its documentation says, and nowhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.servers.serving import Answer, as_json, serve_answers
 
 
 class Lists:
-    """Repositories in the lists of three hubs; `odd` gives an answer in place of the page of a number."""
+    """Repositories in the lists of three hubs; `odd` may replace the page of a number."""
 
     def __init__(
         self, count: int, odd: Callable[[int, int], Answer | None] = lambda *_: None
@@ -59,7 +59,10 @@ class Lists:
             for name in names[(page - 1) * limit : page * limit]
         ]
         link = {
-            "Link": f'<https://x.invalid/api/models?{urlsplit("?").query}direction=1&limit=100&cursor={page + 1}>; rel="next"'
+            "Link": (
+                f"<https://x.invalid/api/models?{urlsplit('?').query}direction=1&"
+                f'limit=100&cursor={page + 1}>; rel="next"'
+            )
         }
         return as_json(found, **(link if len(names) > page * limit else {}))
 
@@ -99,13 +102,25 @@ HUBS: dict[str, Callable[[Transport, str], Hub]] = {
     "modelscope": lambda transport, url: ModelScopeHub(transport, url, ["lora"]),
     "github": lambda transport, url: GitHubHub(transport, url, ["lora in:name"]),
 }
-# Answers that are no page: in the shapes of each hub, cut off, of another hub, or nothing at all.
+# Answers that are not pages: in the form of each hub, truncated, of another hub, or empty.
 NOTHING: dict[str, list[Any]] = {
     "huggingface": [[], {}, None, {"error": "try later"}],
-    "modelscope": [{"success": True, "data": {}}, {"success": True, "data": None}, {"success": True, "data": {"models": []}},
-                   {"success": True, "data": {"models": [], "total_count": 0}}, {"success": True, "data": {"models": None, "total_count": 450}}],
-    "github": [{}, [], {"items": []}, {"total_count": 0, "items": []}, {"total_count": 450, "items": []}, {"total_count": 450}],
-}  # fmt: skip
+    "modelscope": [
+        {"success": True, "data": {}},
+        {"success": True, "data": None},
+        {"success": True, "data": {"models": []}},
+        {"success": True, "data": {"models": [], "total_count": 0}},
+        {"success": True, "data": {"models": None, "total_count": 450}},
+    ],
+    "github": [
+        {},
+        [],
+        {"items": []},
+        {"total_count": 0, "items": []},
+        {"total_count": 450, "items": []},
+        {"total_count": 450},
+    ],
+}
 CASES = [(hub, nothing) for hub, answers in NOTHING.items() for nothing in answers]
 
 
@@ -253,9 +268,13 @@ class TestFilesOfARepository:
             "t2": {"tree": [{"path": "d.safetensors", "type": "blob"}]},
         }
         listing, notes = self.one(
-            transport, store, "github",
-            lambda path: as_json(trees[path.rpartition("/")[2]]) if "/trees/" in path else as_json([]),
-        )  # fmt: skip
+            transport,
+            store,
+            "github",
+            lambda path: (
+                as_json(trees[path.rpartition("/")[2]]) if "/trees/" in path else as_json([])
+            ),
+        )
         assert ([file.name for file in listing.files], notes) == (
             ["a.safetensors", "b/c/d.safetensors"],
             "",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from face_index.vault import Submission
 from scanner.captures.subjects import subjects_of
 from scanner.captures.tries import searches_on
@@ -396,13 +396,13 @@ class TestPages:
 
 
 def version_of(scan_session: ScanSession) -> str:
-    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     return next(iter(subjects_of(captures))).version
 
 
 def edited(scan_session: ScanSession, account: str, platform: str, **more: str) -> None:
     """Say of every page whose it is, as somebody may."""
-    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     for page in captures.pages():
         captures.edit(
             page.page_id,
@@ -427,7 +427,7 @@ class TestTries:
         taking.take_one(pages[3], "rita", login="rita@example.org")
         now = [utc_now()]
         scan_session = open_session(few, clock=lambda: now[0])
-        Captures(scan_session.crawl, few.captures_path)
+        CaptureStore(scan_session.crawl, few.captures_path)
 
         def asked(by: str) -> list[bool]:
             return [one.searched for one in judge_captures(scan_session, asker=by)]

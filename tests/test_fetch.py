@@ -1,4 +1,4 @@
-"""Downloads over real HTTP: resumed, verified, cut off, throttled; ranged reads that stay small."""
+"""Downloads over real HTTP: resumed, verified, truncated, throttled; ranged reads stay small."""
 
 from __future__ import annotations
 
@@ -164,13 +164,16 @@ def test_the_store_fetches_once_and_keeps_to_its_budget(
 
 
 def test_a_folder_is_counted_while_another_process_finishes_files_in_it(tmp_path: Path) -> None:
-    """An upload that ended between listing and look once cut another one off with an internal error."""
+    """An upload that ends between listing and stat must not cause an internal error in another."""
     (tmp_path / "stays").write_bytes(DATA)
-    churn = "import pathlib, sys\nwhile True:\n for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').touch()\n"
+    churn = (
+        "import pathlib, sys\nwhile True:\n"
+        " for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').touch()\n"
+    )
     churn += " for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').unlink()\n"
     with subprocess.Popen([sys.executable, "-c", churn, str(tmp_path)]) as other:
         try:
-            while len(files_still_there(tmp_path)) == 1:  # until the other one runs
+            while len(files_still_there(tmp_path)) == 1:  # until the other process runs
                 assert other.poll() is None
             counts = [len(files_still_there(tmp_path)) for _ in range(20_000)]
         finally:

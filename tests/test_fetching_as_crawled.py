@@ -1,4 +1,4 @@
-"""`fetch` asks a hub as `crawl` does: with its token, and by the rules of its interface instead of robots.txt."""
+"""`fetch` treats a hub as `crawl` does: with its token, and without its robots.txt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import REMOTE_HUBS, HubRegistry
+from crawlers.hubs.registry import REMOTE_HUBS, HubRegistry
 from tests.servers.civitai import model
 from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_cli import run
@@ -22,7 +22,7 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
 class Guarded:
-    """A hub whose robots.txt shuts everything and whose files want a token; and what it was asked."""
+    """A hub whose robots.txt forbids everything and whose files need a token; records requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
@@ -94,12 +94,12 @@ def test_the_token_goes_where_it_was_crawled_and_to_no_other_host(hub: str) -> N
     transport = Transport(destinations=Destinations(), obey_robots=True)
     sent: dict[str, Any] = {}
     transport.send_token_to = lambda url, token: sent.update({url: token})  # type: ignore[method-assign]
-    door = HubRegistry(transport, dict.fromkeys(REMOTE_HUBS, "secret"))
+    registry = HubRegistry(transport, dict.fromkeys(REMOTE_HUBS, "secret"))
     others = [f"{name}=https://other.example" for name in REMOTE_HUBS if name != hub]
-    door.admit(
+    registry.admit(
         hub, [f"{hub}=https://mine.example LORA", hub, "lookup:civitai", "/some/folder", *others]
     )
     assert sent == {REMOTE_HUBS[hub].address: "secret", "https://mine.example": "secret"}
-    door.admit("liblib", [f"{hub}=https://mine.example"])
+    registry.admit("liblib", [f"{hub}=https://mine.example"])
     assert len(sent) == 2
     transport.close()

@@ -1,4 +1,4 @@
-"""What is not safetensors is named for what it is, with what to do, whatever it is called; nothing of it is run."""
+"""Other formats than safetensors are named with advice, whatever their file names; nothing runs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,11 @@ def arrays(**values: object) -> bytes:
 
 FORMATS: dict[str, tuple[bytes, str, str]] = {
     "gzip": (gzip.compress(b"x" * 99), "a gzip file", "unpack it"),
-    "gzip without a time": (b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + bytes(40), "a gzip file", "unpack it"),
+    "gzip without a time": (
+        b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + bytes(40),
+        "a gzip file",
+        "unpack it",
+    ),
     "xz": (lzma.compress(b"x"), "an xz or lzma file", "unpack it"),
     "lzma": (lzma.compress(b"x", lzma.FORMAT_ALONE), "an xz or lzma file", "unpack it"),
     "zstandard": (b"\x28\xb5\x2f\xfd" + bytes(20), "a zstandard file", "unpack it"),
@@ -69,9 +73,21 @@ FORMATS: dict[str, tuple[bytes, str, str]] = {
     "npy": (array(np.zeros((3, 3))), "a NumPy array", "convert it to safetensors"),
     "npz": (arrays(a=np.zeros(3), b=np.zeros(4)), "a NumPy archive", "convert it to safetensors"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "an HDF5 file", "convert it to safetensors"),
-    "ONNX": (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(30), "an ONNX model", "convert it to safetensors"),
-    "ONNX, another writer": (b"\x08\x0a\x12\x0donnx.quantize" + bytes(30), "an ONNX model", "convert it to safetensors"),
-    "ONNX, no name": (b"\x08\x08\x3a\xf4\x03\x0a\x1d" + bytes(30), "an ONNX model", "convert it to safetensors"),
+    "ONNX": (
+        b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(30),
+        "an ONNX model",
+        "convert it to safetensors",
+    ),
+    "ONNX, another writer": (
+        b"\x08\x0a\x12\x0donnx.quantize" + bytes(30),
+        "an ONNX model",
+        "convert it to safetensors",
+    ),
+    "ONNX, no name": (
+        b"\x08\x08\x3a\xf4\x03\x0a\x1d" + bytes(30),
+        "an ONNX model",
+        "convert it to safetensors",
+    ),
     "TFLite": (b"\x1c\0\0\0TFL3" + bytes(30), "a TensorFlow Lite model", "no image model"),
     "SQLite": (b"SQLite format 3\0" + bytes(30), "an SQLite database", "the model's own file"),
     "Windows program": (b"MZ\x90\0\x03\0\0\0\x04" + bytes(30), "a program", "do not run it"),
@@ -84,19 +100,39 @@ FORMATS: dict[str, tuple[bytes, str, str]] = {
     "TIFF": (b"II*\0\x08\0\0\0" + bytes(30), "a picture", "intake"),
     "AVIF": (b"\0\0\0\x20ftypavif" + bytes(30), "a picture or film", "intake"),
     "WARC": (b"WARC/1.0\r\nWARC-Type: response", "a saved page", "intake"),
-    "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64, "a Git LFS pointer", "fetch the real file"),
-    "LFS pointer with a mark": (b"\xef\xbb\xbfversion https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", "fetch the real file"),
-    "annex pointer": (b"/annex/objects/SHA256E-s12--ab.safetensors\n", "a git-annex pointer", "fetch the real file"),
+    "LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64,
+        "a Git LFS pointer",
+        "fetch the real file",
+    ),
+    "LFS pointer with a mark": (
+        b"\xef\xbb\xbfversion https://git-lfs.github.com/spec/v1\n",
+        "a Git LFS pointer",
+        "fetch the real file",
+    ),
+    "annex pointer": (
+        b"/annex/objects/SHA256E-s12--ab.safetensors\n",
+        "a git-annex pointer",
+        "fetch the real file",
+    ),
     "HTML": (b"<!DOCTYPE html><html><title>404", "an HTML or XML page", "again"),
-    "HTML behind lines and a mark": (b"\xef\xbb\xbf\r\n\r\n  <html><body>Login", "an HTML or XML page", "again"),
+    "HTML behind lines and a mark": (
+        b"\xef\xbb\xbf\r\n\r\n  <html><body>Login",
+        "an HTML or XML page",
+        "again",
+    ),
     "HTML in UTF-16": ("﻿<html>".encode("utf-16-le") + bytes(30), "an HTML or XML page", "again"),
     "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied', "an HTML or XML page", "again"),
     "JSON error": (b'{"error":"Invalid username or password."}', "a text (JSON)", "again"),
     "JSON list": (b'[{"message": "rate limited"}]', "a text (JSON)", "again"),
     "text": (b"Access to model is restricted.\n", "a text file", "again"),
-    "English that begins as a pickle would": (b"cat\ndog\nRabbits are not weights, and that is all.\n", "a text file", "again"),
+    "English that begins as a pickle would": (
+        b"cat\ndog\nRabbits are not weights, and that is all.\n",
+        "a text file",
+        "again",
+    ),
     "a list": (b"(none)\nas stated in the readme.\n", "a text file", "again"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("data", "name", "advice"), FORMATS.values(), ids=FORMATS.keys())
@@ -141,19 +177,29 @@ def bombs(trace: Path) -> dict[str, bytes]:
     calls = f"cposix\nsystem\n(Vtouch {trace}\ntR.".encode()
     return {
         **{f"protocol {number}": pickle.dumps(bomb, number) for number in range(6)},
-        **{f"protocol {number} in a dict": pickle.dumps({"state_dict": {"a": 1.5, "b": [bomb]}}, number) for number in range(6)},
+        **{
+            f"protocol {number} in a dict": pickle.dumps(
+                {"state_dict": {"a": 1.5, "b": [bomb]}}, number
+            )
+            for number in range(6)
+        },
         "text": calls,
         "text that breaks off": calls[:-1] + b"this is no opcode \xff\xff",
         "text by INST": f"(Vtouch {trace}\niposix\nsystem\n.".encode(),
         "text behind a number": b"I42\n0" + calls,
         "PyTorch's zip": zipped(archive__data=b"x", **{"archive__data.pkl": pickle.dumps(bomb, 2)}),
         "PyTorch's zip, its pickle in text": zipped(**{"archive__data.pkl": calls}),
-        "PyTorch's zip, its pickle first": zipped(**{"archive__data.pkl": pickle.dumps(bomb), "archive__data__0": bytes(64)}),
-        "PyTorch's old form": b"".join(pickle.dumps(one, 2) for one in (0x1950A86A20F9469CFC6C, 1001, {}, bomb, [])) + bytes(90),
+        "PyTorch's zip, its pickle first": zipped(
+            **{"archive__data.pkl": pickle.dumps(bomb), "archive__data__0": bytes(64)}
+        ),
+        "PyTorch's old form": b"".join(
+            pickle.dumps(one, 2) for one in (0x1950A86A20F9469CFC6C, 1001, {}, bomb, [])
+        )
+        + bytes(90),
         "npy": array(np.array([bomb], dtype=object)),
         "npz": arrays(a=np.array([bomb], dtype=object)),
         "a pickle in a zip": zipped(readme=b"x", **{"inner.pkl": pickle.dumps(bomb, 0)}),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("form", bombs(Path("x")))
@@ -198,7 +244,11 @@ def test_harmless_pickles_are_pickles_too(protocol: int) -> None:
 
 @given(st.integers(2, 200_000), st.sampled_from([b"{", b" {", b"\n{"]))
 def test_no_length_of_a_header_is_taken_for_another_format(length: int, start: bytes) -> None:
-    """60 begins like an HTML page, 640 like a pickle, 15,392 like an HTML page behind a space, 35,615 like gzip."""
+    """These lengths look like other formats.
+
+    60 begins like an HTML page, 640 like a pickle, 15,392 like an HTML page behind a space, 35,615
+    like gzip.
+    """
     refuse_other_formats(struct.pack("<Q", length) + start + b'"a":')
 
 

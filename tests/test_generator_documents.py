@@ -1,4 +1,4 @@
-"""Generators that write documents of their own, from SwarmUI to Tensor.Art, and texts that are no generator's."""
+"""Generators with JSON documents of their own, from SwarmUI to Tensor.Art, and other texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLAKE = f"blake3:{'7b' * 32}"
 
 def said(data: bytes) -> tuple[str | None, str | None, list[tuple[str, str]]]:
     found = provenance_of(data)
-    return found.generator, found.prompt, [(one.role, one.told) for one in found.ingredients]
+    return found.generator, found.prompt, [(one.role, one.text) for one in found.ingredients]
 
 
 class TestSwarmUi:
@@ -224,7 +224,8 @@ class TestFooocus:
 
     def test_the_web_uis_form(self) -> None:
         text = (
-            "portrait of ohwx\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M SDE, Seed: 1, Size: 896x1152, "
+            "portrait of ohwx\nNegative prompt: blurry\n"
+            "Steps: 30, Sampler: DPM++ 2M SDE, Seed: 1, Size: 896x1152, "
             'CFG scale: 4, Model: someXL, Model hash: 1a2b3c4d5e, Lora hashes: "ohwx: 95d20eda2f", '
             'Lora weights: "ohwx: 0.8", Version: Fooocus v2.5.5'
         )

@@ -1,4 +1,4 @@
-"""Where generators write parameters, in whatever encoding: EXIF, chunks, XMP, pixels; AUTOMATIC1111's text."""
+"""Generator parameters in any encoding: EXIF, chunks, XMP, pixels; AUTOMATIC1111's format."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_comments_and_xmp_are_read() -> None:
 
 
 def test_a_long_workflow_hides_nothing() -> None:
-    """Pillow opens no PNG with a packed text of more than a megabyte."""
+    """By default Pillow opens no PNG with a compressed text of more than a megabyte."""
     assert (
         said(chunked(parameters=A1111, workflow=(json.dumps({"x": "y" * 3_000_000}), "zTXt")))
         == SAID
@@ -177,8 +177,14 @@ class TestWebUi:
             f"portrait of ohwx, <lora:ohwx:1>\r\nNegative prompt: blurry\r\n{SETTINGS}",
             f"Parameters      : portrait of ohwx, <lora:ohwx:1>.Negative prompt: blurry.{SETTINGS}",
             f"portrait of ohwx, <lora:ohwx:1>\n{SETTINGS}",
-            f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\nsecond line, <lora:not_loaded:1>\n{SETTINGS}",
-            f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n{SETTINGS}\nTemplate: a {{b|c}}\nNegative Template: d",
+            (
+                "portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n"
+                f"second line, <lora:not_loaded:1>\n{SETTINGS}"
+            ),
+            (
+                f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n{SETTINGS}\n"
+                "Template: a {b|c}\nNegative Template: d"
+            ),
             f"portrait of ohwx, <lora:ohwx:1>Negative prompt: blurry{SETTINGS}",
             f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt：blurry\n{SETTINGS.lower()}",
         ],
@@ -187,16 +193,17 @@ class TestWebUi:
         found = read_webui(text)
         assert found is not None
         assert found.prompt == "portrait of ohwx, <lora:ohwx:1>"
-        assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)", "ohwx"]
+        assert [one.text for one in found.ingredients] == ["v1-5-pruned (6ce0161689)", "ohwx"]
 
     def test_words_of_settings_in_a_prompt_stay_in_it(self) -> None:
         prompt = (
-            "portrait of ohwx climbing, Steps: many\nthe sign says Negative prompt: none, Seed: of doubt\n"
+            "portrait of ohwx climbing, Steps: many\n"
+            "the sign says Negative prompt: none, Seed: of doubt\n"
             "Steps: 3 up, then down"
         )
         found = read_webui(f"{prompt}\nNegative prompt: blurry\n{SETTINGS}")
         assert found is not None
-        assert (found.prompt, [one.told for one in found.ingredients]) == (
+        assert (found.prompt, [one.text for one in found.ingredients]) == (
             prompt,
             ["v1-5-pruned (6ce0161689)"],
         )
@@ -207,7 +214,7 @@ class TestWebUi:
             chunked(parameters=f"{prompt}\nNegative prompt: [blurry]\n{SETTINGS}")
         )
         assert (found.prompt, found.problems) == (prompt, ())
-        assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)"]
+        assert [one.text for one in found.ingredients] == ["v1-5-pruned (6ce0161689)"]
 
     @pytest.mark.parametrize(
         ("more", "adapters"),
@@ -223,33 +230,40 @@ class TestWebUi:
             ),
             (
                 (
-                    'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", Steps: 3", ADetailer version: 24, '
+                    'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", '
+                    'Steps: 3", ADetailer version: 24, '
                     'Lora hashes: "face: 111122223333"'
                 ),
                 ["face (111122223333)"],
             ),
             (
-                'ADetailer negative prompt: "<lora:not_loaded:1>", Lora hashes: "ohwx: aaaabbbbcccc"',
+                (
+                    'ADetailer negative prompt: "<lora:not_loaded:1>", Lora hashes: '
+                    '"ohwx: aaaabbbbcccc"'
+                ),
                 ["ohwx (aaaabbbbcccc)"],
             ),
             ('Hires prompt: "<lora:hires:1>"', ["hires"]),
             (
                 (
                     'TI hashes: "easynegative: c74b4e810b03", '
-                    'Hashes: {"embed:easynegative": "c74b4e810b", "lora:ohwx": "aaaabbbbcc", "vae": "1234567890"}'
+                    'Hashes: {"embed:easynegative": "c74b4e810b", "lora:ohwx": '
+                    '"aaaabbbbcc", "vae": "1234567890"}'
                 ),
                 ["ohwx (aaaabbbbcc)", "easynegative (c74b4e810b03)"],
             ),
             (
                 (
-                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), "
+                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: "
+                    "ohwx(a68c0549f355), "
                     "AddNet Weight A 1: 0.8, AddNet Weight B 1: 0.8"
                 ),
                 ["ohwx (a68c0549f355)"],
             ),
             (
                 (
-                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), "
+                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: "
+                    "ohwx(a68c0549f355), "
                     "AddNet Weight A 1: 0, AddNet Weight B 1: 0"
                 ),
                 [],
@@ -264,10 +278,11 @@ class TestWebUi:
     )
     def test_adapters_are_those_that_were_loaded(self, more: str, adapters: list[str]) -> None:
         found = read_webui(
-            f"portrait\nNegative prompt: blurry, <lora:negative:1>\n{SETTINGS}, {more}, Version: v1.9.4"
+            "portrait\nNegative prompt: blurry, <lora:negative:1>\n"
+            f"{SETTINGS}, {more}, Version: v1.9.4"
         )
         assert found is not None
-        assert sorted(one.told for one in found.ingredients if one.role == "adapter") == sorted(
+        assert sorted(one.text for one in found.ingredients if one.role == "adapter") == sorted(
             adapters
         )
 
@@ -291,7 +306,7 @@ class TestWebUi:
             f'<lora:a:0> <lora:b:1>\n{SETTINGS}, Lora hashes: "a: 111122223333, b: 444455556666"'
         )
         assert found is not None
-        assert [one.told for one in found.ingredients if one.role == "adapter"] == [
+        assert [one.text for one in found.ingredients if one.role == "adapter"] == [
             "b (444455556666)"
         ]
 
@@ -343,7 +358,7 @@ class TestWebUi:
             f"portrait\n{SETTINGS}, Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8"
         )
         assert found is not None
-        assert [one.told for one in found.ingredients] == [
+        assert [one.text for one in found.ingredients] == [
             "v1-5-pruned (6ce0161689)",
             "sd_xl_refiner_1.0 (7440042bbd)",
         ]
@@ -387,12 +402,13 @@ _QUOTED = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, ma
     more=_QUOTED,
 )
 def test_whatever_prompts_hold_the_settings_are_the_last_line(prompt: str, more: str) -> None:
-    """What a prompt or a quoted value holds changes no hash."""
+    """The content of a prompt or a quoted value changes no hash."""
     quoted = json.dumps(
         f"{more}, Steps: 9, Model: wrong, Lora hashes: wrong: ffffffffff", ensure_ascii=False
     )
     found = read_webui(
-        f'a {prompt}\nNegative prompt: {prompt}\n{SETTINGS}, ADetailer prompt: {quoted}, Lora hashes: "ohwx: aaaabbbbcccc"'
+        f"a {prompt}\nNegative prompt: {prompt}\n"
+        f'{SETTINGS}, ADetailer prompt: {quoted}, Lora hashes: "ohwx: aaaabbbbcccc"'
     )
     assert found is not None
     assert [(one.role, one.digest) for one in found.ingredients] == [
@@ -422,7 +438,7 @@ def test_long_texts_take_no_long_time() -> None:
 def test_damaged_files_are_told() -> None:
     whole = chunked(parameters=A1111)
     *told, (about, why) = said(whole[: len(whole) - 30])
-    assert told == SAID  # what stands in front of the damage is read
+    assert told == SAID  # the texts before the damage are read
     assert about == "not read"
     assert "pixels" in why
     [(about, why)] = said(whole[:60])

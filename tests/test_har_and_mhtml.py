@@ -1,4 +1,4 @@
-"""HAR and MHTML as tools write them: which answer is the page, what a body is, how parts name each other."""
+"""HAR and MHTML from many tools: the page among the answers, bodies, references between parts."""
 
 from __future__ import annotations
 
@@ -52,10 +52,14 @@ class TestHarPages:
     @pytest.mark.parametrize(
         "asked",
         [
-            {"Referer": PAGE}, {"Referer": "https://site.example/"}, {}, {"Sec_Fetch_Dest": "iframe"},
-            {"referer": PAGE, "sec-fetch-dest": "iframe"}, {"X_Requested_With": "XMLHttpRequest", "Referer": PAGE},
+            {"Referer": PAGE},
+            {"Referer": "https://site.example/"},
+            {},
+            {"Sec_Fetch_Dest": "iframe"},
+            {"referer": PAGE, "sec-fetch-dest": "iframe"},
+            {"X_Requested_With": "XMLHttpRequest", "Referer": PAGE},
         ],
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("title", ["Offer", PAGE])
     def test_an_advertisement_before_the_page_is_not_the_page(
         self, asked: dict[str, str], title: str
@@ -268,11 +272,13 @@ class TestMhtmlRoot:
     @pytest.mark.parametrize(
         ("told", "time"),
         [
-            ("Sun, 1 Mar 2026 10:00:00 -0000", "2026-03-01T10:00:00+00:00"), ("Sun, 1 Mar 2026 10:00:00", "2026-03-01T10:00:00+00:00"),
-            ("Sun, 1 Mar 2026 10:00:00 GMT", "2026-03-01T10:00:00+00:00"), ("Sun, 1 Mar 2026 10:00:00 +0800", "2026-03-01T02:00:00+00:00"),
+            ("Sun, 1 Mar 2026 10:00:00 -0000", "2026-03-01T10:00:00+00:00"),
+            ("Sun, 1 Mar 2026 10:00:00", "2026-03-01T10:00:00+00:00"),
+            ("Sun, 1 Mar 2026 10:00:00 GMT", "2026-03-01T10:00:00+00:00"),
+            ("Sun, 1 Mar 2026 10:00:00 +0800", "2026-03-01T02:00:00+00:00"),
             ("yesterday", None),
         ],
-    )  # fmt: skip
+    )
     def test_the_date_is_utc(self, told: str, time: str | None) -> None:
         assert read(mhtml(page_part(), Date=told)).pages[0].saved_at == time
 
@@ -293,10 +299,15 @@ class TestMhtmlAddresses:
     @pytest.mark.parametrize(
         ("told", "named"),
         [
-            ("<Photo 1@Mhtml.Blink>", "cid:Photo%201@Mhtml.Blink"), ("<two@x>", "CID:two@x"), (" <two@x> ", "cid:two@x"), ("two@x", "cid:two@x"),
-            ("<image001.png@01D.ABC>", "cid:IMAGE001.png@01d.abc"), ("<a%20b@x>", "cid:a%2520b@x"), ("<a/b+c@x>", "cid:a%2Fb+c@x"),
+            ("<Photo 1@Mhtml.Blink>", "cid:Photo%201@Mhtml.Blink"),
+            ("<two@x>", "CID:two@x"),
+            (" <two@x> ", "cid:two@x"),
+            ("two@x", "cid:two@x"),
+            ("<image001.png@01D.ABC>", "cid:IMAGE001.png@01d.abc"),
+            ("<a%20b@x>", "cid:a%2520b@x"),
+            ("<a/b+c@x>", "cid:a%2Fb+c@x"),
         ],
-    )  # fmt: skip
+    )
     def test_a_part_by_its_content_id(self, told: str, named: str) -> None:
         image = part(PIXELS, {"Content-Type": "image/png", "Content-ID": told}, "base64")
         [page] = read(mhtml(page_part(body=html(named)), image)).pages
@@ -322,11 +333,16 @@ class TestMhtmlAddresses:
     @pytest.mark.parametrize(
         ("location", "headers", "src"),
         [
-            ("p/1", {"Content_Base": "https://site.example/"}, "i/1.png"), ("1", {"Content_Base": "https://site.example/p/"}, "../i/1.png"),
-            (PAGE, {"Content_Base": "https://site.example/x/y/"}, "../../i/1.png"), (PAGE, {}, "../i/1.png"), (PAGE, {}, "/i/1.png"),
-            (f"<{PAGE}>", {}, IMAGE), ("https://site.example/\r\n p/\r\n 1", {}, IMAGE), ("=?us-ascii?Q?https://site.example/p/1?=", {}, IMAGE),
+            ("p/1", {"Content_Base": "https://site.example/"}, "i/1.png"),
+            ("1", {"Content_Base": "https://site.example/p/"}, "../i/1.png"),
+            (PAGE, {"Content_Base": "https://site.example/x/y/"}, "../../i/1.png"),
+            (PAGE, {}, "../i/1.png"),
+            (PAGE, {}, "/i/1.png"),
+            (f"<{PAGE}>", {}, IMAGE),
+            ("https://site.example/\r\n p/\r\n 1", {}, IMAGE),
+            ("=?us-ascii?Q?https://site.example/p/1?=", {}, IMAGE),
         ],
-    )  # fmt: skip
+    )
     def test_a_location_with_its_base(
         self, location: str, headers: dict[str, str], src: str
     ) -> None:

@@ -1,4 +1,4 @@
-"""Reading safetensors headers: valid ones whole, hostile ones never past their limits."""
+"""Safetensors headers: valid ones are read completely, hostile ones never beyond the limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHAPES = st.lists(st.integers(0, 4), max_size=3)
 
 
 class Bytes:
-    """A checkpoint in memory (crawlers.checkpoints.header.ByteSource)."""
+    """A checkpoint in memory (see `ByteSource` in crawlers/checkpoints/header.py)."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.bytes_read, self.size_bytes = data, 0, len(data)
@@ -159,7 +159,10 @@ def test_nesting_bombs_are_refused() -> None:
 
 
 def test_a_repeated_name_is_a_problem_not_an_error() -> None:
-    text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    text = (
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32",'
+        b'"shape":[1],"data_offsets":[0,4]}}'
+    )
     assert any("repeats" in problem for problem in parse_header(text, 4).problems)
 
 

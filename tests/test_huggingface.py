@@ -1,4 +1,4 @@
-"""The Hugging Face crawler, against a hub that huggingface_hub's own client accepts as one."""
+"""The Hugging Face crawler against a hub that huggingface_hub's own client accepts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crawlers.errors import HubError
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.hubs.huggingface import HuggingFaceHub
-from crawlers.listing import Presence, Strand, listings_of
+from crawlers.listing import Partition, Presence, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
@@ -68,7 +68,7 @@ def test_every_repository_is_listed_with_the_hashes_of_its_files(
     assert [file.name for file in first.files] == ["lora.safetensors", "a b/x.safetensors"]
     assert first.files[0].sha256 == hashlib.sha256(data).hexdigest()
     assert first.files[0].size_bytes == len(data)
-    # The Link header names another host, and only the host that was asked is asked.
+    # The Link header names another host, but only the host that was asked gets the request.
     assert all("127.0.0.1" in headers["Host"] for _, headers in hub.requests)
 
 
@@ -103,7 +103,7 @@ def test_gated_and_odd_repositories_are_noted_and_cost_no_other(
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: HuggingFaceServer, client: Transport) -> None:
-    lora = Strand("filter=lora")
+    lora = Partition("filter=lora")
     first = next(HuggingFaceHub(client, hub.url).pages(lora))
     rest = list(HuggingFaceHub(client, hub.url).pages(lora, first.cursor))
     assert next(listing.listing_id for page in rest for listing in page.listings) == "maker/lora-2"
@@ -136,7 +136,10 @@ def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_ag
     assert go(2) == ["maker/lora-3"]
     assert len(details_asked(hub)) == 1
     [event] = store.events(limit=1)
-    assert event.details["fields"] == ["files", "triggers"]  # their addresses name the commit
+    assert event.details["fields"] == [
+        "files",
+        "triggers",
+    ]  # the addresses of files contain the commit
 
 
 def test_the_same_hub_at_another_address_is_asked_for_its_own(
@@ -159,7 +162,7 @@ def test_only_what_changed_since_is_listed(
         "maker/lora-4",
         "maker/lora-3",
     }
-    # The page that reaches back behind the date is the last one.
+    # The page that reaches behind the date is the last one.
     assert len([path for path, _ in hub.requests if path.startswith("/api/models?")]) == 1
 
 
@@ -169,12 +172,12 @@ def test_what_became_of_a_repository(hub: HuggingFaceServer, client: Transport) 
     looked = HuggingFaceHub(client, hub.url)
     names = ("maker/lora-0", "maker/lora-1", "maker/lora-2", "maker/never")
     expected = [Presence.LISTED, Presence.LISTED, Presence.TAKEN_DOWN, Presence.GONE]
-    assert [looked.look(name) for name in names] == expected
+    assert [looked.check_presence(name) for name in names] == expected
 
 
 def test_something_else_than_a_list_is_an_error(client: Transport, hub: HuggingFaceServer) -> None:
     with pytest.raises(HubError):
-        list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Strand("filter=lora")))
+        list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Partition("filter=lora")))
 
 
 def test_the_real_client_takes_this_server_for_the_hub(
@@ -184,16 +187,22 @@ def test_the_real_client_takes_this_server_for_the_hub(
         "import json, sys\n"
         "from huggingface_hub import HfApi, hf_hub_download\n"
         "api = HfApi()\n"
-        "names = [model.id for model in api.list_models(filter='lora', sort='created_at', full=True)]\n"
+        "names = [model.id for model in api.list_models(filter='lora', "
+        "sort='created_at', full=True)]\n"
         "info = api.model_info('maker/lora-0', files_metadata=True)\n"
         "path = hf_hub_download('maker/lora-0', 'lora.safetensors')\n"
         "meta = api.parse_safetensors_file_metadata('maker/lora-0', 'lora.safetensors')\n"
-        "print(json.dumps([names, [s.lfs.sha256 for s in info.siblings if s.lfs], open(path, 'rb').read().hex()[:16], len(meta.tensors)]))\n"
+        "print(json.dumps([names, [s.lfs.sha256 for s in info.siblings if s.lfs], "
+        "open(path, 'rb').read().hex()[:16], len(meta.tensors)]))\n"
     )
     environment = {
-        **os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path),
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0",
-    }  # fmt: skip
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "0",
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Every place that opens images opens the same formats, told by content; any other file is named for what it is."""
+"""All places that open images open the same formats by content; other files are named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 import crawlers.captures.images.image_formats
 import face_index.faces.image_formats
-from crawlers.captures.images.pictures import look_at
+from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.pages.page import Limits
 from crawlers.captures.reading import captures_in, left_out_of
@@ -38,7 +38,10 @@ OTHERS = {
     "film.mp4": (struct.pack(">I", 24) + b"ftypisom\0\0\2\0isomiso2", "a video"),
     "film.mov": (struct.pack(">I", 20) + b"ftypqt  \0\0\2\0qt  ", "a video"),
     "film.webm": (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81", "a video"),
-    "logo.svg": (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+    "logo.svg": (
+        b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
+        "an SVG drawing",
+    ),
     "old.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "a JPEG 2000 image"),
     "new.jxl": (b"\xff\x0a\xfa\x1f\x41", "a JPEG XL image"),
     "scan.pdf": (b"%PDF-1.7\n", "a PDF document"),
@@ -47,7 +50,7 @@ OTHERS = {
     "layers.psd": (b"8BPS\0\1", "a Photoshop document"),
     "notes.txt": (b"to do\n", "a text file"),
     "noise": (bytes(range(200)), "a file of an unknown kind"),
-}  # fmt: skip
+}
 
 
 def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
@@ -67,7 +70,7 @@ def animated(form: str, frames: list[Image.Image]) -> bytes:
 
 
 def test_both_packages_have_the_same_list() -> None:
-    """Neither may import the other, so the file lies in both."""
+    """Neither package may import the other, so both hold the same file."""
     one, other = (
         Path(str(module.__file__))
         for module in (crawlers.captures.images.image_formats, face_index.faces.image_formats)
@@ -80,7 +83,7 @@ def test_a_format_opens_everywhere_or_nowhere(form: str) -> None:
     data = encoded(noise(), form)
     assert photo_from("a", data).pixels.shape == (120, 90, 3)
     assert pixels_of(data).shape == (120, 90, 3)
-    picture = look_at(data)
+    picture = picture_from(data)
     assert (picture.width, picture.height, picture.problem) == (90, 120, None)
     assert Image.open(io.BytesIO(_face_png(data, (10, 10, 60, 60)))).size[0] > 50
 
@@ -96,7 +99,7 @@ def test_what_newer_formats_say_of_themselves_is_told(form: str) -> None:
 def test_any_other_file_is_named_for_what_it_is(name: str) -> None:
     data, what = OTHERS[name]
     assert kind_of(data) == what
-    assert look_at(data).problem == f"no picture that can be opened: {what}"
+    assert picture_from(data).problem == f"no picture that can be opened: {what}"
     with pytest.raises(ImageRefused, match=what):
         pixels_of(data)
     with pytest.raises(PhotoRefused) as caught:
@@ -108,7 +111,7 @@ def test_any_other_file_is_named_for_what_it_is(name: str) -> None:
 
 def test_a_damaged_image_is_called_damaged() -> None:
     cut = encoded(noise(400, 400), "JPEG")[:2_000]
-    assert look_at(cut).problem == "a damaged JPEG"
+    assert picture_from(cut).problem == "a damaged JPEG"
     with pytest.raises(PhotoRefused, match="damaged JPEG"):
         photo_from("a", cut)
 
@@ -120,7 +123,7 @@ def test_an_animation_is_read_at_its_first_frame_that_shows_anything(form: str, 
     data = animated(form, frames)
     assert photo_from("a", data).pixels.std() > 40
     assert pixels_of(data).std() > 40
-    assert look_at(data).pdq is not None
+    assert picture_from(data).pdq is not None
     alone = animated(form, [frames[0], Image.new("RGB", (90, 120), "grey"), frames[0]])
     assert photo_from("a", alone).pixels.std() < 5
 
@@ -138,14 +141,14 @@ def test_a_transparent_first_frame_is_blank() -> None:
 )
 def test_any_damage_is_an_image_or_a_reason(whole: bytes, at: int, change: bytes) -> None:
     data = whole[:at] + change + whole[at + len(change) :]
-    picture = look_at(data)
+    picture = picture_from(data)
     assert picture.problem or picture.width > 0
     assert isinstance(kind_of(data), Kind)
     try:
         open_image(data).close()
     except ImageRefused as refused:
         assert str(refused)
-    except Exception as error:  # Pillow's plugins raise anything at damaged files
+    except Exception as error:  # Pillow's plugins raise anything for damaged files
         assert error
 
 
@@ -173,9 +176,17 @@ class TestFolderOfPhotos:
         (folder / "more").mkdir()
         (folder / ".hidden").write_bytes(b"x")
         done = run(
-            "enroll", "Someone", folder, "--face-pack", "miniature", "--submitted-by", "olga", "--yes", "--json",
+            "enroll",
+            "Someone",
+            folder,
+            "--face-pack",
+            "miniature",
+            "--submitted-by",
+            "olga",
+            "--yes",
+            "--json",
             home=tmp_path / "home",
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         told = {one["name"]: one["reason"] for one in json.loads(done.stdout)["photos"]}
         assert len(told) == 7 + len(OTHERS) + 1
@@ -190,9 +201,18 @@ class TestFolderOfPhotos:
         (tmp_path / "notes").write_text("to do")
         (tmp_path / "page.jpg").write_bytes(OTHERS["page.jpg"][0])
         done = run(
-            "enroll", "Someone", folder, tmp_path / "notes", tmp_path / "page.jpg", "--face-pack", "miniature",
-            "--submitted-by", "olga", "--yes", home=tmp_path / "home",
-        )  # fmt: skip
+            "enroll",
+            "Someone",
+            folder,
+            tmp_path / "notes",
+            tmp_path / "page.jpg",
+            "--face-pack",
+            "miniature",
+            "--submitted-by",
+            "olga",
+            "--yes",
+            home=tmp_path / "home",
+        )
         assert done.returncode == 0, done.stderr
         assert "notes: not a readable image (a text file)" in done.stderr
         assert "page.jpg: not a readable image (a web page)" in done.stderr

@@ -1,4 +1,4 @@
-"""An image tells its own parameters and never those of the image that was read before it."""
+"""An image reports its own parameters, and never those of an image that was read before."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ USER_COMMENT = 0x9286
 
 
 def picture(kind: str, number: int, *, with_parameters: bool) -> bytes:
-    """A picture whose shade says its number; with parameters it names the model of that number."""
+    """A picture whose shade encodes its number; its parameters name the model of that number."""
     options = {}
     if with_parameters:
         text = (
-            f"portrait {number}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, "
+            f"portrait {number}\nNegative prompt: blurry\n"
+            "Steps: 20, Sampler: Euler a, CFG scale: 7, "
             f"Seed: {number}, Size: 64x64, Model hash: aabbccddee, Model: model{number:03}"
         )
         exif = Image.Exif()
@@ -36,7 +37,7 @@ def models_of(data: bytes) -> list[str | None]:
 
 @pytest.fixture(scope="module", params=["JPEG", "WEBP"])
 def pictures(request: pytest.FixtureRequest) -> list[tuple[bytes, list[str]]]:
-    """Three hundred pictures; every second one has parameters."""
+    """Three hundred pictures, every second one with parameters."""
     return [
         (
             picture(request.param, number, with_parameters=number % 2 == 0),

@@ -1,4 +1,4 @@
-"""What ties a picture to a checkpoint: every form of hash, numbers of listings, and names where they mean one file."""
+"""Ties between pictures and checkpoints: all forms of hashes, numbers of listings, unique names."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def adapter(
         WEIGHTS[:12].upper(),
         WEIGHTS,
         f"0x{WEIGHTS}",
-        WEIGHTS[:10],  # AutoV3, of which the hub tells 12 digits and SwarmUI all
+        WEIGHTS[:10],  # AutoV3, of which the hub has 12 digits and SwarmUI all
         f"blake3:{BLAKE3}",
         f"blake3:{BLAKE3.upper()}",
         f"blake3_single:{BLAKE3}",
@@ -122,7 +122,7 @@ def test_a_hash_of_eight_digits_says_that_it_is_short(told: str, store: CrawlSto
         f"blake3:{WEIGHTS}",
         f"md5:{SHA256[:32]}",
         f"random:{SHA256}",
-        "deadbeef",  # of another algorithm than it is taken for
+        "deadbeef",  # of another algorithm than it seems
         SHA256[:9],
         "00000000",
         "0" * 64,
@@ -134,7 +134,7 @@ def test_a_hash_of_eight_digits_says_that_it_is_short(told: str, store: CrawlSto
     ],
 )
 def test_hashes_that_are_not_the_files_tie_to_nothing(told: str, store: CrawlStore) -> None:
-    for number in ("1", "2"):  # hubs tell the hash of nothing for files without tensors
+    for number in ("1", "2"):  # hubs give the hash of zero bytes for files without tensors
         store.record(
             listing(
                 number,
@@ -159,7 +159,7 @@ def test_a_listing_is_named_by_its_number(store: CrawlStore) -> None:
     ] == ["huggingface"]
     assert ties(store, adapter("Ohwx", SHA256, "civitai:67890")) == ties(
         store, adapter("Ohwx", SHA256)
-    )  # once, by the stronger
+    )  # once, by the stronger tie
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ class TestNames:
     ) -> None:
         assert [tie.strength for tie in ties(store, adapter("only_name", "0123456789ab"))] == [
             "name"
-        ]  # AutoV3, which this hub does not tell
+        ]  # AutoV3, which this hub does not give
         assert ties(store, adapter("only_name", "0123456789")) == []
 
     def test_a_name_of_many_files_means_none(self, store: CrawlStore) -> None:
@@ -255,7 +255,10 @@ def test_pictures_of_each_generator_are_tied(store: CrawlStore) -> None:
         "model": None,
         "loras": [{"model": {"name": "b", "hash": f"blake3:{BLAKE3}"}, "weight": 1}],
     }
-    text = f'portrait\nSteps: 20, Sampler: Euler a, Seed: 1, Model: x, Lora hashes: "b: {WEIGHTS[:12]}"'
+    text = (
+        'portrait\nSteps: 20, Sampler: Euler a, Seed: 1, Model: x, Lora hashes: "b: '
+        f'{WEIGHTS[:12]}"'
+    )
     for data in (
         chunked(parameters=json.dumps(swarm)),
         chunked(invokeai_metadata=json.dumps(invoke)),
@@ -284,7 +287,11 @@ def test_hashes_that_civitai_tells_are_kept(tmp_path: Path) -> None:
         {"model": {}, "version": {"id": 7, "files": [{"name": "x.safetensors", "hashes": hashes}]}}
     )
     store.db.execute(
-        "insert into listings (hub, listing_id, content_sha256, title, url, raw) values ('civitai', '7', '', 't', 'u', ?), ('civitai', '8', '', 't', 'u', 'no JSON')",
+        (
+            "insert into listings (hub, listing_id, content_sha256, title, url, raw) "
+            "values ('civitai', '7', '', 't', 'u', ?), ('civitai', '8', '', 't', 'u', 'no "
+            "JSON')"
+        ),
         [raw],
     )
     store.db.conn.commit()
@@ -297,7 +304,7 @@ def test_hashes_that_civitai_tells_are_kept(tmp_path: Path) -> None:
 
 
 def forget_the_last_migration(path: Path) -> None:
-    """A database as the program made it before."""
+    """A database that an earlier version of the program made."""
     db = Database(path)
     db.table("file_hashes").drop()
     db.execute("delete from _sqlite_migrations where name = 'other_hashes_of_files'")
@@ -331,5 +338,5 @@ def test_what_is_said_of_one_model_is_put_together() -> None:
         Ingredient("adapter", "ohwx", "ffffffffffff"),
     )
     assert joined([tag, hashed]) == (Ingredient("adapter", "ohwx", "0123456789ab"),)
-    assert len(joined([hashed, other])) == 2  # two files of one name
+    assert len(joined([hashed, other])) == 2  # two different files of one name
     assert len(joined([tag, Ingredient("base model", "ohwx")])) == 2

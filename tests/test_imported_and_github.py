@@ -1,4 +1,4 @@
-"""Listings from an operator's export, and from GitHub's REST API spoken on loopback."""
+"""Listings from an operator's export, and from GitHub's REST API on loopback."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pytest
 
 from crawlers.errors import HubError, UnknownHub
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.github import GitHubHub
 from crawlers.hubs.imported import ImportedHub
-from crawlers.listing import Presence, Strand, listings_of
+from crawlers.hubs.registry import HubRegistry
+from crawlers.listing import Partition, Presence, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.sweep import sweep
 from tests.conftest import NOON
@@ -63,7 +63,10 @@ class TestImported:
     def test_chinese_columns_are_understood(self, tmp_path: Path) -> None:
         path = tmp_path / "导出.csv"
         path.write_text(
-            "标题,链接,作者,触发词,底模,下载量\n小红 LoRA,https://liblib.example/1,张三,xiaohong,SDXL,88\n",
+            (
+                "标题,链接,作者,触发词,底模,下载量\n"
+                "小红 LoRA,https://liblib.example/1,张三,xiaohong,SDXL,88\n"
+            ),
             "utf-8",
         )
         [listing] = listings_of(ImportedHub(path))
@@ -77,20 +80,23 @@ class TestImported:
     def test_odd_entries_are_noted_and_odd_files_told(self, tmp_path: Path) -> None:
         path = tmp_path / "a.json"
         path.write_text('[{"tags": ["x"]}, {"id": 7, "downloads": "many"}]')
-        [page] = ImportedHub(path).pages(Strand())
+        [page] = ImportedHub(path).pages(Partition())
         assert [one.listing_id for one in page.listings] == ["7"]
         assert "entry 1" in page.notes[0]
         for text in ("not json", "[1, 2]"):
             path.write_text(text)
             with pytest.raises(HubError):
-                list(ImportedHub(path).pages(Strand()))
+                list(ImportedHub(path).pages(Partition()))
 
     def test_it_is_reached_by_its_name(self, tmp_path: Path, transport: Transport) -> None:
         path = tmp_path / "list.csv"
         path.write_text("id,title\n1,a\n2,b\n")
         hub = HubRegistry(transport).open(f"liblib={path}")
         assert [listing.hub for listing in listings_of(hub)] == ["liblib", "liblib"]
-        assert (hub.look("1"), hub.look("9")) == (Presence.LISTED, Presence.GONE)
+        assert (hub.check_presence("1"), hub.check_presence("9")) == (
+            Presence.LISTED,
+            Presence.GONE,
+        )
         with pytest.raises(HubError, match="built in"):
             HubRegistry(transport).open(f"folder={path}")
         with pytest.raises(UnknownHub):
@@ -103,12 +109,19 @@ SEARCHED: list[str] = []
 
 def repository(number: int) -> dict[str, Any]:
     name = f"maker/person-{number}-face"
-    return {"full_name": name, "html_url": f"https://github.com/{name}", "default_branch": "main", "description": "a face",
-            "owner": {"login": "maker"}, "topics": ["lora"], "created_at": f"{2023 + number % 3}-{1 + number % 12:02d}-{1 + number % 28:02d}T00:00:00Z"}  # fmt: skip
+    return {
+        "full_name": name,
+        "html_url": f"https://github.com/{name}",
+        "default_branch": "main",
+        "description": "a face",
+        "owner": {"login": "maker"},
+        "topics": ["lora"],
+        "created_at": f"{2023 + number % 3}-{1 + number % 12:02d}-{1 + number % 28:02d}T00:00:00Z",
+    }
 
 
 class GitHubApi(BaseHTTPRequestHandler):
-    """The calls the crawler makes, with GitHub's shapes and quirks."""
+    """The requests of the crawler, with the forms and quirks of GitHub's answers."""
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -154,8 +167,13 @@ class GitHubApi(BaseHTTPRequestHandler):
             ]
             return self.answer(200, {"tree": tree, "truncated": match[1] == "4"})
         if re.fullmatch(r"/repos/maker/person-\d+-face/releases", parts.path):
-            asset = {"name": "v1.safetensors", "size": 999, "download_count": 7, "digest": f"sha256:{SHA256}",
-                     "browser_download_url": "https://github.com/x/releases/download/v1.safetensors"}  # fmt: skip
+            asset = {
+                "name": "v1.safetensors",
+                "size": 999,
+                "download_count": 7,
+                "digest": f"sha256:{SHA256}",
+                "browser_download_url": "https://github.com/x/releases/download/v1.safetensors",
+            }
             return self.answer(200, [{"assets": [asset, {"name": "notes.txt"}]}])
         if parts.path == "/repos/maker/person-1-face":
             return self.answer(200, repository(1))
@@ -196,7 +214,7 @@ def test_github_repositories_are_listed_with_their_weights(
         first.files[0].url
         == "https://github.com/maker/person-0-face/raw/main/a%20b/lora.safetensors"
     )
-    # The tree shows an LFS pointer; what it points to is known without a download.
+    # The tree shows an LFS pointer; its content is known without a download.
     assert (first.files[0].sha256, first.files[0].size_bytes) == ("cd" * 32, 77_777)
     assert first.files[1].sha256 == SHA256
     assert first.downloads == 7
@@ -213,21 +231,21 @@ def test_a_search_of_more_than_can_be_seen_goes_through_the_years(
 ) -> None:
     monkeypatch.setitem(SIZE, "repositories", 2_500)
     hub = GitHubHub(transport, api, ["lora in:name,topics"])
-    [strand] = hub.strands()
-    found = [listing.listing_id for page in hub.pages(strand) for listing in page.listings]
+    [partition] = hub.partitions()
+    found = [listing.listing_id for page in hub.pages(partition) for listing in page.listings]
     assert len(found) == len(set(found)) == 2_500
     since = datetime(2026, 11, 1, tzinfo=UTC)
-    next(hub.pages(Strand(strand.name, since)))
+    next(hub.pages(Partition(partition.name, since)))
     assert "pushed:>=2026-11-01" in SEARCHED[-1]
 
 
 def test_a_github_sweep_goes_on_at_its_cursor(api: str, transport: Transport) -> None:
     hub = GitHubHub(transport, api)
-    strand = hub.strands()[0]
-    first = next(hub.pages(strand))
-    rest = list(hub.pages(strand, first.cursor))
+    partition = hub.partitions()[0]
+    first = next(hub.pages(partition))
+    rest = list(hub.pages(partition, first.cursor))
     assert sum(len(page.listings) for page in [first, *rest]) == 120
-    assert (hub.look("maker/person-1-face"), hub.look("maker/gone")) == (
+    assert (hub.check_presence("maker/person-1-face"), hub.check_presence("maker/gone")) == (
         Presence.LISTED,
         Presence.GONE,
     )

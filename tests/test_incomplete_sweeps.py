@@ -1,4 +1,4 @@
-"""An empty answer is no end: it is asked for again, and a sweep that cannot know its end is not finished."""
+"""An empty answer is no end: it is requested again, and without a known end no sweep finishes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Fault = Callable[[str | None, int], Any]
 
 
 class Hub:
-    """450 models of 18 months, or of one; `fault` gives an answer in place of a page, by cursor and times asked."""
+    """450 models of 18 months, or of one; `fault` may replace a page by cursor and attempt."""
 
     def __init__(self, fault: Fault, count: int = 450, *, one_month: bool = False) -> None:
         self.models = [model(number) for number in range(1, count + 1)]
@@ -79,7 +79,7 @@ class Hub:
 
 
 def given(cursor: str | None) -> bool:
-    """Whether the hub gave this cursor itself."""
+    """Whether the hub itself gave this cursor."""
     return cursor is not None and not cursor.endswith("|0")
 
 
@@ -102,10 +102,16 @@ def test_every_cursor_may_be_answered_with_nothing_some_times(
 
 @pytest.mark.parametrize(
     "odd",
-    [{"items": [], "metadata": {}}, {"items": []}, {"items": None, "metadata": {}}, {"items": {}, "metadata": {}},
-     {"metadata": {}}, {}],
+    [
+        {"items": [], "metadata": {}},
+        {"items": []},
+        {"items": None, "metadata": {}},
+        {"items": {}, "metadata": {}},
+        {"metadata": {}},
+        {},
+    ],
     ids=json.dumps,
-)  # fmt: skip
+)
 def test_the_first_page_of_a_hub_and_of_a_month_may_be_empty_as_well(
     transport: Transport, store: CrawlStore, odd: Any
 ) -> None:
@@ -148,7 +154,7 @@ def test_a_cursor_is_also_taken_from_the_address_of_the_next_page(
 
 
 class TestAGapThatStays:
-    """The second cursor of a hub is never answered with its models."""
+    """The hub never answers its second cursor with models."""
 
     @pytest.fixture
     def hub(self) -> Hub:
@@ -211,7 +217,7 @@ class TestAGapThatStays:
             assert later.sweep_id != first.sweep_id
             hub.fault = lambda *_: None
             assert go(url, transport, store, NOON + timedelta(days=2))[-1].finished
-            # What was left open before is not gone back to.
+            # What was left open before is not resumed.
             assert go(url, transport, store, NOON + timedelta(days=3))[-1].sweep_id > later.sweep_id
 
     def test_a_watch_sees_what_is_new_all_the_same(

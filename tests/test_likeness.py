@@ -22,7 +22,7 @@ def listing(title: str, *tags: str, triggers: tuple[str, ...] = ()) -> Listing:
     return replace(PLAIN, title=title, tags=tags, triggers=triggers)
 
 
-# Invented people and things, as uploaders describe theirs.
+# Fictional people and things, described as uploaders describe theirs.
 PEOPLE = [
     listing("Zhang Wei LoRA - v1", "celebrity", "woman"),
     listing("林小雅 写真 - v2.0", "明星", "女"),
@@ -58,12 +58,22 @@ def test_people_come_before_styles_and_things() -> None:
 @pytest.mark.parametrize(
     ("title", "name"),
     [
-        ("Zhang Wei LoRA - v1", ("Zhang Wei", True)), ("张小伟", ("张小伟", True)), ("佐藤ひかり", ("佐藤ひかり", True)),
-        ("アンナ・ベルモン", ("アンナ・ベルモン", True)), ("김민하", ("김민하", True)), ("【SDXL】司徒小月", ("司徒小月", True)),
-        ("Ｚｈａｎｇ Ｗｅｉ", ("Zhang Wei", True)), ("Anna de la Crusa", ("Anna de la Crusa", False)), ("汉服", None),
-        ("Neon Style", None), ("woman", None), ("", None), ("123 v2", None), ("水墨画风", None),
+        ("Zhang Wei LoRA - v1", ("Zhang Wei", True)),
+        ("张小伟", ("张小伟", True)),
+        ("佐藤ひかり", ("佐藤ひかり", True)),
+        ("アンナ・ベルモン", ("アンナ・ベルモン", True)),
+        ("김민하", ("김민하", True)),
+        ("【SDXL】司徒小月", ("司徒小月", True)),
+        ("Ｚｈａｎｇ Ｗｅｉ", ("Zhang Wei", True)),
+        ("Anna de la Crusa", ("Anna de la Crusa", False)),
+        ("汉服", None),
+        ("Neon Style", None),
+        ("woman", None),
+        ("", None),
+        ("123 v2", None),
+        ("水墨画风", None),
     ],
-)  # fmt: skip
+)
 def test_names_in_four_scripts(title: str, name: tuple[str, bool] | None) -> None:
     assert personal_name(title) == name
 

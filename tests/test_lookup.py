@@ -1,4 +1,4 @@
-"""Who else has a file: asked by hash in bulk, remembered with an expiry, and told where mirrors live on."""
+"""Lookups by hash: in bulk, stored with an expiry, and with the mirrors that still exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sha(number: int) -> str:
 
 
 class Archive:
-    """CivArchive's interface by hash, with its rate limit told in the body."""
+    """CivArchive's interface by hash, with its rate limit in the body."""
 
     def __init__(self) -> None:
         self.known = {sha(7), sha(900)}
@@ -62,8 +62,20 @@ class Archive:
                 "deletedAt": "2026-01-01",
             },
         ]
-        version = {"id": 70, "name": "v1", "trigger": ["zkw woman"], "baseModel": "SD 1.5",
-                   "files": [{"name": "x.safetensors", "sizeKB": 9000, "sha256": asked.upper(), "mirrors": mirrors}]}  # fmt: skip
+        version = {
+            "id": 70,
+            "name": "v1",
+            "trigger": ["zkw woman"],
+            "baseModel": "SD 1.5",
+            "files": [
+                {
+                    "name": "x.safetensors",
+                    "sizeKB": 9000,
+                    "sha256": asked.upper(),
+                    "mirrors": mirrors,
+                }
+            ],
+        }
         data = {
             "id": 7,
             "name": "Somebody",
@@ -104,8 +116,13 @@ def test_a_file_is_found_where_it_was_never_crawled(
     hashes = [sha(7), sha(60), sha(61)]
     steps = list(look_up(store, sources, hashes, lambda: NOON))
     assert [(step.source, step.listing is not None) for step in steps] == [
-        ("civitai", True), ("civitai", False), ("civitai", False), ("civarchive", True), ("civarchive", False), ("civarchive", False),
-    ]  # fmt: skip
+        ("civitai", True),
+        ("civitai", False),
+        ("civitai", False),
+        ("civarchive", True),
+        ("civarchive", False),
+        ("civarchive", False),
+    ]
     assert len(hub.posted) == 1
     found = [
         event for step in steps for event in step.events if event.kind == EventKind.RE_UPLOADED
@@ -143,7 +160,7 @@ def test_a_limit_told_in_the_body_is_waited_out(
     assert step.listing is not None
     assert (
         0.4 <= time.monotonic() - started < 2
-    )  # as it asked, not the growing waits of a hub that says nothing
+    )  # the wait that it announced, not the growing waits for silent hubs
 
 
 def test_a_source_that_breaks_off_loses_nothing_and_holds_up_no_other(

@@ -1,4 +1,4 @@
-"""The ModelScope crawler, against a hub that ModelScope's own client accepts as one."""
+"""The ModelScope crawler against a hub that ModelScope's own client accepts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from crawlers.checkpoints.checkpoint_store import CheckpointStore
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.hubs.modelscope import ModelScopeHub
-from crawlers.listing import Presence, Strand
+from crawlers.listing import Partition, Presence
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.sweep import sweep
 from tests.conftest import NOON
 
 
 class FakeModelScope(ThreadingHTTPServer):
-    """Repositories by id, with files; in the envelopes of the open API and of the older one."""
+    """Repositories by id with files, in the envelopes of the open API and of the older one."""
 
     daemon_threads = True
 
@@ -106,10 +106,18 @@ class _Requests(BaseHTTPRequestHandler):
     def entries(self, name: str) -> list[dict[str, Any]]:
         files = self.server.models[name]
         return [{"Name": "dir", "Path": "dir.safetensors", "Type": "tree", "Size": 0}] + [
-            {"Name": path, "Path": path, "Type": "blob", "Size": len(data), "Sha256": hashlib.sha256(data).hexdigest(),
-             "IsLFS": True, "Revision": "master", "CommittedDate": 1760000000}
+            {
+                "Name": path,
+                "Path": path,
+                "Type": "blob",
+                "Size": len(data),
+                "Sha256": hashlib.sha256(data).hexdigest(),
+                "IsLFS": True,
+                "Revision": "master",
+                "CommittedDate": 1760000000,
+            }
             for path, data in files.items()
-        ]  # fmt: skip
+        ]
 
     def redirect(self, file: str) -> None:
         self.send_response(302)
@@ -135,8 +143,16 @@ class _Requests(BaseHTTPRequestHandler):
 
 
 def model(name: str) -> dict[str, Any]:
-    return {"id": name, "display_name": f"写真 {name}", "downloads": 12, "likes": 1, "tags": ["LoRA", "woman"],
-            "tasks": ["text-to-image-synthesis"], "created_at": "2026-10-01T00:00:00Z", "license": "other"}  # fmt: skip
+    return {
+        "id": name,
+        "display_name": f"写真 {name}",
+        "downloads": 12,
+        "likes": 1,
+        "tags": ["LoRA", "woman"],
+        "tasks": ["text-to-image-synthesis"],
+        "created_at": "2026-10-01T00:00:00Z",
+        "license": "other",
+    }
 
 
 @pytest.fixture
@@ -176,24 +192,24 @@ def test_every_repository_is_listed_with_hashes(
 def test_a_search_larger_than_can_be_seen_is_told(hub: FakeModelScope, client: Transport) -> None:
     files = hub.models["maker/lora-0"]
     hub.models = {f"maker/lora-{number}": files for number in range(3_200)}
-    first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
+    first = next(ModelScopeHub(client, hub.url).pages(Partition("lora")))
     assert "3,200 repositories, 3,000 can be seen" in first.notes[0]
-    last = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), "30"))
+    last = next(ModelScopeHub(client, hub.url).pages(Partition("lora"), "30"))
     assert last.cursor is None
 
 
 def test_what_became_of_a_repository(hub: FakeModelScope, client: Transport) -> None:
     looked = ModelScopeHub(client, hub.url)
-    assert (looked.look("maker/lora-0"), looked.look("maker/never")) == (
+    assert (looked.check_presence("maker/lora-0"), looked.check_presence("maker/never")) == (
         Presence.LISTED,
         Presence.GONE,
     )
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeModelScope, client: Transport) -> None:
-    first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
+    first = next(ModelScopeHub(client, hub.url).pages(Partition("lora")))
     assert first.cursor == "2"
-    rest = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), first.cursor))
+    rest = next(ModelScopeHub(client, hub.url).pages(Partition("lora"), first.cursor))
     assert rest.listings[0].listing_id == "maker/lora-100"
 
 
@@ -204,7 +220,8 @@ def test_the_real_client_takes_this_server_for_the_hub(hub: FakeModelScope, tmp_
         "api = HubApi()\n"
         "found = api.list_repos('model', search='lora', page_size=50)\n"
         "files = api.list_repo_files('maker/lora-0', 'model')\n"
-        "print(json.dumps([found.total_count, len(found.items), [f.sha256 for f in files if f.type == 'blob']]))\n"
+        "print(json.dumps([found.total_count, len(found.items), [f.sha256 for f in "
+        "files if f.type == 'blob']]))\n"
     )
     environment = {
         **os.environ,

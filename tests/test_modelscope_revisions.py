@@ -1,4 +1,4 @@
-"""ModelScope repositories whose files lie on another branch than master: found, or said not to be known."""
+"""ModelScope repositories with files on other branches than master: found, or noted as unknown."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WEIGHTS: Files = {"person.safetensors": b"\0\1weights" * 99}
 
 
 class Hub:
-    """One repository: files by branch and by tag.
+    """One repository with files by branch and by tag.
 
     Args:
-        named: what the hub says of its revisions: all of them, the default alone, or nothing.
+        named: the revisions that the hub names: all of them, only the default, or none.
     """
 
     def __init__(
@@ -71,8 +71,13 @@ class Hub:
 
 
 def entry(file: tuple[str, bytes]) -> dict[str, Any]:
-    return {"Name": file[0], "Path": file[0], "Type": "blob", "Size": len(file[1]),
-            "Sha256": hashlib.sha256(file[1]).hexdigest()}  # fmt: skip
+    return {
+        "Name": file[0],
+        "Path": file[0],
+        "Type": "blob",
+        "Size": len(file[1]),
+        "Sha256": hashlib.sha256(file[1]).hexdigest(),
+    }
 
 
 def swept(
@@ -114,8 +119,12 @@ def test_every_branch_and_tag_is_read_and_the_same_file_counts_once(
     )
     _, listing, url = swept(hub, transport, store)
     assert {file.name: file.url.removeprefix(url) for file in listing.files} == {
-        "person.safetensors": "/api/v1/models/maker/repo/repo?Revision=master&FilePath=person.safetensors",
-        "dev/person.safetensors": "/api/v1/models/maker/repo/repo?Revision=dev&FilePath=person.safetensors",
+        "person.safetensors": (
+            "/api/v1/models/maker/repo/repo?Revision=master&FilePath=person.safetensors"
+        ),
+        "dev/person.safetensors": (
+            "/api/v1/models/maker/repo/repo?Revision=dev&FilePath=person.safetensors"
+        ),
         "old.safetensors": "/api/v1/models/maker/repo/repo?Revision=v0&FilePath=old.safetensors",
     }
 
@@ -219,7 +228,7 @@ def test_what_was_read_of_master_alone_is_read_again(
         list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
         assert hub.asked["/api/v1/models/maker/repo/repo/files"] == files
         with store.transaction():
-            # As an earlier version of this program left it.
+            # The state that an earlier version of this program left.
             store.db.execute("update presence set revision = '2026-01-01T00:00:00Z'")
         list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
         assert hub.asked["/api/v1/models/maker/repo/repo/files"] == files + 1

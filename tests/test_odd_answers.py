@@ -1,4 +1,4 @@
-"""Answers and lists of any shape: one odd record costs no other, and nothing of it reaches a terminal raw."""
+"""Answers and lists of any shape: an odd record affects no other, and terminals stay safe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from crawlers.hubs.github import GitHubHub
 from crawlers.hubs.huggingface import HuggingFaceHub
 from crawlers.hubs.imported import ImportedHub
 from crawlers.hubs.modelscope import ModelScopeHub
-from crawlers.listing import Strand, listings_of
+from crawlers.listing import Partition, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import EventKind
 from crawlers.sweeps.query import search
@@ -53,14 +53,28 @@ ODD: list[Any] = [
     "x" * 5000,
 ]
 PATHS = [
-    ("items", 0), ("items",), ("metadata",), ("items", 0, "nsfwLevel"), ("items", 0, "creator"), ("items", 0, "creator", "username"),
-    ("items", 0, "tags"), ("items", 0, "name"), ("items", 0, "poi"), ("items", 0, "modelVersions"), ("items", 0, "modelVersions", 0),
-    ("items", 0, "modelVersions", 0, "baseModel"), ("items", 0, "modelVersions", 0, "stats"),
-    ("items", 0, "modelVersions", 0, "stats", "downloadCount"), ("items", 0, "modelVersions", 0, "trainedWords"),
-    ("items", 0, "modelVersions", 0, "files"), ("items", 0, "modelVersions", 0, "files", 0),
-    ("items", 0, "modelVersions", 0, "files", 0, "sizeKB"), ("items", 0, "modelVersions", 0, "files", 0, "hashes"),
-    ("items", 0, "modelVersions", 0, "files", 0, "name"), ("items", 0, "modelVersions", 0, "publishedAt"),
-]  # fmt: skip
+    ("items", 0),
+    ("items",),
+    ("metadata",),
+    ("items", 0, "nsfwLevel"),
+    ("items", 0, "creator"),
+    ("items", 0, "creator", "username"),
+    ("items", 0, "tags"),
+    ("items", 0, "name"),
+    ("items", 0, "poi"),
+    ("items", 0, "modelVersions"),
+    ("items", 0, "modelVersions", 0),
+    ("items", 0, "modelVersions", 0, "baseModel"),
+    ("items", 0, "modelVersions", 0, "stats"),
+    ("items", 0, "modelVersions", 0, "stats", "downloadCount"),
+    ("items", 0, "modelVersions", 0, "trainedWords"),
+    ("items", 0, "modelVersions", 0, "files"),
+    ("items", 0, "modelVersions", 0, "files", 0),
+    ("items", 0, "modelVersions", 0, "files", 0, "sizeKB"),
+    ("items", 0, "modelVersions", 0, "files", 0, "hashes"),
+    ("items", 0, "modelVersions", 0, "files", 0, "name"),
+    ("items", 0, "modelVersions", 0, "publishedAt"),
+]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
@@ -83,16 +97,48 @@ def test_one_odd_field_costs_no_other_model(
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["id", "items", "metadata", "nextCursor", "name", "modelVersions", "files", "hashes", "SHA256", "siblings", "rfilename", "lfs",
-         "cardData", "data", "models", "total_count", "Data", "Files", "Path", "tree", "path", "full_name", "version", "mirrors", "url"]
-    ), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "items",
+                    "metadata",
+                    "nextCursor",
+                    "name",
+                    "modelVersions",
+                    "files",
+                    "hashes",
+                    "SHA256",
+                    "siblings",
+                    "rfilename",
+                    "lfs",
+                    "cardData",
+                    "data",
+                    "models",
+                    "total_count",
+                    "Data",
+                    "Files",
+                    "Path",
+                    "tree",
+                    "path",
+                    "full_name",
+                    "version",
+                    "mirrors",
+                    "url",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 class Scripted(Transport):
-    """Answers every question with the same document."""
+    """Answers every request with the same document."""
 
     def __init__(self, document: Any) -> None:
         super().__init__()
@@ -108,7 +154,7 @@ class Scripted(Transport):
 @given(ANYTHING)
 def test_any_document_ends_in_pages_or_a_hub_error(document: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crawlers.hubs.repeated_requests.MOST_ASKS", 2)
+        patch.setattr("crawlers.hubs.repeated_requests.MOST_ATTEMPTS", 2)
         _read_from_every_hub(document)
 
 
@@ -117,7 +163,7 @@ def _read_from_every_hub(document: Any) -> None:
     hubs = [CivitaiHub(client), HuggingFaceHub(client), ModelScopeHub(client), GitHubHub(client)]
     for hub in hubs:
         try:
-            for number, page in enumerate(hub.pages(Strand("lora"))):
+            for number, page in enumerate(hub.pages(Partition("lora"))):
                 for listing in page.listings:
                     assert isinstance(listing.listing_id, str)
                 if number > 3:
@@ -195,13 +241,13 @@ def test_a_stopped_sweep_of_less_does_not_stand_in_for_one_of_more(
         next(first)
         first.close()
         assert list(sweep(hub, "c", store, lambda: NOON, early))[-1].listings == 700
-        # One that reaches further back does.
+        # A sweep that reaches further back does.
         unfinished = sweep(hub, "c", store, lambda: NOON, early)
         next(unfinished)
         unfinished.close()
         asked = len(server.requests)
         list(sweep(hub, "c", store, lambda: NOON, late))
-        # Six pages more; the last one is full, and is asked for again until it is believed to be the last.
+        # Six more pages; the last one is full, and is repeated until it counts as the last.
         assert (len(set(server.requests[asked:])), server.requests[-3:]) == (
             6,
             [server.requests[-1]] * 3,
@@ -278,10 +324,12 @@ class TestExports:
     @pytest.mark.parametrize(
         ("data", "told"),
         [
-            (b'id,title\n1,"one\n2,two\n', "quote missing"), (b"what,ever\n1,2\n", "none of its columns"), (b"", "none of its columns"),
+            (b'id,title\n1,"one\n2,two\n', "quote missing"),
+            (b"what,ever\n1,2\n", "none of its columns"),
+            (b"", "none of its columns"),
             (bytes(range(128, 256)) * 3 + b"\xff", "no text|none of its columns"),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_no_list_says_so(self, tmp_path: Path, data: bytes, told: str) -> None:
         with pytest.raises(HubError, match=told):
             self.read(tmp_path, data)
@@ -307,7 +355,7 @@ class TestExports:
     ) -> None:
         assert len(self.read(tmp_path, b"title,creator\nsame,one\nsame,two\n")) == 2
         (tmp_path / "b.csv").write_text("id,title\n1,a\n1,b\n")
-        [page] = ImportedHub(tmp_path / "b.csv").pages(Strand())
+        [page] = ImportedHub(tmp_path / "b.csv").pages(Partition())
         assert (len(page.listings), "was there before" in page.notes[0]) == (1, True)
 
 
@@ -384,7 +432,7 @@ class TestWatchingSeveral:
             assert run("watch", tmp_path / "A", *watch, home=home).returncode == 0
             (tmp_path / "A" / "new.safetensors").write_bytes(b"x")
             assert run("watch", tmp_path / "A", *watch, home=home).returncode == 3
-            # A webhook that is down keeps no hub from being read.
+            # A webhook that is down must not keep hubs from being read.
             done = run("watch", tmp_path / "B", *watch, "--json", home=home)
             assert (done.returncode, json.loads(done.stdout)["listings"]) == (3, 1)
             status[0] = 200

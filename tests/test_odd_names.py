@@ -1,4 +1,4 @@
-"""Files with odd names are taken in: their bags verify here, as a single file elsewhere, and with bagit.py; none stops the others."""
+"""Files with odd names are taken in, their bags verify with every tool, and none stops others."""
 
 from __future__ import annotations
 
@@ -22,12 +22,47 @@ from tests.test_cli import run
 from tests.verifiers import run_both, verify
 
 ODD = [
-    "50%.jpg", "%25.jpg", "%0A.jpg", "%0d%0a.jpg", "line\nbreak.jpg", "return\r.jpg", "tab\t.jpg", "bell\a\x1b[31m.jpg",
-    "e\u0301.jpg", "\u00e9.jpg", " before.jpg", "after.jpg ", "after.jpg\u00a0", "-rf", "--help.jpg", "*.jpg", "~", "~root.jpg",
-    "#.jpg", "a\\b.jpg", "\u2028.jpg", "\x85.jpg", "\x0b\x0c\x1c.jpg", "\u202egpj.exe", "\ufeffbom.jpg", "A.jpg", "a.jpg",
-    "long" * 60 + ".jpg", "图" * 80, "manifest-sha256.txt", "bagit.txt", "..hidden/x.jpg", "...", "deep/" * 30 + "x.jpg",
-    "a:b?.jpg", "[/b]{x}.jpg", "\U0001f600.jpg", "'\"`$(x).jpg", os.fsdecode(b"caf\xe9.jpg"), os.fsdecode(b"caf\xff\xfe.jpg"),
-]  # fmt: skip
+    "50%.jpg",
+    "%25.jpg",
+    "%0A.jpg",
+    "%0d%0a.jpg",
+    "line\nbreak.jpg",
+    "return\r.jpg",
+    "tab\t.jpg",
+    "bell\a\x1b[31m.jpg",
+    "e\u0301.jpg",
+    "\u00e9.jpg",
+    " before.jpg",
+    "after.jpg ",
+    "after.jpg\u00a0",
+    "-rf",
+    "--help.jpg",
+    "*.jpg",
+    "~",
+    "~root.jpg",
+    "#.jpg",
+    "a\\b.jpg",
+    "\u2028.jpg",
+    "\x85.jpg",
+    "\x0b\x0c\x1c.jpg",
+    "\u202egpj.exe",
+    "\ufeffbom.jpg",
+    "A.jpg",
+    "a.jpg",
+    "long" * 60 + ".jpg",
+    "图" * 80,
+    "manifest-sha256.txt",
+    "bagit.txt",
+    "..hidden/x.jpg",
+    "...",
+    "deep/" * 30 + "x.jpg",
+    "a:b?.jpg",
+    "[/b]{x}.jpg",
+    "\U0001f600.jpg",
+    "'\"`$(x).jpg",
+    os.fsdecode(b"caf\xe9.jpg"),
+    os.fsdecode(b"caf\xff\xfe.jpg"),
+]
 
 
 def picture(number: int) -> bytes:
@@ -37,7 +72,7 @@ def picture(number: int) -> bytes:
 
 
 def page_with(folder: Path, names: list[str], page: str = "page.html") -> Path:
-    """A saved page whose folder holds pictures of these names, each one on the page."""
+    """A saved page whose folder holds pictures of these names, each of them on the page."""
     from urllib.parse import quote
 
     beside = f"{page.removesuffix('.html')}_files"
@@ -131,7 +166,16 @@ def test_captures_themselves_may_have_odd_names(name: str, taking: Intake, tmp_p
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.binary(min_size=1, max_size=40).filter(lambda raw: not set(raw) & set(b"/\0") and raw.strip(b".")), min_size=1, max_size=6, unique=True))  # fmt: skip
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=40).filter(
+            lambda raw: not set(raw) & set(b"/\0") and raw.strip(b".")
+        ),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    )
+)
 def test_any_names_a_file_system_takes(
     taking: Intake, tmp_path_factory: pytest.TempPathFactory, names: list[bytes]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Where a saved page keeps its images: folders in any language, style sheets, archives."""
+"""Places of a captured page's images: folders in any language, style sheets, archives."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.captures.formats.files import told_by_comment
+from crawlers.captures.formats.files import saved_by_comment
 from crawlers.captures.formats.own_folders import own_folders
-from crawlers.captures.pages.page import Format, Reading, SavedPage
+from crawlers.captures.pages.page import CapturedPage, Format, Reading
 from crawlers.captures.pages.styles import imported_urls, style_images
 from crawlers.captures.reading import captures_in, left_out_of, parts_beside, read_capture
 from tests.test_page_images import captured, inline, photo, read, saved, shown
@@ -51,8 +51,8 @@ WORDS = [
 
 def kept(
     folder: Path, html: str, files: dict[str, bytes], name: str = "page.html"
-) -> tuple[SavedPage, list[str]]:
-    """A page saved with other files, as it is read, and the names of all captures there."""
+) -> tuple[CapturedPage, list[str]]:
+    """Read a page that was saved with other files; also returns the names of all captures there."""
     for place, data in {name: html.encode(), **files}.items():
         (folder / "in" / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / "in" / place).write_bytes(data)
@@ -80,11 +80,15 @@ class TestFolderNames:
     @pytest.mark.parametrize(
         "html",
         [
-            '<link rel=stylesheet href="page-filer/a.css">', "<style>p{background:url(./page-filer/1.png)}</style>",
-            '<img srcset="page-filer/1.png 2x">', '<i style="background:url(page-filer/1.png)">', '<iframe src="page-filer/f.html">',
-            '<base href="https://site.example/"><img src="page-filer\\1.png">', '<body background="page-filer/1.png">',
+            '<link rel=stylesheet href="page-filer/a.css">',
+            "<style>p{background:url(./page-filer/1.png)}</style>",
+            '<img srcset="page-filer/1.png 2x">',
+            '<i style="background:url(page-filer/1.png)">',
+            '<iframe src="page-filer/f.html">',
+            '<base href="https://site.example/"><img src="page-filer\\1.png">',
+            '<body background="page-filer/1.png">',
         ],
-    )  # fmt: skip
+    )
     def test_whatever_the_page_embeds_from_it(self, tmp_path: Path, html: str) -> None:
         (tmp_path / "page-filer").mkdir()
         (tmp_path / "page.html").write_text(f"<html>{html}</html>")
@@ -93,10 +97,13 @@ class TestFolderNames:
     @pytest.mark.parametrize(
         "html",
         [
-            "<html>", "<html><p>page-shots/1.png", '<html><a href="page-shots/1.png">', '<html><img src="page-other/1.png">',
+            "<html>",
+            "<html><p>page-shots/1.png",
+            '<html><a href="page-shots/1.png">',
+            '<html><img src="page-other/1.png">',
             '<html><img src="https://site.example/page-shots/1.png">',
         ],
-    )  # fmt: skip
+    )
     def test_a_folder_that_the_page_does_not_embed_holds_captures(
         self, tmp_path: Path, html: str
     ) -> None:
@@ -115,8 +122,10 @@ class TestStyles:
         one, two, three = inline(photo(1)), inline(photo(2)), inline(photo(3))
         html = (
             f"<html><div title=a style='background-image:image-set(\"{one}\" 1x)'></div>"
-            f"<div title=b style=\"background:-webkit-image-set(url({one}) 1x, url('{two}') 2x)\"></div>"
-            f'<div title=c style=\'background-image:image-set(url(gone.png) type("image/x(") 2x, "{three}" 96dpi)\'></div>'
+            f'<div title=b style="background:-webkit-image-set(url({one}) 1x, '
+            f"url('{two}') 2x)\"></div>"
+            "<div title=c style='background-image:image-set(url(gone.png) "
+            f'type("image/x(") 2x, "{three}" 96dpi)\'></div>'
         )
         page = saved(tmp_path, html)
         assert (shown(page), page.notes) == (
@@ -125,7 +134,10 @@ class TestStyles:
         )
 
     def test_an_image_set_in_a_sheet_and_in_a_property(self, tmp_path: Path) -> None:
-        style = f':root{{--x:image-set("{inline(photo(1))}" 1x)}} p{{background:image-set("page_files/2.png" 1x)}}'
+        style = (
+            f':root{{--x:image-set("{inline(photo(1))}" 1x)}} '
+            'p{background:image-set("page_files/2.png" 1x)}'
+        )
         page = saved(
             tmp_path,
             f'<html><style>{style}</style><i style="background:var(--x)">',
@@ -135,12 +147,16 @@ class TestStyles:
 
     def test_imported_sheets_are_read(self, tmp_path: Path) -> None:
         files = {
-            "page-filer/a.css": b'@import "in/b.css" screen; @import url(a.css);', "page-filer/in/b.css": b"@IMPORT url( '../c.css' );",
-            "page-filer/c.css": b"p{background:url(1.png)}", "page-filer/d.css": b"p{background:url(2.png)}",
-            "page-filer/1.png": photo(1), "page-filer/2.png": photo(2),
-        }  # fmt: skip
+            "page-filer/a.css": b'@import "in/b.css" screen; @import url(a.css);',
+            "page-filer/in/b.css": b"@IMPORT url( '../c.css' );",
+            "page-filer/c.css": b"p{background:url(1.png)}",
+            "page-filer/d.css": b"p{background:url(2.png)}",
+            "page-filer/1.png": photo(1),
+            "page-filer/2.png": photo(2),
+        }
         html = (
-            '<html><link rel=stylesheet href="page-filer/a.css"><style>@import "page-filer/d.css";</style>'
+            '<html><link rel=stylesheet href="page-filer/a.css"><style>@import '
+            '"page-filer/d.css";</style>'
             f"<style>@import url(data:text/css;base64,{inline(b'x')[22:]});</style>"
             f'<link rel=stylesheet href="data:text/css,p{{background:url({inline(photo(3))})}}">'
         )
@@ -180,11 +196,19 @@ class TestElements:
     @pytest.mark.parametrize(
         "element",
         [
-            '<body background="{}">', '<table background="{}"><tr><td>', '<table><tr><td background="{}">', '<object data="{}"></object>', '<embed src="{}">',
-            '<img src="data:," data-lazy="{}">', '<img src="data:," data-lazy-srcset="{} 2x">', '<div data-bg="{}"></div>', '<div data-bg="url({})"></div>',
-            '<div data-background-image="{}"></div>', '<object data="{}" type="image/png"></object>',
+            '<body background="{}">',
+            '<table background="{}"><tr><td>',
+            '<table><tr><td background="{}">',
+            '<object data="{}"></object>',
+            '<embed src="{}">',
+            '<img src="data:," data-lazy="{}">',
+            '<img src="data:," data-lazy-srcset="{} 2x">',
+            '<div data-bg="{}"></div>',
+            '<div data-bg="url({})"></div>',
+            '<div data-background-image="{}"></div>',
+            '<object data="{}" type="image/png"></object>',
         ],
-    )  # fmt: skip
+    )
     def test_elements_that_show_an_image(self, tmp_path: Path, element: str) -> None:
         page = captured(
             tmp_path, "<html>" + element.format("/1.png"), {"https://site.example/1.png": photo(1)}
@@ -195,12 +219,18 @@ class TestElements:
         assert (page.images, page.notes) == ((), ("1 image of the page is not in the capture",))
 
     def test_objects_of_other_kinds_and_colours_are_no_images(self, tmp_path: Path) -> None:
-        html = '<html><body background="#fff"><object data="/film.swf"></object><embed src="/x"><i data-bg="red"></i><object data="/id/3"></object>'
+        html = (
+            '<html><body background="#fff"><object data="/film.swf"></object><embed '
+            'src="/x"><i data-bg="red"></i><object data="/id/3"></object>'
+        )
         page = captured(tmp_path, html, {"https://site.example/id/3": photo(1)})
         assert (shown(page), page.notes) == ([("", photo(1))], ())
 
 
-HEAD = "<!--\n Page saved with SingleFile \n url: https://site.example/u \n saved date: Sun Mar 01 2026\n-->"
+HEAD = (
+    "<!--\n Page saved with SingleFile \n url: https://site.example/u \n"
+    " saved date: Sun Mar 01 2026\n-->"
+)
 
 
 class TestSingleFile:
@@ -234,10 +264,12 @@ class TestSingleFile:
     @pytest.mark.parametrize(
         "before",
         [
-            f'<html lang=en style="--x:{"y>" * 20_000}">', f"<html style='{'y' * 500_000}'>", f"<!-- {'long ' * 9_000} --><html>",
+            f'<html lang=en style="--x:{"y>" * 20_000}">',
+            f"<html style='{'y' * 500_000}'>",
+            f"<!-- {'long ' * 9_000} --><html>",
             f"<!DOCTYPE html [{' ' * 20_000}]><HTML\n>",
         ],
-    )  # fmt: skip
+    )
     def test_the_comment_behind_a_long_beginning_is_read(self, tmp_path: Path, before: str) -> None:
         (tmp_path / "page.html").write_text(
             f"<!DOCTYPE html> {before}{HEAD}<title>T</title><p>text"
@@ -255,7 +287,7 @@ class TestSingleFile:
 
     @given(st.text("<!-->html \"'=doctype\n", max_size=200))
     def test_any_beginning_is_read(self, text: str) -> None:
-        assert told_by_comment(text + HEAD + "x" * 9)[2] in (None, "SingleFile")
+        assert saved_by_comment(text + HEAD + "x" * 9)[2] in (None, "SingleFile")
 
 
 @pytest.mark.parametrize(

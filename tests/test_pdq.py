@@ -1,4 +1,4 @@
-"""The perceptual hash of captured pictures: the same as the reference's, bit by bit but for a few, and alike for copies."""
+"""The perceptual hash: equal to the reference's except for a few bits, and similar for copies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crawlers.captures.images.pictures import (
     LEAST_QUALITY,
     MOST_BITS_BETWEEN_COPIES,
     copies_among,
-    look_at,
+    picture_from,
 )
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
@@ -58,6 +58,6 @@ def test_copies_are_alike_and_other_pictures_are_not() -> None:
     first = drawn(900, 400, 400)
     copies = [as_file(first), as_file(first, "JPEG", quality=60), as_file(drawn(900, 250, 250))]
     others = [as_file(drawn(seed, 400, 400)) for seed in (901, 902, 903)]
-    hashes = [look_at(data).pdq for data in (*copies, *others)]
+    hashes = [picture_from(data).pdq for data in (*copies, *others)]
     assert copies_among(hashes) == [0, 0, 0, 3, 4, 5]
     assert MOST_BITS_FROM_REFERENCE * 4 < MOST_BITS_BETWEEN_COPIES

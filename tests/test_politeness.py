@@ -1,4 +1,4 @@
-"""Robots, tokens and limits: what the client asks for, whom it tells what, and what it never shows."""
+"""Robots, tokens and limits: what the client requests, and what it never sends or shows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from crawlers.errors import HubRefused, HubUnreachable, RobotsDisallow
 from crawlers.http.destinations import Destinations, shown
 from crawlers.http.robots import Robots
 from crawlers.http.transport import USER_AGENT, Transport
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from scanner.network import keep_token, open_hubs, open_transport, token_of
 from scanner.settings import Settings
 from tests.conftest import NOON
 from tests.servers.files import FileServer
 from tests.servers.serving import Answer, as_json, serve_answers
 
-ROBOTS = b"User-agent: *\nDisallow: /private/\nAllow: /private/open\n\nUser-agent: portrait-scanner\nDisallow: /faces\n"
+ROBOTS = (
+    b"User-agent: *\nDisallow: /private/\nAllow: /private/open\n\n"
+    b"User-agent: portrait-scanner\nDisallow: /faces\n"
+)
 
 
 class TestRobots:
@@ -92,7 +95,7 @@ class TestTokens:
                 f"civitai={civitai.replace('127.0.0.1', 'localhost')}"
             )
             transport.destinations.allow(civitai.replace("127.0.0.1", "localhost"))
-            list(hub.pages(hub.strands()[0]))
+            list(hub.pages(hub.partitions()[0]))
             with pytest.raises(HubRefused):
                 transport.get(f"{stranger}/x")
             transport.close()
@@ -200,7 +203,10 @@ class TestLimits:
         from crawlers.sweeps.crawl_store import CrawlStore
         from crawlers.sweeps.sweep import sweep
 
-        model = '{"id":1,"name":"half \\ud800 \\ud83d\\ude00","modelVersions":[{"id":1,"name":"v","files":[]}]}'
+        model = (
+            '{"id":1,"name":"half \\ud800 '
+            '\\ud83d\\ude00","modelVersions":[{"id":1,"name":"v","files":[]}]}'
+        )
         body = f'{{"items":[{model}],"metadata":{{}}}}'.encode()
         with serve_answers(lambda *_: (200, {"Content-Type": "application/json"}, body)) as url:
             crawl = CrawlStore(tmp_path / "half.db")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.sweeps.sweep import sweep
@@ -106,7 +106,7 @@ def took(scan_session: ScanSession, *, again: bool = False) -> list[PreviewsTake
 
 def judged(scan_session: ScanSession) -> dict[str, CaptureVerdict]:
     """What is told once somebody released what may be shown."""
-    Captures(scan_session.crawl, scan_session.settings.captures_path)
+    CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     list(judge_captures(scan_session))
     release_all(scan_session)
     return {one.name.split(" - ")[0]: one for one in judge_captures(scan_session)}
@@ -122,7 +122,7 @@ class TestWorld:
         assert {one.taken.capture.pages for one in taken if one.taken} == {1}
         assert took(scan_session) == []  # once is enough
         files = {file.title: file for file in load_world().files}
-        Captures(scan_session.crawl, scan_session.settings.captures_path)
+        CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
         assert not any(one.identities or one.cases for one in judge_captures(scan_session))
         told = judged(scan_session)
         assert set(told) == {file.title for file in files.values() if file.person_seeds}

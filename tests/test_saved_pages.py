@@ -1,4 +1,4 @@
-"""Captures made with other people's tools, read completely; broken and hostile ones, refused or contained."""
+"""Captures from other people's tools are read completely; hostile ones are refused or limited."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ from tests.servers.browsing import open_browser
 from tests.servers.market import HASH, ITEM, NOTE, SELLER, USER, picture, serve_market
 
 ADDRESSES = {
-    "item": f"http://www.goofish.com/item?id={ITEM}", "note": f"http://www.xiaohongshu.com/explore/{NOTE}",
-    "user": f"http://www.xiaohongshu.com/user/profile/{USER}", "shop": "http://shop.example/shop",
-}  # fmt: skip
+    "item": f"http://www.goofish.com/item?id={ITEM}",
+    "note": f"http://www.xiaohongshu.com/explore/{NOTE}",
+    "user": f"http://www.xiaohongshu.com/user/profile/{USER}",
+    "shop": "http://shop.example/shop",
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def market() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def saved(market: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of captures: Chromium's own MHTML and PDF, screenshots, HAR, and a WARC of warcio's."""
+    """A folder of captures: Chromium's MHTML and PDF, screenshots, HAR, and warcio's WARC."""
     folder = tmp_path_factory.mktemp("captures")
     port = market.rsplit(":", 1)[1]
     with open_browser(f"--host-resolver-rules=MAP * 127.0.0.1:{port}") as browser:
@@ -61,11 +63,8 @@ def saved(market: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "/frame",
             "/six.png",
         ):
-            connection = (
-                http.client.HTTPConnection(  # looked up now: warcio put its own in its place
-                    "127.0.0.1", int(port)
-                )
-            )
+            # resolved here, because warcio replaces the class of its own module
+            connection = http.client.HTTPConnection("127.0.0.1", int(port))
             connection.request("GET", path)
             connection.getresponse().read()
             connection.close()
@@ -113,12 +112,23 @@ class TestFormats:
     def test_har_holds_what_scripts_were_sent(self, saved: Path, tmp_path: Path) -> None:
         told = facts(saved / "item.har", tmp_path)
         assert told == PageFacts(
-            kind=PageKind.OFFER, platform="xianyu", title="某明星 LoRA 模型 代训练", text=told.text, account_name="小王AI工作室", account_id=SELLER,
-            account_url=f"https://www.goofish.com/personal?userId={SELLER}", item_id=ITEM, price=9.9, currency="CNY",
-            counts={"wanted": 321, "views": 12_000, "saves": 45, "sold": 88}, published_at="2025-10-09T08:53:20+00:00",
-            links=("https://civitai.com/models/4711",), hashes=(HASH,),
-            images=("https://img.alicdn.com/bao/one.png", "http://img.alicdn.com/bao/two.png"), extractor="xianyu offer",
-        )  # fmt: skip
+            kind=PageKind.OFFER,
+            platform="xianyu",
+            title="某明星 LoRA 模型 代训练",
+            text=told.text,
+            account_name="小王AI工作室",
+            account_id=SELLER,
+            account_url=f"https://www.goofish.com/personal?userId={SELLER}",
+            item_id=ITEM,
+            price=9.9,
+            currency="CNY",
+            counts={"wanted": 321, "views": 12_000, "saves": 45, "sold": 88},
+            published_at="2025-10-09T08:53:20+00:00",
+            links=("https://civitai.com/models/4711",),
+            hashes=(HASH,),
+            images=("https://img.alicdn.com/bao/one.png", "http://img.alicdn.com/bao/two.png"),
+            extractor="xianyu offer",
+        )
 
     def test_what_was_drawn_is_read_where_scripts_are_gone(
         self, saved: Path, tmp_path: Path
@@ -151,8 +161,13 @@ class TestFormats:
 
     def test_a_note_as_it_was_drawn(self, tmp_path: Path) -> None:
         html = (
-            f'<!-- saved from url=(0060){ADDRESSES["note"]} -->\n<html><body><div class="author-wrapper"><a href="/user/profile/{USER}?x=1"><span class="username">小红薯一号</span></a></div>'
-            '<div id="detail-title">今日穿搭</div><div id="detail-desc">新图来啦</div><span class="like-wrapper"><span class="count">1.3万</span></span></body></html>'
+            f"<!-- saved from url=(0060){ADDRESSES['note']} -->\n"
+            '<html><body><div class="author-wrapper"><a '
+            f'href="/user/profile/{USER}?x=1"><span '
+            'class="username">小红薯一号</span></a></div>'
+            '<div id="detail-title">今日穿搭</div><div '
+            'id="detail-desc">新图来啦</div><span class="like-wrapper"><span '
+            'class="count">1.3万</span></span></body></html>'
         )
         (tmp_path / "note.html").write_text(html)
         told = facts(tmp_path / "note.html", tmp_path / "room")
@@ -184,7 +199,7 @@ class TestFormats:
         assert len(page.images) == 4
 
     def test_a_page_of_singlefiles(self, tmp_path: Path) -> None:
-        """Saved with single-file-cli 2.0 from the same shop; its pictures are inside."""
+        """The same shop saved with single-file-cli 2.0; its pictures are inside the file."""
         reading = read(Path(__file__).parent / "data" / "singlefile_shop.html", tmp_path)
         [page] = reading.pages
         assert (reading.format, reading.tool, page.url) == (
@@ -198,7 +213,10 @@ class TestFormats:
 
     def test_a_saved_page_with_its_folder(self, tmp_path: Path) -> None:
         (tmp_path / "in" / "Shop_files").mkdir(parents=True)
-        html = "<!-- saved from url=(0024)http://shop.example/shop -->\n<html><title>Shop</title><img src='./Shop_files/four%20x.png'><p>Words"
+        html = (
+            "<!-- saved from url=(0024)http://shop.example/shop -->\n"
+            "<html><title>Shop</title><img src='./Shop_files/four%20x.png'><p>Words"
+        )
         (tmp_path / "in" / "Shop.html").write_text(html)
         (tmp_path / "in" / "Shop_files" / "four x.png").write_bytes(picture("four"))
         assert captures_in([tmp_path / "in"]) == [tmp_path / "in" / "Shop.html"]
@@ -242,14 +260,28 @@ class TestFormats:
 def wacz(
     folder: Path, warc: bytes, *, key: ec.EllipticCurvePrivateKey | None = None, damage: str = ""
 ) -> Path:
-    """A package shaped as ArchiveWeb.page writes it, signed with a browser's key where one is given."""
+    """A package in the form of ArchiveWeb.page, signed with a browser's key if one is given."""
     path = folder / "capture.wacz"
-    pages = '{"format": "json-pages-1.0", "id": "pages"}\n{"url": "http://127.0.0.1/shop", "title": "Listed", "ts": "2026-05-01T00:00:00Z"}\n'
+    pages = (
+        '{"format": "json-pages-1.0", "id": "pages"}\n'
+        '{"url": "http://127.0.0.1/shop", "title": "Listed", "ts": '
+        '"2026-05-01T00:00:00Z"}\n'
+    )
     files = {"archive/data.warc.gz": warc, "pages/pages.jsonl": pages.encode()}
     described: dict[str, Any] = {
-        "profile": "data-package", "wacz_version": "1.1.1", "software": "Webrecorder ArchiveWeb.page 0.12",
-        "resources": [{"name": name.rsplit("/", 1)[-1], "path": name, "hash": "sha256:" + hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()],
-    }  # fmt: skip
+        "profile": "data-package",
+        "wacz_version": "1.1.1",
+        "software": "Webrecorder ArchiveWeb.page 0.12",
+        "resources": [
+            {
+                "name": name.rsplit("/", 1)[-1],
+                "path": name,
+                "hash": "sha256:" + hashlib.sha256(data).hexdigest(),
+                "bytes": len(data),
+            }
+            for name, data in files.items()
+        ],
+    }
     text = json.dumps(described).encode()
     told = "sha256:" + hashlib.sha256(text).hexdigest()
     digest: dict[str, Any] = {"path": "datapackage.json", "hash": told}
@@ -261,9 +293,12 @@ def wacz(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         digest["signedData"] = {
-            "hash": told, "signature": base64.b64encode(raw).decode(), "publicKey": base64.b64encode(public).decode(),
-            "created": "2026-05-01T00:00:00Z", "software": "Webrecorder ArchiveWeb.page 0.12",
-        }  # fmt: skip
+            "hash": told,
+            "signature": base64.b64encode(raw).decode(),
+            "publicKey": base64.b64encode(public).decode(),
+            "created": "2026-05-01T00:00:00Z",
+            "software": "Webrecorder ArchiveWeb.page 0.12",
+        }
     if damage == "file":
         files["archive/data.warc.gz"] = warc + b"x"
     with zipfile.ZipFile(path, "w") as package:
@@ -307,7 +342,14 @@ class TestWacz:
         assert len({page.url for page in reading.pages}) == len(reading.pages)
         assert any("not read" in one and "more.warc.gz" in one for one in reading.checks)
 
-    @pytest.mark.parametrize(("damage", "told"), [("file", "does not agree with its SHA-256"), ("signature", "signature does not hold"), ("bomb", "must be a bomb")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("damage", "told"),
+        [
+            ("file", "does not agree with its SHA-256"),
+            ("signature", "signature does not hold"),
+            ("bomb", "must be a bomb"),
+        ],
+    )
     def test_what_was_changed_is_refused(
         self, warc: bytes, tmp_path: Path, damage: str, told: str
     ) -> None:
@@ -318,7 +360,7 @@ class TestWacz:
 
 @pytest.fixture
 def listening() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that nobody may call while a capture is read; what it was sent."""
+    """A server that must get no request while a capture is read; returns its requests."""
     import threading
 
     calls: list[bytes] = []
@@ -348,10 +390,14 @@ class TestHostile:
     ) -> None:
         url, calls = listening
         html = (
-            f'<!doctype html [<!ENTITY x SYSTEM "{url}/dtd">]><html><head><base href="{url}/"><meta http-equiv=refresh content="0;url={url}">'
-            f'<link rel=stylesheet href="{url}/a.css"><script src="{url}/a.js"></script><script>fetch("{url}")</script></head>'
-            f'<body onload="fetch(\'{url}\')"><img src="{url}/a.png" onerror="fetch(\'{url}\')"><iframe src="{url}/f"></iframe>'
-            f'<object data="{url}/o"></object><svg><image href="{url}/i.svg"/></svg>&x;<p>Words</p></body></html>'
+            f'<!doctype html [<!ENTITY x SYSTEM "{url}/dtd">]><html><head><base '
+            f'href="{url}/"><meta http-equiv=refresh content="0;url={url}">'
+            f'<link rel=stylesheet href="{url}/a.css"><script '
+            f'src="{url}/a.js"></script><script>fetch("{url}")</script></head>'
+            f'<body onload="fetch(\'{url}\')"><img src="{url}/a.png" '
+            f'onerror="fetch(\'{url}\')"><iframe src="{url}/f"></iframe>'
+            f'<object data="{url}/o"></object><svg><image '
+            f'href="{url}/i.svg"/></svg>&x;<p>Words</p></body></html>'
         )
         path = tmp_path / "page.html"
         path.write_text(html)
@@ -364,15 +410,25 @@ class TestHostile:
         inside = "x"
         for _ in range(40):
             inside = (
-                f"<iframe srcdoc='{inside.replace('&', '&amp;').replace(chr(39), '&#39;')}'></iframe><p>deep</p>"
+                (
+                    "<iframe srcdoc='"
+                    f"{inside.replace('&', '&amp;').replace(chr(39), '&#39;')}'></iframe>"
+                    "<p>deep</p>"
+                )
                 if len(inside) < 200_000
                 else inside
             )
         mhtml = (
-            "From: <Saved by Blink>\nSnapshot-Content-Location: http://a.example/\nMIME-Version: 1.0\n"
-            'Content-Type: multipart/related; type="text/html"; boundary="b"\n\n--b\nContent-Type: text/html\nContent-Location: http://a.example/\n\n'
-            '<p>Outer</p><iframe src="cid:frame@x"></iframe><iframe src="http://a.example/"></iframe>\n--b\nContent-Type: text/html\nContent-ID: <frame@x>\n'
-            'Content-Location: http://a.example/frame\n\n<p>Inner</p><iframe src="http://a.example/"></iframe><iframe src="cid:frame@x"></iframe>\n--b--\n'
+            "From: <Saved by Blink>\nSnapshot-Content-Location: http://a.example/\n"
+            "MIME-Version: 1.0\n"
+            'Content-Type: multipart/related; type="text/html"; boundary="b"\n\n--b\n'
+            "Content-Type: text/html\nContent-Location: http://a.example/\n\n"
+            '<p>Outer</p><iframe src="cid:frame@x"></iframe><iframe '
+            'src="http://a.example/"></iframe>\n--b\nContent-Type: text/html\n'
+            "Content-ID: <frame@x>\n"
+            "Content-Location: http://a.example/frame\n\n"
+            '<p>Inner</p><iframe src="http://a.example/"></iframe><iframe '
+            'src="cid:frame@x"></iframe>\n--b--\n'
         )
         (tmp_path / "circle.mhtml").write_text(mhtml)
         [page] = read(tmp_path / "circle.mhtml", tmp_path / "1").pages
@@ -383,9 +439,13 @@ class TestHostile:
 
     def test_a_record_that_claims_ten_gigabytes_costs_nothing(self, tmp_path: Path) -> None:
         record = (
-            b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
-            b"Content-Type: application/http; msgtype=response\r\nContent-Length: 10000000000\r\n\r\n"
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 10000000000\r\n\r\n<p>Short</p>"
+            b"WARC/1.1\r\nWARC-Type: response\r\n"
+            b"WARC-Target-URI: http://a.example/\r\n"
+            b"WARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
+            b"Content-Type: application/http; msgtype=response\r\n"
+            b"Content-Length: 10000000000\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+            b"Content-Length: 10000000000\r\n\r\n<p>Short</p>"
         )
         (tmp_path / "long.warc").write_bytes(record)
         reading = read(tmp_path / "long.warc", tmp_path / "room")
@@ -416,7 +476,9 @@ class TestHostile:
     def test_a_gzip_bomb_is_cut_off(self, tmp_path: Path) -> None:
         body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"<p>x" * 25_000_000
         head = (
-            b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
+            b"WARC/1.1\r\nWARC-Type: response\r\n"
+            b"WARC-Target-URI: http://a.example/\r\n"
+            b"WARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
             b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
             % len(body)
         )
@@ -431,7 +493,9 @@ class TestHostile:
         packed = brotli.compress(b"<title>Packed</title><p>Words" + b" " * 3_000_000)
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\n"
         record = (
-            b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
+            b"WARC/1.1\r\nWARC-Type: response\r\n"
+            b"WARC-Target-URI: http://a.example/\r\n"
+            b"WARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
             b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
             % len(head + packed)
         )
@@ -442,13 +506,24 @@ class TestHostile:
     @pytest.mark.parametrize(
         "html",
         [
-            '<base href="http://["><p>Words', '<meta charset="idna"><p>Words', '<meta charset="undefined"><p>Words',
-            '<script type="application/ld+json">{"@type": "Product", "name": "\\ud800"}</script><p>Words', '<div style="url(' + " " * 50_000 + '">Words',
-            '<div style="' + "url(" * 50_000 + '">Words', "<!-- saved from url=(0030)https://www.goofish.com/item?id=1 --><div class='desc--'>x</div>Words" + "1" * 50_000,
+            '<base href="http://["><p>Words',
+            '<meta charset="idna"><p>Words',
+            '<meta charset="undefined"><p>Words',
+            (
+                '<script type="application/ld+json">{"@type": "Product", "name": '
+                '"\\ud800"}</script><p>Words'
+            ),
+            '<div style="url(' + " " * 50_000 + '">Words',
+            '<div style="' + "url(" * 50_000 + '">Words',
+            (
+                "<!-- saved from url=(0030)https://www.goofish.com/item?id=1 --><div "
+                "class='desc--'>x</div>Words"
+            )
+            + "1" * 50_000,
             "<!-- saved from url=(0009)http://[x --><p>Words",
         ],
         ids=["base", "idna", "undefined", "surrogate", "blanks", "addresses", "digits", "address"],
-    )  # fmt: skip
+    )
     def test_no_page_stops_the_reading_or_takes_long(self, tmp_path: Path, html: str) -> None:
         (tmp_path / "x.html").write_text(
             f"<html><body>{html}</body></html>"
@@ -493,17 +568,48 @@ class TestHostile:
                 assert str(error)
 
     @pytest.mark.parametrize(
-        "text", ["", "{}", '{"log": []}', '{"log": {"entries": [1, {"request": 1}, {"request": {"url": "x"}, "response": null}]}}', '{"log":' + "[" * 100_000, '{"log": {"entries": {"a": 1}, "pages": 7, "creator": 3}}'],
+        "text",
+        [
+            "",
+            "{}",
+            '{"log": []}',
+            (
+                '{"log": {"entries": [1, {"request": 1}, {"request": {"url": "x"}, '
+                '"response": null}]}}'
+            ),
+            '{"log":' + "[" * 100_000,
+            '{"log": {"entries": {"a": 1}, "pages": 7, "creator": 3}}',
+        ],
         ids=["empty", "nothing", "a list", "odd entries", "deep", "odd kinds"],
-    )  # fmt: skip
+    )
     def test_odd_har_files_are_refused(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "odd.har").write_text(text)
         with pytest.raises(CaptureRefused):
             read(tmp_path / "odd.har", tmp_path / "room")
 
-    @given(st.binary(max_size=400), st.sampled_from([".warc", ".warc.gz", ".wacz", ".har", ".mhtml", ".html", ".pdf", ".png", ".csv"]), st.sampled_from([b"", b"WARC/1.0\r\n", b"\x1f\x8b\x08", b"PK\x03\x04", b'{"log":', b"From: x\nContent-Type: multipart/related; boundary=b\n\n--b\n", b"<html>", b"%PDF-1.4\n", b"\x89PNG\r\n\x1a\n"]))  # fmt: skip
+    @given(
+        st.binary(max_size=400),
+        st.sampled_from(
+            [".warc", ".warc.gz", ".wacz", ".har", ".mhtml", ".html", ".pdf", ".png", ".csv"]
+        ),
+        st.sampled_from(
+            [
+                b"",
+                b"WARC/1.0\r\n",
+                b"\x1f\x8b\x08",
+                b"PK\x03\x04",
+                b'{"log":',
+                b"From: x\nContent-Type: multipart/related; boundary=b\n\n--b\n",
+                b"<html>",
+                b"%PDF-1.4\n",
+                b"\x89PNG\r\n\x1a\n",
+            ]
+        ),
+    )
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_any_bytes_end_in_pages_or_a_refusal(self, tmp_path_factory: pytest.TempPathFactory, data: bytes, ending: str, start: bytes) -> None:  # fmt: skip
+    def test_any_bytes_end_in_pages_or_a_refusal(
+        self, tmp_path_factory: pytest.TempPathFactory, data: bytes, ending: str, start: bytes
+    ) -> None:
         folder = tmp_path_factory.mktemp("any")
         (folder / f"x{ending}").write_bytes(start + data)
         try:
@@ -512,27 +618,84 @@ class TestHostile:
         except CaptureRefused as error:
             assert str(error)
 
-    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["data", "itemDO", "sellerDO", "title", "desc", "imageInfos", "url", "note", "noteDetailMap", NOTE, "user", "userPageData", "basicInfo", "nickname", "interactions", "notes", "@type", "offers"]), inner, max_size=4), max_leaves=12))  # fmt: skip
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        [
+                            "data",
+                            "itemDO",
+                            "sellerDO",
+                            "title",
+                            "desc",
+                            "imageInfos",
+                            "url",
+                            "note",
+                            "noteDetailMap",
+                            NOTE,
+                            "user",
+                            "userPageData",
+                            "basicInfo",
+                            "nickname",
+                            "interactions",
+                            "notes",
+                            "@type",
+                            "offers",
+                        ]
+                    ),
+                    inner,
+                    max_size=4,
+                )
+            ),
+            max_leaves=12,
+        )
+    )
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     def test_extractors_lose_nothing_whatever_sites_send(
         self, tmp_path_factory: pytest.TempPathFactory, told: Any
     ) -> None:
         folder = tmp_path_factory.mktemp("sites")
         text = json.dumps(told)
-        html = f"<html><title>T</title><p>Words</p><script>window.__INITIAL_STATE__={text}</script><script type='application/ld+json'>{text}</script>"
+        html = (
+            f"<html><title>T</title><p>Words</p><script>window.__INITIAL_STATE__={text}</"
+            f"script><script type='application/ld+json'>{text}</script>"
+        )
         for number, url in enumerate(ADDRESSES.values()):
             entries = [
-                {"request": {"url": url}, "response": {"status": 200, "content": {"mimeType": "text/html", "text": html}}},
-                {"request": {"url": "https://h5api.m.goofish.com/h5/mtop.x/"}, "response": {"status": 200, "content": {"mimeType": "application/json", "text": text}}},
-            ]  # fmt: skip
+                {
+                    "request": {"url": url},
+                    "response": {"status": 200, "content": {"mimeType": "text/html", "text": html}},
+                },
+                {
+                    "request": {"url": "https://h5api.m.goofish.com/h5/mtop.x/"},
+                    "response": {
+                        "status": 200,
+                        "content": {"mimeType": "application/json", "text": text},
+                    },
+                },
+            ]
             (folder / f"{number}.har").write_text(json.dumps({"log": {"entries": entries}}))
             [page] = read(folder / f"{number}.har", folder / f"room{number}").pages
             assert "Words" in facts_of(page)[0].text or facts_of(page)[0].text
 
 
 @pytest.mark.parametrize(
-    ("told", "number"), [("1234", 1234), ("1.2万", 12_000), ("3k+", 3_000), ("10,000", 10_000), (7, 7), ("many", None), (None, None), (True, None), (float("nan"), None)]
-)  # fmt: skip
+    ("told", "number"),
+    [
+        ("1234", 1234),
+        ("1.2万", 12_000),
+        ("3k+", 3_000),
+        ("10,000", 10_000),
+        (7, 7),
+        ("many", None),
+        (None, None),
+        (True, None),
+        (float("nan"), None),
+    ],
+)
 def test_counts_as_sites_write_them(told: Any, number: int | None) -> None:
     assert number_of(told) == number
 

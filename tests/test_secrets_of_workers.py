@@ -1,4 +1,4 @@
-"""What travels to the workers of a Ray cluster holds no secret, of whatever kind and however deep."""
+"""The settings that are sent to workers of a Ray cluster contain no secret of any kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = SecretStr(WRITTEN.decode())
 
 
 def pickled(settings: Settings) -> bytes:
-    """As Ray sends it."""
+    """Settings in the form in which Ray sends them."""
     return bytes(cloudpickle.dumps(settings))
 
 
@@ -26,12 +26,14 @@ def kinds_of(annotation: Any) -> set[Any]:
 
 
 def secrets_below(model: type[BaseModel]) -> dict[str, Any]:
-    """A secret in every field that can hold one, in the models inside this one as well."""
+    """A secret for every field that can hold one, in nested models as well."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         kinds = kinds_of(field.annotation)
         nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if SecretStr in kinds:
+        if name == "tokens":
+            found[name] = {"civitai_token": SECRET, "github_token": SECRET}
+        elif SecretStr in kinds:
             found[name] = (
                 SECRET
                 if name != "smtp_url"
@@ -43,7 +45,7 @@ def secrets_below(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def full_of_secrets(home: Path) -> Settings:
-    """Settings with a secret of every kind: SecretStr, addresses that hold a password or a key, free text."""
+    """Settings with secrets of every kind: SecretStr, addresses with passwords, free text."""
     found = secrets_below(Settings)
     provider = {
         "name": "Company",
@@ -53,14 +55,19 @@ def full_of_secrets(home: Path) -> Settings:
     web = {**found.pop("web"), "case_webhook": f"https://hooks.example/{SECRET.get_secret_value()}"}
     web["oidc"] = {**provider, **web["oidc"]}
     return Settings(
-        home=home, contact=f"ops {SECRET.get_secret_value()}", operator=SECRET.get_secret_value(), base_model="b", fpir=0.01,
-        web=WebSettings.model_validate(web), **found,
-    )  # fmt: skip
+        home=home,
+        contact=f"ops {SECRET.get_secret_value()}",
+        operator=SECRET.get_secret_value(),
+        base_model="b",
+        fpir=0.01,
+        web=WebSettings.model_validate(web),
+        **found,
+    )
 
 
 def test_every_secret_of_the_settings_is_found() -> None:
     assert set(secrets_below(Settings)) >= {
-        "civitai_token",
+        "tokens",
         "master_key",
         "next_master_key",
         "webhook_secret",

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from crawlers.captures.pages import extractors
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 from crawlers.errors import HubError
 from face_index.faces.detection import BatchDetector, Layout
 from face_index.faces.insight import InsightFaceReader
@@ -120,11 +120,11 @@ class TestReaders:
     def test_a_parser_that_fails_is_told_on_the_page(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def breaks(_: SavedPage) -> None:
+        def breaks(_: CapturedPage) -> None:
             raise KeyError("noteDetailMap")
 
         monkeypatch.setattr(extractors, "_BY_HOST", (("shop.example", breaks),))
-        page = SavedPage("https://shop.example/item/1", "a title", None, None, "some text", ())
+        page = CapturedPage("https://shop.example/item/1", "a title", None, None, "some text", ())
         facts, problems = extractors.facts_of(page)
         assert facts.title == "a title"
         assert "what reads pages of shop.example failed (KeyError)" in problems

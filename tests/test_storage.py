@@ -1,4 +1,4 @@
-"""An operator's uploads in object storage: a real S3 client against a server that speaks S3."""
+"""An operator's uploads in object storage: a real S3 client and a server with the S3 protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crawlers.checkpoints.ranged_reads import source_of
 from crawlers.errors import HubUnreachable, NotWeights
 from crawlers.http.transport import Transport
 from crawlers.hubs import storage
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import StorageHub
 from crawlers.listing import RemoteFile, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -41,11 +41,14 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, bytes], None]]:
-    """Puts an object into the bucket `uploads`; the usual environment variables lead there."""
+    """Put an object into the bucket `uploads`; the usual environment variables lead there."""
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": s3_url, "FSSPEC_S3_ENDPOINT_URL": s3_url,
-    }.items():  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3_url,
+        "FSSPEC_S3_ENDPOINT_URL": s3_url,
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_url})
     storage._filesystem.cache_clear()
@@ -114,8 +117,8 @@ def test_only_what_is_newer_is_listed(bucket: Callable[[str, bytes], None]) -> N
         (datetime.now(UTC) - timedelta(hours=1), 1),
         (datetime.now(UTC) + timedelta(hours=1), 0),
     ):
-        [strand] = hub.strands(since)
-        assert sum(len(page.listings) for page in hub.pages(strand)) == count
+        [partition] = hub.partitions(since)
+        assert sum(len(page.listings) for page in hub.pages(partition)) == count
 
 
 def test_a_copy_that_broke_off_goes_on_and_an_altered_object_begins_anew(
@@ -153,7 +156,9 @@ def test_what_cannot_be_reached_says_so(
         read_header(source_of(transport, "s3://uploads/nothing.safetensors"))
     with pytest.raises(HubUnreachable, match="s3://missing-bucket"):
         list(
-            StorageHub("s3://missing-bucket").pages(StorageHub("s3://missing-bucket").strands()[0])
+            StorageHub("s3://missing-bucket").pages(
+                StorageHub("s3://missing-bucket").partitions()[0]
+            )
         )
 
 

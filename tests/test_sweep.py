@@ -1,4 +1,4 @@
-"""Sweeps: every listing once, whatever the hub does and whenever the program dies; and what vanished is told."""
+"""Sweeps find every listing once, whatever hub and process do, and report what vanished."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_listing_is_found_once_and_a_second_sweep_finds_nothing_new(
         assert first[-1].finished
         assert sorted(int(number) for number, _ in kinds(first)) == list(range(1, 451))
         assert {kind for _, kind in kinds(first)} == {EventKind.FIRST_SEEN}
-        # A page for a hundred models; one more to begin with, and one for each month that the hub is divided into.
+        # A page for a hundred models, one page at the beginning, and one for each month.
         assert len(server.requests) <= 5 + months() + 2
         assert kinds(go(server, transport, store, NOON + timedelta(days=1))) == []
 
@@ -61,7 +61,7 @@ def test_what_happens_to_a_listing_becomes_an_event(
         server.models[3]["modelVersions"][0]["trainedWords"] = ["zkw"]
         server.models[4]["modelVersions"][0]["stats"] = {
             "downloadCount": 999
-        }  # a counter is no change
+        }  # a new counter is no change
         assert kinds(go(server, transport, store, next(days))) == [("3", EventKind.CHANGED)]
         gone, flagged, archived = server.models.pop(5), server.models.pop(6), server.models.pop(7)
         server.flagged.add(6)
@@ -70,7 +70,7 @@ def test_what_happens_to_a_listing_becomes_an_event(
         assert sorted(second) == [
             ("6", EventKind.FLAGGED),
             ("7", EventKind.ARCHIVED),
-        ]  # one 404 is not enough
+        ]  # a single 404 is not enough
         assert kinds(go(server, transport, store, next(days))) == [("5", EventKind.GONE)]
         assert kinds(go(server, transport, store, next(days))) == []
         server.models[5], server.models[7] = gone, archived
@@ -80,8 +80,11 @@ def test_what_happens_to_a_listing_becomes_an_event(
         }
         back = sorted(kinds(go(server, transport, store, next(days))))
         assert back == [
-            ("31", EventKind.FIRST_SEEN), ("31", EventKind.RE_UPLOADED), ("5", EventKind.BACK_AGAIN), ("7", EventKind.BACK_AGAIN),
-        ]  # fmt: skip
+            ("31", EventKind.FIRST_SEEN),
+            ("31", EventKind.RE_UPLOADED),
+            ("5", EventKind.BACK_AGAIN),
+            ("7", EventKind.BACK_AGAIN),
+        ]
     [again] = [event for event in store.events() if event.kind == EventKind.RE_UPLOADED]
     assert again.details["first"] == {"hub": "civitai", "listing_id": "6"}
     versions = store.db.execute("select count(*) from listings where listing_id = '3'").fetchone()[
@@ -170,9 +173,15 @@ def test_five_thousand_models_with_faults_and_five_kills(tmp_path: Path) -> None
     home, rng = tmp_path / "home", random.Random(5)
     with serve_civitai(5_000, faults=0.03, delay_s=0.03, seed=8, budget=40) as server:
         command = [
-            sys.executable, "-c", "from scanner.cli.app import main; main()", "--home", str(home), "crawl",
-            f"civitai={server.url}", "--json",
-        ]  # fmt: skip
+            sys.executable,
+            "-c",
+            "from scanner.cli.app import main; main()",
+            "--home",
+            str(home),
+            "crawl",
+            f"civitai={server.url}",
+            "--json",
+        ]
         for _ in range(5):
             wanted = pages_kept(home) + rng.randint(1, 9)
             process = subprocess.Popen(
@@ -190,7 +199,8 @@ def test_five_thousand_models_with_faults_and_five_kills(tmp_path: Path) -> None
         assert done.returncode == 0, done.stderr
         document = json.loads(done.stdout)
         assert (document["finished"], document["listings"]) == (True, 5_000)
-        # A page for a hundred models and for each month, one more for each fault, one a worker for each kill, the probes.
+        # A page for a hundred models and for each month, one more for each fault, one for each
+        # worker and kill, and the probes.
         pages = sum(
             -(-count // 100)
             for count in Counter(

@@ -1,4 +1,4 @@
-"""Watching hubs for months: rounds, second looks, lines and webhooks; headers read in the order of likelihood."""
+"""Long-term watching of hubs: rounds, repeated checks, output, webhooks; headers by likelihood."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_rounds_ask_for_what_changed_and_now_and_then_for_everything(
     clock.now += timedelta(hours=1)
     since, events = go(hub, transport, store, clock)
     assert since == NOON - timedelta(hours=2)
-    # One page; an empty one is asked for again until it is believed.
+    # One page; an empty page is requested again until it counts as the end.
     assert (events, hub.requests) == ([], hub.requests[:1] * 3)
     new = model(151)
     new["modelVersions"][0]["publishedAt"] = "2026-11-23T12:30:00.000Z"
@@ -108,7 +108,7 @@ def test_a_sweep_of_what_changed_says_nothing_of_what_vanished(
 
 
 class Receiver:
-    """An operator's server that takes events, or does not for a while."""
+    """An operator's server that accepts events, or refuses them for a while."""
 
     def __init__(self) -> None:
         self.bodies: list[tuple[dict[str, str], bytes]] = []
@@ -133,7 +133,7 @@ def test_a_webhook_is_told_everything_once_and_in_order(
     with serve_answers(receiver.answer) as url:
         hook = Webhook(store, transport, f"{url}/hook", "whsec")
         list(sweep(CivitaiHub(transport, hub.url), "civitai", store, lambda: NOON))
-        assert hook.deliver() == 0  # all is new at first, and nothing is news
+        assert hook.deliver() == 0  # everything is new in the first sweep, so nothing is news
         for entry in hub.models.values():
             entry["modelVersions"][0]["trainedWords"] = ["zkw"]
         list(sweep(CivitaiHub(transport, hub.url), "civitai", store, lambda: NOON))
@@ -141,7 +141,7 @@ def test_a_webhook_is_told_everything_once_and_in_order(
         with pytest.raises(HubError):
             hook.deliver()
         receiver.down = False
-        # A new process goes on where the last one was.
+        # A new process continues where the last one stopped.
         assert Webhook(store, transport, f"{url}/hook", "whsec").deliver() == 150
         assert receiver.events() == list(range(151, 301))
         assert [len(json.loads(body)["events"]) for _, body in receiver.bodies] == [100, 50]
@@ -150,7 +150,7 @@ def test_a_webhook_is_told_everything_once_and_in_order(
         assert headers[SIGNATURE_HEADER] != signature_of(body + b" ", "whsec")
         assert hook.deliver() == 0
         later = Webhook(store, transport, f"{url}/other", None)
-        assert later.deliver() == 0  # told from now on, not of the past
+        assert later.deliver() == 0  # events from now on, none of the past
     assert SIGNATURE_HEADER not in receiver.bodies[0][0] or receiver.bodies
 
 
@@ -162,7 +162,7 @@ def test_watch_prints_a_line_for_each_event(tmp_path: Path, hub: FakeCivitai) ->
         first = run(*watch, home=home)
         assert (first.returncode, first.stdout) == (0, ""), (
             first.stderr
-        )  # all is new, nothing is news
+        )  # everything is new in the first sweep, so nothing is news
         hub.models[3]["modelVersions"][0]["trainedWords"] = ["zkw"]
         database = CrawlStore(home / "crawl.db")
         with database.transaction():
@@ -238,8 +238,11 @@ class TestHeaders:
         listed("page.safetensors", (), data=b"<html>no</html>")
         steps = list(read_headers(store, transport, lambda: NOON, "place", workers=1))
         assert [step.wanted.file.name for step in steps] == [
-            "person.safetensors", "other.safetensors", "page.safetensors", "style.safetensors",
-        ]  # fmt: skip
+            "person.safetensors",
+            "other.safetensors",
+            "page.safetensors",
+            "style.safetensors",
+        ]
         assert all(step.triage is not None and step.problem is None for step in steps)
         assert list(read_headers(store, transport, lambda: NOON, "place")) == []
         history = history_of(store, "hub", "person.safetensors")
@@ -249,7 +252,7 @@ class TestHeaders:
             "other.safetensors",
         }
         assert history["triages"][0]["training"]["photo_count"] == 30
-        # What a header tells moves a file forward, never back.
+        # The content of a header can only move a file forward.
         scores = {
             one.listing_id: search(store, words=one.listing_id)[0].likeness
             for one in likely(store, "place")
@@ -335,8 +338,8 @@ def read_so_far(home: Path) -> int:
 def test_a_folder_of_today_is_a_hub_too(tmp_path: Path, store: CrawlStore) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"x")
     hub = FolderHub(tmp_path)
-    [strand] = hub.strands(datetime.fromtimestamp(time.time() + 60, NOON.tzinfo))
-    assert [listing for page in hub.pages(strand) for listing in page.listings] == []
+    [partition] = hub.partitions(datetime.fromtimestamp(time.time() + 60, NOON.tzinfo))
+    assert [listing for page in hub.pages(partition) for listing in page.listings] == []
 
 
 def test_many_threads_may_ask_one_client(transport: Transport, file_server: FileServer) -> None:

@@ -1,4 +1,4 @@
-"""What web archives say in more ways than one: revisits, redirects, parts of answers, codings, frames."""
+"""Facts that web archives state in several ways: revisits, redirects, parts, codings, frames."""
 
 from __future__ import annotations
 
@@ -48,13 +48,22 @@ class TestRevisits:
         [
             ({"WARC_Payload_Digest": DIGEST}, {**TO_URL, "WARC_Payload_Digest": DIGEST}),
             ({}, {**TO_URL, "WARC_Payload_Digest": DIGEST}),
-            ({}, {"WARC_Refers_To_Target_URI": f"<{IMAGE}>", "WARC_Refers_To_Date": "2026-03-01T10:00:00.123Z"}),
+            (
+                {},
+                {
+                    "WARC_Refers_To_Target_URI": f"<{IMAGE}>",
+                    "WARC_Refers_To_Date": "2026-03-01T10:00:00.123Z",
+                },
+            ),
             ({}, {"WARC_Refers_To": "<urn:uuid:1>"}),
             ({"WARC_Payload_Digest": DIGEST}, {"WARC_Payload_Digest": DIGEST}),
-            ({"WARC_Payload_Digest": DIGEST}, {"WARC_Payload_Digest": "SHA-1:" + hashlib.sha1(PIXELS).hexdigest()}),
+            (
+                {"WARC_Payload_Digest": DIGEST},
+                {"WARC_Payload_Digest": "SHA-1:" + hashlib.sha1(PIXELS).hexdigest()},
+            ),
         ],
         ids=["all", "no digest there", "brackets", "record", "digest", "base16"],
-    )  # fmt: skip
+    )
     @pytest.mark.parametrize("order", ["before", "after", "other file before", "other file after"])
     def test_a_revisit_has_the_bytes_that_it_refers_to(
         self, told: dict[str, str], to: dict[str, str], order: str
@@ -283,10 +292,14 @@ class TestFrames:
     @pytest.mark.parametrize(
         ("asked", "pages"),
         [
-            ({"Referer": PAGE}, 2), ({"Referer": PAGE, "Sec_Fetch_Dest": "document"}, 2), ({"Sec_Fetch_Dest": "iframe"}, 1),
-            ({"Referer": PAGE, "Sec_Fetch_Dest": "empty"}, 1), ({"Referer": PAGE, "X_Requested_With": "XMLHttpRequest"}, 1), ({}, 2),
+            ({"Referer": PAGE}, 2),
+            ({"Referer": PAGE, "Sec_Fetch_Dest": "document"}, 2),
+            ({"Sec_Fetch_Dest": "iframe"}, 1),
+            ({"Referer": PAGE, "Sec_Fetch_Dest": "empty"}, 1),
+            ({"Referer": PAGE, "X_Requested_With": "XMLHttpRequest"}, 1),
+            ({}, 2),
         ],
-    )  # fmt: skip
+    )
     def test_a_link_that_was_followed_is_a_page_and_a_frame_is_none(
         self, asked: dict[str, str], pages: int, request_first: bool
     ) -> None:
@@ -306,14 +319,22 @@ class TestFrames:
 
     @pytest.mark.parametrize("packed", [True, False])
     def test_pages_that_were_captured_beside_each_other_keep_their_own(self, packed: bool) -> None:
-        """Browsertrix loads several pages at once, and says of each record for which one it was."""
+        """Browsertrix loads several pages at once, and names the page in each record."""
         api = [f"https://site.example/api/{number}" for number in (1, 2)]
         told = [{"WARC_Page_ID": "a"}, {"WARC_Page_ID": "b"}]
-        data = b"".join((
-            page_record(**told[0]), record("response", SECOND, archives.answer(archives.html(), "text/html"), **told[1]),
-            *(record("response", url, archives.answer(b"{}", "application/json"), **one) for url, one in zip(api, told, strict=True)),
-            response(IMAGE, PIXELS),
-        ))  # fmt: skip
+        data = b"".join(
+            (
+                page_record(**told[0]),
+                record(
+                    "response", SECOND, archives.answer(archives.html(), "text/html"), **told[1]
+                ),
+                *(
+                    record("response", url, archives.answer(b"{}", "application/json"), **one)
+                    for url, one in zip(api, told, strict=True)
+                ),
+                response(IMAGE, PIXELS),
+            )
+        )
         data = (
             archives.wacz({"a.warc": data}, listed=[PAGE, SECOND], ids={PAGE: "a", SECOND: "b"})
             if packed

@@ -1,4 +1,4 @@
-"""Bodies and charsets of saved pages: frames nobody names, base64, packed bodies, marks and labels of charsets."""
+"""Bodies and charsets of captured pages: unnamed frames, base64, coded bodies, marks and labels."""
 
 from __future__ import annotations
 
@@ -145,19 +145,42 @@ class TestCharsets:
     @pytest.mark.parametrize(
         ("declared", "markup", "codec", "words"),
         [
-            ("x-gbk", "", "gbk", WORDS), ("gb2312", "", "gb18030", "模𠮷"), ("x-sjis", "", "cp932", "写真①"), ("x-cp1251", "", "cp1251", "фото"),
-            ("ks_c_5601-1987", "", "cp949", "사진똠"), ("iso-8859-1", "", "cp1252", "“q” €"), ("unicode", "", "utf-16-le", WORDS),
-            ("unknown", "<meta charset=gbk>", "gbk", WORDS), ("rot13", "", "utf-8", WORDS), ("utf-7", "", "utf-8", "+ADw-"),
-            ("punycode", "", "utf-8", "a-b"), ("gbk", "<meta charset=utf-8>", "gbk", WORDS),
-            (None, "<!-- <meta charset=gbk> --><meta charset=utf-8>", "utf-8", WORDS), (None, "<meta charset=utf-16>", "utf-8", WORDS),
-            (None, "<meta name=a content='charset=gbk'>", "utf-8", WORDS), (None, "<meta charset=none><meta charset=gbk>", "gbk", WORDS),
-            (None, "<META content=\"text/html; charset='gbk'\" HTTP-EQUIV=Content-Type>", "gbk", WORDS),
-            (None, f"<script>'<meta charset=big5>{'x' * 5_000}'</script><meta charset=gbk>", "gbk", WORDS),
-            (None, "<p title='>'><body><meta charset=gbk>", "utf-8", WORDS), (None, "<?xml version='1.0' encoding='gbk'?>", "gbk", WORDS),
-            (None, "<?xml version='1.0' encoding='gbk'?><meta charset=utf-8>", "utf-8", WORDS), ("utf-16", "", "utf-8", WORDS),
-            (None, "", "utf-16-le", WORDS), (None, "", "utf-16-be", WORDS),
+            ("x-gbk", "", "gbk", WORDS),
+            ("gb2312", "", "gb18030", "模𠮷"),
+            ("x-sjis", "", "cp932", "写真①"),
+            ("x-cp1251", "", "cp1251", "фото"),
+            ("ks_c_5601-1987", "", "cp949", "사진똠"),
+            ("iso-8859-1", "", "cp1252", "“q” €"),
+            ("unicode", "", "utf-16-le", WORDS),
+            ("unknown", "<meta charset=gbk>", "gbk", WORDS),
+            ("rot13", "", "utf-8", WORDS),
+            ("utf-7", "", "utf-8", "+ADw-"),
+            ("punycode", "", "utf-8", "a-b"),
+            ("gbk", "<meta charset=utf-8>", "gbk", WORDS),
+            (None, "<!-- <meta charset=gbk> --><meta charset=utf-8>", "utf-8", WORDS),
+            (None, "<meta charset=utf-16>", "utf-8", WORDS),
+            (None, "<meta name=a content='charset=gbk'>", "utf-8", WORDS),
+            (None, "<meta charset=none><meta charset=gbk>", "gbk", WORDS),
+            (
+                None,
+                "<META content=\"text/html; charset='gbk'\" HTTP-EQUIV=Content-Type>",
+                "gbk",
+                WORDS,
+            ),
+            (
+                None,
+                f"<script>'<meta charset=big5>{'x' * 5_000}'</script><meta charset=gbk>",
+                "gbk",
+                WORDS,
+            ),
+            (None, "<p title='>'><body><meta charset=gbk>", "utf-8", WORDS),
+            (None, "<?xml version='1.0' encoding='gbk'?>", "gbk", WORDS),
+            (None, "<?xml version='1.0' encoding='gbk'?><meta charset=utf-8>", "utf-8", WORDS),
+            ("utf-16", "", "utf-8", WORDS),
+            (None, "", "utf-16-le", WORDS),
+            (None, "", "utf-16-be", WORDS),
         ],
-    )  # fmt: skip
+    )
     def test_a_charset_as_browsers_find_it(
         self, declared: str | None, markup: str, codec: str, words: str
     ) -> None:

@@ -1,11 +1,16 @@
-"""The worked examples of CONTRIBUTING.md, run as they stand there."""
+"""The worked examples of CONTRIBUTING.md are run exactly as they are printed there."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,17 +31,24 @@ from scanner.clock import utc_now
 from scanner.errors import UnfaithfulLoad
 from scanner.miniature.world import FACE_PACK
 from tests.cases import AT
-from tests.servers.serving import serve_answers
+from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_notices import case  # noqa: F401  a fixture
 
-PAGE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text("utf-8")
+REPOSITORY = Path(__file__).parent.parent
+PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def examples(heading: str) -> list[str]:
+    """The blocks of code below a heading."""
+    section = PAGE.partition(f"\n### {heading}\n")[2].partition("\n##")[0]
+    found = re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found
 
 
 def example(heading: str) -> str:
-    """The code below a heading."""
-    found = re.search(rf"^### {heading}$.*?^```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found, heading
-    return found[1]
+    """The first block of code below a heading."""
+    return examples(heading)[0]
 
 
 def run(heading: str) -> dict[str, Any]:
@@ -45,32 +57,100 @@ def run(heading: str) -> dict[str, Any]:
     return names
 
 
-def test_a_hub(tmp_path: Path) -> None:
-    models = [{"id": str(one), "title": f"Model {one}", "file": f"{one}.safetensors", "sha256": "ab" * 32} for one in range(5)]  # fmt: skip
+class ExampleServer:
+    """The protocol of the example's hub, with files of real weights, behind a token."""
 
-    def answer(
-        path: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    def __init__(self, lora: Path) -> None:
+        self.file = lora.read_bytes()
+        self.sha256 = hashlib.sha256(self.file).hexdigest()
+        self.tokens: set[str | None] = set()
+
+    def __call__(self, path: str, headers: dict[str, str], _body: bytes) -> Answer:
+        self.tokens.add(headers.get("Authorization"))
         if listed := re.fullmatch(r"/models\?after=(\d*)", path):
             start = int(listed[1]) + 1 if listed[1] else 0
-            return (
-                200,
-                {"Content-Type": "application/json"},
-                json.dumps(models[start : start + 2]).encode(),
-            )
-        there = re.fullmatch(r"/models/[0-4]", path)
-        return (200 if there else 404), {"Content-Type": "application/json"}, b"{}"
+            return as_json([self.model(number) for number in range(start, min(start + 2, 5))])
+        if re.fullmatch(r"/files/[0-4]\.safetensors", path):
+            return self.piece(headers.get("Range", "bytes=0-"))
+        return as_json({}, 200 if re.fullmatch(r"/models/[0-4]", path) else 404)
 
+    def model(self, number: int) -> dict[str, str]:
+        return {
+            "id": str(number),
+            "title": f"Model {number}",
+            "file": f"{number}.safetensors",
+            "sha256": self.sha256,
+        }
+
+    def piece(self, asked: str) -> Answer:
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        end = min(int(last or len(self.file)) + 1, len(self.file))
+        place = f"bytes {first}-{end - 1}/{len(self.file)}"
+        return 206, {"Content-Range": place}, self.file[int(first) : end]
+
+
+def test_a_hub(tmp_path: Path, make_lora: Callable[..., Path]) -> None:
     transport = Transport(attempts=1, timeout_s=10, destinations=Destinations({"127.0.0.1"}))
     store = CrawlStore(tmp_path / "crawl.db")
-    with serve_answers(answer) as url:
+    server = ExampleServer(make_lora())
+    with serve_answers(server) as url:
         hub = run("Adding a hub")["ExampleHub"](transport, url)
         *_, last = sweep(hub, "example", store, utc_now)
         assert (last.finished, last.listings) == (True, 5)
-        assert (hub.look("3"), hub.look("9")) == (Presence.LISTED, Presence.GONE)
-    assert next(store.newest("example", "4")).files[0].sha256 == "ab" * 32
+        assert (hub.check_presence("3"), hub.check_presence("9")) == (
+            Presence.LISTED,
+            Presence.GONE,
+        )
+    assert next(store.newest("example", "4")).files[0].sha256 == server.sha256
     store.close()
     transport.close()
+
+
+def test_a_hub_is_one_file_and_one_line(tmp_path: Path, make_lora: Callable[..., Path]) -> None:
+    """The recipe is followed in a copy of the package, which the command line then uses."""
+    copy = tmp_path / "copy" / "crawlers"
+    shutil.copytree(REPOSITORY / "crawlers", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    file, line = examples("Adding a hub")
+    (copy / "hubs" / "example.py").write_text(file, "utf-8")
+    registry = (copy / "hubs" / "registry.py").read_text("utf-8")
+    assert "_MODULES = (\n" in registry
+    added = registry.replace("_MODULES = (\n", f"_MODULES = (\n{line}")
+    (copy / "hubs" / "registry.py").write_text(added, "utf-8")
+
+    def command(*arguments: str, token: str = "PORTRAIT_SCANNER_EXAMPLE_TOKEN") -> Any:
+        paths = os.pathsep.join([str(copy.parent), str(REPOSITORY)])
+        return subprocess.run(
+            [sys.executable, "-m", "scanner.cli.app", "--home", str(tmp_path / "home"), *arguments],
+            cwd=copy.parent,
+            env={**os.environ, "PYTHONPATH": paths, token: "a-token"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    lora = make_lora(metadata={"ss_output_name": "a likeness", "ss_base_model_version": "sd_v1"})
+    server = ExampleServer(lora)
+    with serve_answers(server) as url:
+        crawled = command("crawl", f"example={url}", "--triage")
+        assert crawled.returncode == 0, crawled.stderr
+    assert server.tokens == {"Bearer a-token"}
+    found = json.loads(command("listings", "--hub", "example", "--json").stdout)["listings"]
+    assert {listing["listing_id"] for listing in found} == set("01234")
+    [triage] = json.loads(command("listings", "example:3", "--json").stdout)["triages"]
+    assert (triage["name"], triage["kind"], triage["family"]) == ("3.safetensors", "lora", "SD1")
+    known = {hub["hub"]: hub for hub in json.loads(command("hubs", "--json").stdout)["hubs"]}
+    assert known["example"] == {
+        "hub": "example",
+        "address": "https://models.example.org",
+        "types": "",
+        "token": True,
+    }
+    refused = command("hubs", token="PORTRAIT_SCANNER_EXMAPLE_TOKEN")
+    assert refused.returncode == 2
+    assert (
+        "exmaple_token belongs to no hub; known are example_token, civitai_token" in refused.stderr
+    )
 
 
 def test_a_format(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
-"""A fast hub on loopback in a process of its own: answers are rendered beforehand and sent after a chosen delay.
+"""A fast hub on loopback in its own process, with prepared answers and a chosen delay.
 
     python -m benchmarks.crawlers.fast_hubs civitai COUNT DELAY_MS      (or huggingface)
 
-Prints its port. It speaks as much of Civitai's list and of the Hugging Face Hub's list and details as a sweep asks.
+Prints its port. It implements the parts of Civitai's list, and of the Hugging Face Hub's list and
+details, that a sweep requests.
 """
 
 from __future__ import annotations
@@ -20,21 +21,57 @@ PAGE = 100
 
 
 def civitai_models(count: int) -> tuple[list[tuple[str, int]], list[bytes]]:
-    """Cursor columns and JSON of models spread over the years, of the size real ones have."""
+    """Cursor columns and JSON of models over several years, as large as real ones."""
     step = timedelta(days=1_400) / count
     columns, texts = [], []
     for number in range(1, count + 1):
         moment = (START + step * number).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        images = [{"id": n, "url": f"https://image.example/{number}/{n}.jpeg", "nsfwLevel": 1 + n % 4, "width": 832, "height": 1216,
-                   "hash": "U8AAaOxu00t7t7j[WBay", "type": "image", "poi": False, "minor": False} for n in range(5)]  # fmt: skip
-        file = {"id": number, "name": f"m{number}.safetensors", "sizeKB": 147_573.2, "type": "Model", "primary": True,
-                "hashes": {"SHA256": f"{number:064X}", "AutoV3": f"{number * 7919:012X}"}, "metadata": {"format": "SafeTensor"},
-                "downloadUrl": f"https://civitai.com/api/download/models/{number}"}  # fmt: skip
-        version = {"id": number, "name": "v1.0", "baseModel": "SDXL 1.0", "publishedAt": moment, "trainedWords": [f"tok{number} woman"],
-                   "stats": {"downloadCount": number % 999}, "files": [file], "images": images}  # fmt: skip
-        entry = {"id": number, "name": f"Somebody {number}", "description": "<p>" + "words " * 60 + "</p>", "type": "LORA",
-                 "poi": False, "minor": False, "nsfwLevel": 1 + number % 4, "creator": {"username": f"maker{number % 97}"},
-                 "tags": ["woman", "photorealistic", "celebrity"], "modelVersions": [version]}  # fmt: skip
+        images = [
+            {
+                "id": n,
+                "url": f"https://image.example/{number}/{n}.jpeg",
+                "nsfwLevel": 1 + n % 4,
+                "width": 832,
+                "height": 1216,
+                "hash": "U8AAaOxu00t7t7j[WBay",
+                "type": "image",
+                "poi": False,
+                "minor": False,
+            }
+            for n in range(5)
+        ]
+        file = {
+            "id": number,
+            "name": f"m{number}.safetensors",
+            "sizeKB": 147_573.2,
+            "type": "Model",
+            "primary": True,
+            "hashes": {"SHA256": f"{number:064X}", "AutoV3": f"{number * 7919:012X}"},
+            "metadata": {"format": "SafeTensor"},
+            "downloadUrl": f"https://civitai.com/api/download/models/{number}",
+        }
+        version = {
+            "id": number,
+            "name": "v1.0",
+            "baseModel": "SDXL 1.0",
+            "publishedAt": moment,
+            "trainedWords": [f"tok{number} woman"],
+            "stats": {"downloadCount": number % 999},
+            "files": [file],
+            "images": images,
+        }
+        entry = {
+            "id": number,
+            "name": f"Somebody {number}",
+            "description": "<p>" + "words " * 60 + "</p>",
+            "type": "LORA",
+            "poi": False,
+            "minor": False,
+            "nsfwLevel": 1 + number % 4,
+            "creator": {"username": f"maker{number % 97}"},
+            "tags": ["woman", "photorealistic", "celebrity"],
+            "modelVersions": [version],
+        }
         columns.append((moment, number))
         texts.append(json.dumps(entry).encode())
     return columns, texts
@@ -89,9 +126,17 @@ class Hub:
                 "blobId": "x",
                 "lfs": {"sha256": f"{number:064x}", "size": 150_000_000, "pointerSize": 134},
             }
-        return {"id": f"maker/{number}", "author": "maker", "sha": f"{number:040x}", "tags": ["lora", "base_model:org/base"],
-                "createdAt": "2026-01-01T00:00:00.000Z", "lastModified": "2026-01-01T00:00:00.000Z", "downloads": 5,
-                "cardData": {"instance_prompt": "photo of ohwx"}, "siblings": [file, {"rfilename": "README.md"}]}  # fmt: skip
+        return {
+            "id": f"maker/{number}",
+            "author": "maker",
+            "sha": f"{number:040x}",
+            "tags": ["lora", "base_model:org/base"],
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "lastModified": "2026-01-01T00:00:00.000Z",
+            "downloads": 5,
+            "cardData": {"instance_prompt": "photo of ohwx"},
+            "siblings": [file, {"rfilename": "README.md"}],
+        }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -101,7 +146,10 @@ class Hub:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 body, headers = self.answer(line.split()[1].decode())
-                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+                head = (
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                    f"Content-Length: {len(body)}\r\n{headers}\r\n"
+                )
                 writer.write(head.encode() + body)
                 await writer.drain()
         except ConnectionError:

@@ -1,9 +1,9 @@
-"""Bytes that triage of a listing transfers, against the whole header and against the whole file.
+"""The bytes that triage of a listing transfers, compared with the whole header and the whole file.
 
     python -m benchmarks.crawlers.header_bytes
 
-Files have the tensor names that kohya's trainer gives adapters of SD1, SDXL and Flux.1, with training metadata of
-40 captioned photos; they are sparse, of 10 to 200 MB, and served by a real HTTP server that speaks Range.
+Files have the tensor names of kohya's adapters for SD1, SDXL and Flux.1, with the training metadata
+of 40 captioned photos. They are sparse files of 10 to 200 MB on a real HTTP server with Range.
 """
 
 from __future__ import annotations
@@ -44,8 +44,16 @@ def sd1() -> Iterator[tuple[str, int, int]]:
         for m in range(3)
     ]
     for block, width in blocks:
-        for part, inner in (("attn1_to_k", width), ("attn1_to_out_0", width), ("attn1_to_q", width), ("attn1_to_v", width),
-                            ("attn2_to_k", 768), ("attn2_to_out_0", width), ("attn2_to_q", width), ("attn2_to_v", 768)):  # fmt: skip
+        for part, inner in (
+            ("attn1_to_k", width),
+            ("attn1_to_out_0", width),
+            ("attn1_to_q", width),
+            ("attn1_to_v", width),
+            ("attn2_to_k", 768),
+            ("attn2_to_out_0", width),
+            ("attn2_to_q", width),
+            ("attn2_to_v", 768),
+        ):
             yield f"lora_unet_{block}_transformer_blocks_0_{part}", inner, width
 
 
@@ -110,16 +118,22 @@ FAMILIES = {"SD1": sd1, "SDXL": sdxl, "Flux.1": flux}
 
 
 def metadata() -> dict[str, str]:
-    """What kohya's trainer writes of 40 captioned photos."""
+    """The metadata that kohya's trainer writes for 40 captioned photos."""
     tags = {f"tag number {number}": 1 + number % 40 for number in range(400)}
     told = {f"ss_setting_{number}": "some value" for number in range(55)}
     folders = {"40_zkw woman": {"n_repeats": 40, "img_count": 40}}
-    return {**told, "ss_network_module": "networks.lora", "ss_network_dim": "32", "ss_dataset_dirs": json.dumps(folders),
-            "ss_tag_frequency": json.dumps({"40_zkw woman": {"zkw": 40, **tags}}), "ss_session_id": "7"}  # fmt: skip
+    return {
+        **told,
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": "32",
+        "ss_dataset_dirs": json.dumps(folders),
+        "ss_tag_frequency": json.dumps({"40_zkw woman": {"zkw": 40, **tags}}),
+        "ss_session_id": "7",
+    }
 
 
 def write(path: Path, family: str, size: int) -> int:
-    """A file of about that size with that family's names; the header's length."""
+    """Write a file of about that size with that family's names; returns the header's length."""
     modules = list(FAMILIES[family]())
     rank = max(1, round(size / 2 / sum(inner + outer for _, inner, outer in modules)))
     header: dict[str, object] = {"__metadata__": metadata()}
@@ -156,7 +170,8 @@ def main() -> None:
     transport = Transport(destinations=Destinations({"127.0.0.1"}))
     read, ratios = [], []
     print(
-        f"{'family':8}{'file MB':>9}{'header':>10}{'ours':>9}{'whole header':>14}{'file / ours':>13}"
+        f"{'family':8}{'file MB':>9}{'header':>10}{'ours':>9}{'whole header':>14}"
+        f"{'file / ours':>13}"
     )
     with tempfile.TemporaryDirectory() as folder, serve_files(Path(folder)) as server:
         for family in FAMILIES:
@@ -168,18 +183,22 @@ def main() -> None:
                 whole, _ = triage_remote(transport, file)
                 if facts(ours) != facts(whole) or ours.family != family:
                     raise SystemExit(
-                        f"{path.name}: {facts(ours)} from the beginning, {facts(whole)} from the whole header"
+                        f"{path.name}: {facts(ours)} from the beginning, "
+                        f"{facts(whole)} from the whole header"
                     )
                 whole_file = path.stat().st_size
                 read.append(ours.bytes_read)
                 ratios.append(whole_file / ours.bytes_read)
                 print(
-                    f"{family:8}{whole_file / 1e6:9.1f}{length:10,}{ours.bytes_read:9,}{whole.bytes_read:14,}{ratios[-1]:13,.0f}"
+                    f"{family:8}{whole_file / 1e6:9.1f}{length:10,}{ours.bytes_read:9,}"
+                    f"{whole.bytes_read:14,}{ratios[-1]:13,.0f}"
                 )
                 path.unlink()
     transport.close()
     print(
-        f"median {statistics.median(read):,.0f} bytes a listing (largest {max(read):,}); ratio {min(ratios):,.0f} to {max(ratios):,.0f}, median {statistics.median(ratios):,.0f}"
+        f"median {statistics.median(read):,.0f} bytes a listing (largest "
+        f"{max(read):,}); ratio {min(ratios):,.0f} to {max(ratios):,.0f}, median "
+        f"{statistics.median(ratios):,.0f}"
     )
 
 

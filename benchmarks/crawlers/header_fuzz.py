@@ -1,9 +1,10 @@
-"""Hostile bytes against the header parser: no crash, no hang over a second, no read or allocation over the limit.
+"""Hostile input for the header parser: no crash, no hang, no read or allocation over the limit.
 
     python -m benchmarks.crawlers.header_fuzz [RUNS]
 
-Three sides: coverage-guided mutations (atheris, RUNS of them), documents that are nearly headers (hypothesis, a tenth
-of RUNS), and bombs of the largest size that is read at all, each in a process of its own whose peak memory is told.
+There are three kinds of input: coverage-guided mutations (atheris, RUNS of them), documents that
+are nearly headers (hypothesis, a tenth of RUNS), and bombs of the largest size that is read, each
+in its own process whose peak memory is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LIMIT = MAX_HEADER_BYTES
 
 
 class Bytes:
-    """A checkpoint in memory that refuses to be asked for more than a header may be."""
+    """A checkpoint in memory that raises if more than the largest header is requested."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.bytes_read, self.size_bytes = data, 0, len(data)
@@ -42,7 +43,7 @@ class Bytes:
 
 
 def outcome(data: bytes) -> str:
-    """What became of an input; anything but a header or one of our own errors gets out of here."""
+    """The outcome for an input; only headers and this package's errors are accepted."""
     try:
         parse_beginning(data[8:], len(data))
     except UnreadableCheckpoint as error:
@@ -80,7 +81,7 @@ def valid(rng: random.Random) -> bytes:
 
 
 def coverage_guided(runs: int) -> None:
-    """Run atheris in a process of its own: it ends the process it runs in."""
+    """Run atheris in its own process, because it ends the process in which it runs."""
     with tempfile.TemporaryDirectory() as folder:
         rng = random.Random(1)
         for number in range(200):
@@ -128,16 +129,24 @@ def nearly_headers(runs: int) -> None:
     slowest = [0.0]
     size = st.integers(-1, 5) | st.integers(2**31, 2**64) | st.floats() | st.none() | st.booleans()
     entry = st.fixed_dictionaries(
-        {"dtype": st.sampled_from([*DTYPE_BITS, "F31", "", 3]), "shape": st.lists(size, max_size=5) | st.text(),
-         "data_offsets": st.just([0, 0]) | st.lists(size, max_size=3)}
-    )  # fmt: skip
+        {
+            "dtype": st.sampled_from([*DTYPE_BITS, "F31", "", 3]),
+            "shape": st.lists(size, max_size=5) | st.text(),
+            "data_offsets": st.just([0, 0]) | st.lists(size, max_size=3),
+        }
+    )
     document = st.dictionaries(
         st.text(max_size=9), entry | st.none() | st.text() | st.lists(size), max_size=5
     )
     metadata = st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=4)
 
-    @settings(max_examples=runs, deadline=None, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=runs,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(
         document,
         metadata | st.none(),
@@ -148,7 +157,7 @@ def nearly_headers(runs: int) -> None:
     def one(tensors: dict, told: object, off: int, data: bytes, cut: bool) -> None:
         text = json.dumps(tensors if told is None else {**tensors, "__metadata__": told}).encode()
         whole = struct.pack("<Q", max(0, len(text) + off)) + text + data
-        # Hypothesis keeps so much that a collection in here takes longer than any header.
+        # Hypothesis keeps so many objects that a collection would take longer than any header.
         gc.disable()
         started = time.process_time()
         what = outcome(whole[: len(whole) // 2] if cut else whole)
@@ -174,7 +183,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "lists in lists": lambda: _repeated(b"[", b'{"a":', b""),
     "objects in objects": lambda: _repeated(b'{"a":', b'{"a":', b""),
     "one long string": lambda: b'{"__metadata__":{"a":"' + b"x" * (LIMIT - 30) + b'"}}',
-    "one long string of wide characters": lambda: b'{"__metadata__":{"a":"' + "𝕏".encode() * (LIMIT // 4 - 9) + b'"}}',
+    "one long string of wide characters": lambda: (
+        b'{"__metadata__":{"a":"' + "𝕏".encode() * (LIMIT // 4 - 9) + b'"}}'
+    ),
     "escapes": lambda: _repeated(b"\\u0041", b'{"__metadata__":{"a":"', b'"}}'),
     "backslashes": lambda: _repeated(b"\\\\", b'{"__metadata__":{"a":"', b'"}}'),
     "quotes in a string": lambda: _repeated(b'\\"', b'{"__metadata__":{"a":"', b'"}}'),
@@ -182,13 +193,16 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "spaces": lambda: b"{" + b" " * (LIMIT - 2) + b"}",
     "digits": lambda: b'{"a":' + b"1" * (LIMIT - 10) + b"}",
     "twenty thousand tensors": lambda: json.dumps(
-        {"t" * 700 + str(n): {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n in range(20_000)}
+        {
+            "t" * 700 + str(n): {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]}
+            for n in range(20_000)
+        }
     ).encode(),
-}  # fmt: skip
+}
 
 
 def bomb(name: str) -> None:
-    """One bomb, in this process."""
+    """Parse one bomb in this process."""
     text = BOMBS[name]()
     data = framed(text)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -197,7 +211,8 @@ def bomb(name: str) -> None:
     took = time.perf_counter() - started
     grew = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(
-        f"bomb {name}: {len(text) / 2**20:.1f} MiB, {what}, {took * 1000:.0f} ms, {grew:.0f} MiB more memory"
+        f"bomb {name}: {len(text) / 2**20:.1f} MiB, {what}, {took * 1000:.0f} ms, "
+        f"{grew:.0f} MiB more memory"
     )
     if took > SLOWEST_S or grew > 16 * LIMIT / 2**20:
         sys.exit(f"{name}: over the limits")

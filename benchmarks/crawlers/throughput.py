@@ -1,10 +1,11 @@
-"""Listings a second: our sweep into crawl.db against a plain sequential httpx loop, and memory over 100,000 listings.
+"""Listings per second of a sweep and of a plain httpx loop, and memory over 100,000 listings.
 
     python -m benchmarks.crawlers.throughput [ROUNDS]
 
-Both sides without pauses between requests. The plain loop follows the hub's own cursor with one httpx.Client and puts
-each page's listings and raw responses into SQLite with sqlite-utils; beside it, the same loop keeping nothing at all.
-Hubs answer after 0 to 300 ms; what real ones need was not measured, since none can be reached here.
+Neither side pauses between requests. The plain loop follows the hub's own cursor with one
+httpx.Client and writes each page's listings and raw responses into SQLite with sqlite-utils; a
+second plain loop stores nothing. Hubs answer after 0 to 300 ms; the delays of real hubs were not
+measured, because none was reachable.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def compare(kind: str, count: int, delay_ms: int, rounds: int) -> None:
 
 
 def memory() -> None:
-    """Peak memory of a sweep of 100,000 listings, read as it goes."""
+    """Peak memory of a sweep of 100,000 listings, sampled while it runs."""
     transport = Transport(destinations=Destinations({"127.0.0.1"}))
     marks = iter([1_000, 10_000, 25_000, 50_000, 75_000, 100_000])
     mark, told = next(marks), []
@@ -154,7 +155,8 @@ def memory() -> None:
         store.close()
     peaks = ", ".join(f"{count:,}: {peak:.0f} MiB" for count, peak in told)
     print(
-        f"memory, peak after so many listings: {peaks}; {100_000 / took:,.0f}/s, crawl.db {size:.0f} MB"
+        f"memory, peak after so many listings: {peaks}; {100_000 / took:,.0f}/s, "
+        f"crawl.db {size:.0f} MB"
     )
 
 

@@ -1,1 +1,1 @@
-"""Captures: pages and pictures that people saved in their own browser, read without running or fetching."""
+"""Captures: pages and pictures that people saved in a browser; nothing is run or fetched."""

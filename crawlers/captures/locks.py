@@ -1,4 +1,4 @@
-"""Whose turn it is at the captures of a home: those who take in and those who open cases share them, whoever deletes is alone."""
+"""The lock of a home's captures: shared by intake and cases, exclusive for deletions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRY_AGAIN_S = 0.1
 
 @contextmanager
 def shared(folder: Path) -> Iterator[None]:
-    """Nothing is deleted meanwhile; others may take in and judge as well."""
+    """Hold the lock together with others, so that nothing is deleted meanwhile."""
     with _opened(folder) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
@@ -23,7 +23,7 @@ def shared(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path, wait_s: float = 10.0) -> Iterator[None]:
-    """Nobody takes in or opens a case meanwhile; raises CapturesBusy where somebody does for longer than that."""
+    """Hold the lock exclusively; raises CapturesBusy if others hold it for longer than `wait_s`."""
     end = time.monotonic() + wait_s
     with _opened(folder) as descriptor:
         while True:

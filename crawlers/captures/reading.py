@@ -1,4 +1,4 @@
-"""Any capture into pages: what it is by its first bytes, then the reader of that format."""
+"""Reading of a capture: its format is recognised by the first bytes, then its reader is called."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from crawlers.captures.formats.warc import read_warc
 from crawlers.captures.images.image_formats import HEAD_BYTES, image_format, kind_of
 from crawlers.captures.pages.charsets import head_in_utf8
 from crawlers.captures.pages.html import page_of
-from crawlers.captures.pages.page import Format, Limits, Reading, Resource, Resources, Start
+from crawlers.captures.pages.page import Format, Limits, Reading, Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.captures.pages.sniffing import looks_like_text
 from crawlers.errors import CaptureRefused
 
@@ -37,21 +38,33 @@ _HEADER = re.compile(rb"[!-9;-~]+:")
 _MESSAGE = re.compile(
     rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE
 )
+_MESSAGE_BEGINNINGS = (
+    b"from:",
+    b"mime-version:",
+    b"content-type: multipart/related",
+    b"subject:",
+    b"date:",
+    b"snapshot-content-location:",
+)
 _HTML_WORDS = (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
 _TAG = re.compile(rb"<[a-z][a-z0-9-]{0,60}[\s/>]")
 _READERS: dict[Format, Callable[[Path, Resources], tuple[list[Start], str | None, list[str]]]] = {
-    Format.WARC: read_warc, Format.WACZ: read_wacz, Format.HAR: read_har, Format.MHTML: read_mhtml, Format.HTML: read_html,
-}  # fmt: skip
+    Format.WARC: read_warc,
+    Format.WACZ: read_wacz,
+    Format.HAR: read_har,
+    Format.MHTML: read_mhtml,
+    Format.HTML: read_html,
+}
 
 
 def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Reading:
-    """Everything a capture holds; nothing is run, and nothing is asked of the network.
+    """Read everything in a capture. Nothing is executed, and no request is sent.
 
     Args:
-        folder: an empty one for the bodies that pages point to; the caller deletes it.
+        folder: an empty folder for the bodies that pages refer to; the caller deletes it.
 
     Raises:
-        CaptureRefused: it is of no format that is read, or broken or hostile beyond use.
+        CaptureRefused: the format is unsupported, or the file is broken or hostile beyond use.
     """
     limits = limits or Limits()
     if path.stat().st_size > limits.file_bytes:
@@ -76,19 +89,18 @@ def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Read
     ]
     pages = [replace(page, url=page.url or url) for page in pages]
     if not pages:
-        raise CaptureRefused(
-            "; ".join(("it holds no page", *resources.told()))[:_MOST_REASON_CHARS]
-        )
+        reasons = ("it holds no page", *resources.summary())
+        raise CaptureRefused("; ".join(reasons)[:_MOST_REASON_CHARS])
     if kind in (Format.FOLDER, Format.SINGLE_FILE):
         resources.notes += unused_beside(pages, resources)
-    return Reading(kind, tuple(pages), tool, tuple(checks), resources.told())
+    return Reading(kind, tuple(pages), tool, tuple(checks), resources.summary())
 
 
 def _shares(starts: list[Start], resources: Resources) -> Iterator[tuple[Start, list[Resource]]]:
-    """Each page, where its redirects end, with what was captured for it.
+    """Yield each page, at the end of its redirects, with the answers that were recorded for it.
 
-    Where the capture does not say for which page an answer was recorded, that is what came from this
-    page on until the next one: browsers load one page after another.
+    If the capture does not say for which page an answer was recorded, the page gets the answers
+    from its own on up to the next page, because browsers load one page after another.
     """
     pages: dict[int, tuple[Start, set[str]]] = {}
     for start in starts:
@@ -97,17 +109,19 @@ def _shares(starts: list[Start], resources: Resources) -> Iterator[tuple[Start, 
             groups |= {start.group} if start.group is not None else set()
     ends = [*sorted(pages), len(resources.all)]
     for begin, (start, groups) in pages.items():
-        end = next(one for one in ends if one > begin)
+        end = next(number for number in ends if number > begin)
         loaded = resources.all[0 if begin == ends[0] else begin : end]
-        yield start, [one for one in resources.all if one.group in groups] if groups else loaded
+        if groups:
+            loaded = [answer for answer in resources.all if answer.group in groups]
+        yield start, loaded
 
 
 def format_of(path: Path) -> Format:
-    """What a capture is; raises CaptureRefused for anything that is not read."""
+    """The format of a capture; raises CaptureRefused if it is unsupported."""
     with path.open("rb") as stream:
         head = stream.read(4_096)
-    told = head_in_utf8(head)
-    plain = told[message_begin(told) :].lower()
+    decoded = head_in_utf8(head)
+    plain = decoded[message_begin(decoded) :].lower()
     if plain.startswith(b"pk\x03\x04"):
         if zipfile.is_zipfile(path):
             return Format.WACZ
@@ -120,16 +134,7 @@ def format_of(path: Path) -> Format:
         return Format.IMAGE
     if plain.startswith(b"{") and (path.suffix.lower() == ".har" or b'"log"' in plain):
         return Format.HAR
-    if plain.startswith(
-        (
-            b"from:",
-            b"mime-version:",
-            b"content-type: multipart/related",
-            b"subject:",
-            b"date:",
-            b"snapshot-content-location:",
-        )
-    ) or (_HEADER.match(plain) and _MESSAGE.search(plain)):
+    if plain.startswith(_MESSAGE_BEGINNINGS) or (_HEADER.match(plain) and _MESSAGE.search(plain)):
         return Format.MHTML
     if plain.startswith(b"<") and (
         any(word in plain for word in _HTML_WORDS)
@@ -138,20 +143,22 @@ def format_of(path: Path) -> Format:
         return Format.HTML
     if path.suffix.lower() == ".csv":
         return Format.TABLE
-    if zipfile.is_zipfile(path):  # something stands before the zip
+    if zipfile.is_zipfile(path):  # with other bytes before the zip
         return Format.WACZ
-    what = (
-        kind_of(head)
-        if not head
-        else f"{kind_of(head)} ({path.suffix or 'no ending'}), which is not read"
-    )
-    raise CaptureRefused(
+    raise _unsupported(path, head)
+
+
+def _unsupported(path: Path, head: bytes) -> CaptureRefused:
+    what = str(kind_of(head))
+    if head:
+        what += f" ({path.suffix or 'no ending'}), which is not read"
+    return CaptureRefused(
         f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot"
     )
 
 
 def _packed(path: Path, head: bytes) -> Format | None:
-    """What a WARC or a gzip is by its content; None for anything else."""
+    """The format of a WARC or gzip by its content; None for anything else."""
     inside = head
     if head.startswith(GZIP):
         with path.open("rb") as stream:
@@ -160,7 +167,8 @@ def _packed(path: Path, head: bytes) -> Format | None:
         return Format.WARC
     if inside.startswith(b"filedesc://"):
         raise CaptureRefused(
-            "it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` makes a WARC of it"
+            "it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` "
+            "makes a WARC of it"
         )
     if head.startswith(ZSTD):
         raise CaptureRefused("it is packed with zstd: unpack it first (`zstd -d`)")
@@ -173,34 +181,40 @@ def _packed(path: Path, head: bytes) -> Format | None:
 
 
 def parts_beside(path: Path) -> list[Path]:
-    """The files that belong to a capture and lie beside it: a saved page's own, the pictures that a table names."""
+    """The other files of a capture: a page's own files, or the pictures that a table names."""
     if path.suffix.lower() == ".csv":
         return [path.parent / shot.relative_to(path.parent.resolve()) for shot in shots_of(path)]
     return list(beside(path)) if path.suffix.lower() in PAGE_ENDINGS else []
 
 
 def captures_in(paths: list[Path]) -> list[Path]:
-    """The captures among files and folders: the named files, and of a folder all that can be one by content or by name.
+    """The captures among files and folders.
 
-    What belongs to another capture is left out: a saved page's own folder, the pictures that a table names.
+    Of a folder, these are the files that may be captures by content or name. Files that belong to
+    another capture are left out: a page's own folder, the pictures that a table names.
     """
     found: list[Path] = []
     for path in paths:
-        found += (
-            [one for one in _loose_files(path) if _can_be_one(one)] if path.is_dir() else [path]
-        )
+        if path.is_dir():
+            found += [file for file in _loose_files(path) if _may_be_capture(file)]
+        else:
+            found.append(path)
     return found
 
 
 def left_out_of(paths: list[Path]) -> list[Path]:
-    """The files of folders that `captures_in` leaves out, since they are of no kind that is read."""
+    """The files of folders that `captures_in` leaves out because of their format."""
     return [
-        one for path in paths if path.is_dir() for one in _loose_files(path) if not _can_be_one(one)
+        file
+        for path in paths
+        if path.is_dir()
+        for file in _loose_files(path)
+        if not _may_be_capture(file)
     ]
 
 
 def what_it_is(path: Path) -> str:
-    """What a file that is left out is, by its content."""
+    """The content of a file that was left out, in words."""
     try:
         with path.open("rb") as stream:
             return kind_of(stream.read(HEAD_BYTES))
@@ -209,36 +223,28 @@ def what_it_is(path: Path) -> str:
 
 
 def _loose_files(folder: Path) -> list[Path]:
-    """The files of a folder that belong to no capture beside them; hidden ones and links are none."""
-    everything = sorted(one for one in folder.rglob("*") if not one.is_symlink())
-    inside = [one for one in everything if one.is_file() and not one.name.startswith(".")]
-    pages = [one for one in inside if one.suffix.lower() in PAGE_ENDINGS]
-    own = {one for one, _ in folders_of_pages(pages, (one for one in everything if one.is_dir()))}
-    shots = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
-    return [one for one in inside if own.isdisjoint(one.parents) and one.resolve() not in shots]
+    """The files of a folder that belong to no other capture; no hidden files, no links."""
+    everything = sorted(path for path in folder.rglob("*") if not path.is_symlink())
+    files = [path for path in everything if path.is_file() and not path.name.startswith(".")]
+    pages = [path for path in files if path.suffix.lower() in PAGE_ENDINGS]
+    folders = (path for path in everything if path.is_dir())
+    own = {of_page for of_page, _ in folders_of_pages(pages, folders)}
+    tables = (path for path in files if path.suffix.lower() == ".csv")
+    shots = {shot for table in tables for shot in shots_of(table)}
+    return [path for path in files if own.isdisjoint(path.parents) and path.resolve() not in shots]
 
 
-def _can_be_one(path: Path) -> bool:
+def _may_be_capture(path: Path) -> bool:
     if path.suffix.lower() in ENDINGS:
         return True
     try:
-        return format_of(path) in _TOLD_BY_CONTENT
+        return format_of(path) in _RECOGNISED_BY_CONTENT
     except (CaptureRefused, OSError):
         return False
 
 
-# Zip archives and mails may be anything: those are taken by name.
-_TOLD_BY_CONTENT = frozenset({Format.IMAGE, Format.PDF, Format.WARC, Format.HTML})
-ENDINGS = PICTURE_ENDINGS | {
-    ".warc",
-    ".gz",
-    ".wacz",
-    ".har",
-    ".mhtml",
-    ".mht",
-    ".html",
-    ".htm",
-    ".xhtml",
-    ".pdf",
-    ".csv",
-}
+# Zip archives and mails may be anything, so captures of these formats are recognised by name.
+_RECOGNISED_BY_CONTENT = frozenset({Format.IMAGE, Format.PDF, Format.WARC, Format.HTML})
+ENDINGS = PICTURE_ENDINGS | frozenset(
+    {".warc", ".gz", ".wacz", ".har", ".mhtml", ".mht", ".html", ".htm", ".xhtml", ".pdf", ".csv"}
+)

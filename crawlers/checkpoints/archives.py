@@ -1,4 +1,4 @@
-"""Zip archives that hold weights, unpacked within limits; nothing else of them is touched."""
+"""Unpacking of weights from zip archives, within limits. Other members are not touched."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from crawlers.hubs.folder import is_checkpoint
 
 MOST_ENTRIES, MOST_MEMBERS = 10_000, 64
 MOST_BYTES = 32 * 1024**3
-# Weights are close to noise: fp16 tensors shrink by a fifth. Ten times is a bomb, or zeros.
+# Weights are close to noise: fp16 tensors shrink by a fifth. A ratio of ten means a zip bomb or
+# zeros.
 MOST_RATIO, SMALL_BYTES = 10, 64 * 1024**2
 _CHUNK_BYTES = 1024 * 1024
 _HEAD_BYTES = 4096
@@ -24,7 +25,7 @@ _HEAD_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A weights file out of an archive: `name` as the archive has it, `path` where it is kept under its SHA-256."""
+    """A weights file from an archive: its name there, its SHA-256 and its path on disk."""
 
     name: str
     sha256: str
@@ -32,7 +33,7 @@ class Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip that is not one of PyTorch's own (those are pickles)."""
+    """Whether a file is a zip archive other than PyTorch's own format, which is a pickle."""
     with path.open("rb") as stream:
         if stream.read(4) != b"PK\x03\x04":
             return False
@@ -44,20 +45,21 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
-    """Unpack what may be weights in an archive into `folder`, each under its SHA-256; done once and remembered beside it.
+    """Unpack possible weights from an archive into `folder`, each named by its SHA-256.
 
-    What is no safetensors among it is not loaded: it fails by name like such a file outside an archive.
+    The list of members is written to a file next to them, so that the archive is unpacked once.
+    Members that are not safetensors are not loaded; they fail by name, as outside an archive.
 
     Raises:
-        ArchiveRefused: broken, encrypted, none in it, or over the limits of this module; nothing is kept.
+        ArchiveRefused: the archive is broken, encrypted, without weights or over the limits of
+            this module; nothing is kept.
     """
-    note = (
-        folder / f"{path.name}.content"
-    )  # .members were notes of versions that passed over other endings
+    # Earlier versions, which ignored some endings, wrote .members files.
+    note = folder / f"{path.name}.content"
     if note.exists():
         members = tuple(
-            Member(one["name"], one["sha256"], folder / one["sha256"])
-            for one in json.loads(note.read_text("utf-8"))
+            Member(entry["name"], entry["sha256"], folder / entry["sha256"])
+            for entry in json.loads(note.read_text("utf-8"))
         )
         if all(member.path.exists() for member in members):
             return members
@@ -75,9 +77,8 @@ def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
         raise ArchiveRefused(f"the zip archive cannot be unpacked: {error}") from error
     partial = folder / f"{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
-        partial.write_text(
-            json.dumps([{"name": one.name, "sha256": one.sha256} for one in members]), "utf-8"
-        )
+        content = [{"name": member.name, "sha256": member.sha256} for member in members]
+        partial.write_text(json.dumps(content), "utf-8")
         partial.replace(note)
     finally:
         partial.unlink(missing_ok=True)
@@ -103,11 +104,11 @@ def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
             f"the zip archive unpacks to {total:,} bytes, the limit is {MOST_BYTES:,}"
         )
     for entry in wanted:
-        if entry.file_size > SMALL_BYTES and entry.file_size > MOST_RATIO * max(
-            entry.compress_size, 1
-        ):
+        ratio = entry.file_size / max(entry.compress_size, 1)
+        if entry.file_size > SMALL_BYTES and ratio > MOST_RATIO:
             raise ArchiveRefused(
-                f"{entry.filename[:80]!r} unpacks to {entry.file_size:,} bytes of {entry.compress_size:,}: a bomb"
+                f"{entry.filename[:80]!r} unpacks to {entry.file_size:,} bytes of "
+                f"{entry.compress_size:,}: a bomb"
             )
         if entry.flag_bits & 1:
             raise ArchiveRefused(f"{entry.filename[:80]!r} is encrypted")
@@ -115,7 +116,7 @@ def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _may_be_weights(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
-    """Whether whoever unpacks the archive may find weights in this file, whatever it is called: each is judged, or fails by name."""
+    """Whether a member may be weights, whatever its name. Each such member is checked or fails."""
     if is_checkpoint(entry.filename) or entry.flag_bits & 1:
         return True
     with archive.open(entry) as source:
@@ -123,9 +124,9 @@ def _may_be_weights(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Member:
-    """One file; its name in the archive is only told, never used as a path."""
+    """Unpack one member. Its name in the archive is never used as a path."""
     digest, written = hashlib.sha256(), 0
-    # A name of its own: another process that writes into the same file would change the bytes behind the hash.
+    # A unique name, because another process writing to the same file would change the hashed bytes.
     partial = folder / f"{uuid.uuid4().hex}.part"
     try:
         with archive.open(entry) as source, partial.open("wb") as out:

@@ -1,4 +1,4 @@
-"""Checkpoints on disk, each named by the SHA-256 of its bytes, within a size budget."""
+"""The store of checkpoints on disk, each named by its SHA-256, within a size budget."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ STALE_PART_S = 14 * 24 * 3600.0
 
 
 def files_still_there(folder: Path) -> list[tuple[Path, int, float]]:
-    """What lies in a folder with its bytes and the time of its last change; nothing where there is no folder.
+    """The files in a folder with their sizes and modification times; none without a folder.
 
-    Other processes finish and delete files while one looks; what vanishes between the listing and the look is left out.
+    Other processes finish and delete files meanwhile, so a file may vanish between the listing and
+    the call of stat. Such a file is left out.
     """
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         with suppress(FileNotFoundError):
-            told = path.stat()
-            found.append((path, told.st_size, told.st_mtime))
+            status = path.stat()
+            found.append((path, status.st_size, status.st_mtime))
     return found
 
 
@@ -37,8 +38,8 @@ class StoredCheckpoint:
     """A checkpoint that can be opened.
 
     Attributes:
-        path: exists and has this SHA-256.
-        members: the weights files of an archive, unpacked; empty for anything else.
+        path: an existing file with this SHA-256.
+        members: the unpacked weights files of an archive; empty for any other file.
     """
 
     path: Path
@@ -50,7 +51,8 @@ class CheckpointStore:
     """The folder of fetched checkpoints. Local files stay where they are and are only hashed.
 
     Args:
-        cited: SHA-256 of the checkpoints that cases cite; they are evidence and never deleted to make room.
+        cited: returns the SHA-256 of checkpoints that cases cite. They are evidence and are never
+            deleted to make room.
     """
 
     def __init__(
@@ -59,17 +61,17 @@ class CheckpointStore:
         self._folder, self._budget_bytes, self._cited = folder, budget_bytes, cited
 
     def path_of(self, sha256: str) -> Path | None:
-        """Where these bytes are kept, None if they are not."""
+        """The path of a stored checkpoint, None if it is not stored."""
         path = self._folder / sha256
         return path if path.exists() else None
 
     def obtain(
         self, transport: Transport, file: RemoteFile, progress: Progress | None = None
     ) -> StoredCheckpoint:
-        """The checkpoint on disk, downloaded only if it is not there yet.
+        """Return the checkpoint on disk, downloaded only if it is missing.
 
         Raises:
-            CrawlError: it cannot be had; the message says why.
+            CrawlError: the checkpoint cannot be had; the message says why.
         """
         if not file.url.startswith(("http://", "https://")) and not is_storage(file.url):
             if not file.url:
@@ -85,7 +87,7 @@ class CheckpointStore:
         return self._opened(path, sha256)
 
     def adopt(self, path: Path, sha256: str, name: str) -> Path:
-        """Take a file that was hashed already into the store; it is moved there. Raises NoRoom."""
+        """Move a file with a known SHA-256 into the store and return its path; raises NoRoom."""
         final = self._folder / sha256
         if final.exists():
             path.unlink(missing_ok=True)
@@ -99,7 +101,7 @@ class CheckpointStore:
         return final
 
     def used_bytes(self) -> int:
-        """What the store takes on disk now."""
+        """The size of the store on disk."""
         return sum(size for _, size, _ in files_still_there(self._folder))
 
     def _opened(self, path: Path, sha256: str) -> StoredCheckpoint:
@@ -115,14 +117,15 @@ class CheckpointStore:
             raise CrawlError(f"{path} cannot be read: {error.strerror}") from error
 
     def _make_room(self, wanted_bytes: int, name: str, keep: str = "") -> None:
-        """Delete the longest unused checkpoints until so much more fits into the budget."""
+        """Delete the checkpoints unused for longest until this much more fits the budget."""
         if not self._folder.exists():
             return
         used = self.used_bytes() + wanted_bytes
         if used <= self._budget_bytes:
             return
         cited = self._cited()
-        for path, size, modified in sorted(files_still_there(self._folder), key=lambda one: one[2]):
+        by_age = sorted(files_still_there(self._folder), key=lambda file: file[2])
+        for path, size, modified in by_age:
             if ".part" in path.suffixes and time.time() - modified < STALE_PART_S:
                 continue
             if path.name == keep or path.name.partition(".")[0] in cited:
@@ -132,6 +135,7 @@ class CheckpointStore:
             if used <= self._budget_bytes:
                 return
         raise NoRoom(
-            f"there is no room for {name}: cases cite so many checkpoints that {self._budget_bytes / 1e9:,.1f} GB are full; "
-            "raise checkpoint_budget_gb in portrait-scanner.toml and run the same command again"
+            f"there is no room for {name}: cases cite so many checkpoints that "
+            f"{self._budget_bytes / 1e9:,.1f} GB are full; raise checkpoint_budget_gb in "
+            "portrait-scanner.toml and run the same command again"
         )

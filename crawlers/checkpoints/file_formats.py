@@ -1,7 +1,8 @@
-"""What a file is by its first bytes, whatever it is called; nothing of it is run or unpacked.
+"""Recognition of file formats by their first bytes. Nothing is executed or unpacked.
 
-Sources: the formats' own descriptions: APPNOTE.TXT (zip), POSIX ustar, NumPy's NEP 1, ONNX onnx.proto, TensorFlow Lite
-schema.fbs, ggml's gguf.md, HDF5 file format 3.0, Python's pickletools, git-lfs docs/spec.md, git-annex pointer files.
+Sources are the formats' own descriptions: APPNOTE.TXT (zip), POSIX ustar, NumPy's NEP 1, ONNX
+onnx.proto, TensorFlow Lite schema.fbs, ggml's gguf.md, HDF5 file format 3.0, Python's pickletools,
+git-lfs docs/spec.md, git-annex pointer files.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _LONGEST_HEADER = 2**30
 _UNPACK = "unpack it first, and give what is in it"
 _CONVERT = "convert it to safetensors to have it scanned"
 _AGAIN = "download the file itself again"
-# By where they stand and what they are: the format's name, and what to do.
+# Offset, magic numbers, name of the format, and advice.
 _MAGICS: tuple[tuple[int, tuple[bytes, ...], str, str], ...] = (
     (0, (b"\x1f\x8b",), "a gzip file", _UNPACK),
     (0, (b"\xfd7zXZ\0", b"\x5d\0\0"), "an xz or lzma file", _UNPACK),
@@ -37,8 +38,10 @@ _MAGICS: tuple[tuple[int, tuple[bytes, ...], str, str], ...] = (
     (0, (b"\x93NUMPY",), "a NumPy array (npy)", _CONVERT),
     (0, (b"\x89HDF\r\n\x1a\n",), "an HDF5 file, as Keras writes", _CONVERT),
     (4, (b"TFL3",), "a TensorFlow Lite model", "it is no image model that is sampled here"),
-    (0, (b"SQLite format 3\0",), "an SQLite database", "it holds no weights; look for the model's own file"),
-    (0, (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!"), "a program", "it holds no weights; do not run it"),
+    (0, (b"SQLite format 3\0",), "an SQLite database",
+     "it holds no weights; look for the model's own file"),
+    (0, (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!"), "a program",
+     "it holds no weights; do not run it"),
 )  # fmt: skip
 _CAPTURES: tuple[tuple[int, tuple[bytes, ...], str], ...] = (
     (0, (b"%PDF",), "a PDF document"),
@@ -55,16 +58,16 @@ _POINTERS = (
 )
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _LOCAL_FILE = struct.Struct("<4s5H3I2H")
-# Pickles in text have a name of a module and one of an object, each on a line of its own.
+# A pickle in text names a module and an object in it, each on its own line.
 _IMPORT = re.compile(r"[A-Za-z_]\w*(?:\.\w+)* [A-Za-z_]\w*(?:\.\w+)*")
 _CALLS = frozenset({"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
 _MOST_OPCODES = 10_000
 
 
 def refuse_other_formats(first_bytes: bytes) -> None:
-    """Raise NotSafetensors for formats known by their first bytes.
+    """Raise NotSafetensors if the first bytes are those of another format.
 
-    Its kind is "pickle" or "zip" for what is listed or unpacked later, else "unknown".
+    Its `kind` is "pickle" or "zip" for formats that are listed or unpacked later, else "unknown".
     """
     if claims_header(first_bytes):
         return
@@ -86,7 +89,7 @@ def refuse_other_formats(first_bytes: bytes) -> None:
 
 
 def may_hold_weights(first_bytes: bytes) -> bool:
-    """Whether a file is, or packs, something that may be weights: safetensors, pickles, archives, other formats of weights."""
+    """Whether a file may be weights or pack weights: safetensors, pickles, archives and others."""
     if (
         claims_header(first_bytes)
         or is_pickle(first_bytes)
@@ -98,16 +101,20 @@ def may_hold_weights(first_bytes: bytes) -> bool:
 
 
 def claims_header(first_bytes: bytes) -> bool:
-    """Whether a file begins as safetensors does: a length, and JSON behind it.
+    """Whether a file begins like safetensors: a length, then JSON.
 
-    Lengths begin like other formats' marks: 640 like a pickle's, 15,392 like an HTML page's.
+    Some lengths look like the magic of another format: 640 like that of a pickle, 15,392 like that
+    of an HTML page.
     """
     length = int.from_bytes(first_bytes[:8], "little")
     return 0 < length < _LONGEST_HEADER and first_bytes[8:9] in (b"{", b" ", b"\t", b"\n", b"\r")
 
 
 def is_pickle(first_bytes: bytes) -> bool:
-    """Whether Python's unpickler would take these bytes: protocol 2 and later by its mark, older ones by their opcodes."""
+    """Whether Python's unpickler would accept these bytes.
+
+    Protocol 2 and later are recognised by their first byte, older ones by their opcodes.
+    """
     if len(first_bytes) > 1 and first_bytes[0] == 0x80 and first_bytes[1] <= 5:
         return True
     imports = calls = 0
@@ -119,14 +126,14 @@ def is_pickle(first_bytes: bytes) -> bool:
         calls += name in _CALLS and imports > 0
         if name == "STOP":
             return before > 0
-    # An unpickler runs what stands before the first opcode that it does not know.
+    # An unpickler executes everything before the first opcode that it does not know.
     return calls > 0
 
 
 def _opcodes(first_bytes: bytes) -> Iterator[tuple[str, str]]:
-    """The opcodes that an unpickler would go through, by name, with what stands behind them; until one fails."""
+    """Yield the opcodes that an unpickler would execute, with their arguments, until one fails."""
     stack: list[StackObject] = []
-    # pickletools lets through whatever int(), str.decode() and the like raise.
+    # pickletools does not catch the exceptions of int(), str.decode() and the like.
     with contextlib.suppress(Exception):
         for opcode, argument, _ in islice(
             pickletools.genops(io.BytesIO(first_bytes)), _MOST_OPCODES
@@ -137,7 +144,7 @@ def _opcodes(first_bytes: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _applies(opcode: OpcodeInfo, stack: list[StackObject]) -> bool:
-    """Take from the stack what an opcode takes, and put on it what it leaves; False where it is not there."""
+    """Apply an opcode to the stack; False if the stack lacks what the opcode takes."""
     taken = opcode.stack_before
     if markobject in taken or (opcode.name == "POP" and stack[-1:] == [markobject]):
         if markobject not in stack:
@@ -153,7 +160,7 @@ def _applies(opcode: OpcodeInfo, stack: list[StackObject]) -> bool:
 
 
 def _zip(first_bytes: bytes) -> NotSafetensors:
-    """What a zip is, by the first names in it; the rest is told when it is on disk."""
+    """The error for a zip archive, by the first names in it. More is known once it is on disk."""
     names = _first_names(first_bytes)
     if any(name.endswith("data.pkl") for name in names):
         return NotSafetensors(
@@ -180,7 +187,7 @@ def _first_names(first_bytes: bytes) -> list[str]:
 
 
 def _is_onnx(first_bytes: bytes) -> bool:
-    """A ModelProto as exporters write it: ir_version, then the producer's name or the graph itself."""
+    """Whether this is a ModelProto: ir_version, then the producer's name or the graph."""
     if len(first_bytes) < 16 or first_bytes[0] != 0x08 or not 0 < first_bytes[1] <= 32:
         return False
     if first_bytes[2] == 0x12:
@@ -191,16 +198,16 @@ def _is_onnx(first_bytes: bytes) -> bool:
 
 def _refuse_texts(first_bytes: bytes) -> None:
     mark = next((mark for mark in _BYTE_ORDER_MARKS if first_bytes.startswith(mark)), b"")
-    plain = (
-        first_bytes[len(mark) :].replace(b"\0", b"") if len(mark) == 2 else first_bytes[len(mark) :]
-    )
+    plain = first_bytes[len(mark) :]
+    if len(mark) == 2:  # UTF-16
+        plain = plain.replace(b"\0", b"")
     for start, name in _POINTERS:
         if plain.startswith(start):
             raise NotSafetensors("unknown", f"{name}, not the file itself; fetch the real file")
     begins = plain[:512].lstrip()[:1]
     if begins == b"<":
         raise NotSafetensors("unknown", f"an HTML or XML page saved in place of the file; {_AGAIN}")
-    # As a length, eight printable characters would mean more than 2**61 bytes.
+    # Read as a length, eight printable characters would mean more than 2**61 bytes.
     text = len(plain) >= 8 and all(9 <= byte <= 13 or 32 <= byte < 127 for byte in plain[:8])
     if begins in (b"{", b"[") and (text or mark):
         raise NotSafetensors(

@@ -1,7 +1,7 @@
-"""The safetensors header, read within stated limits from a file or over HTTP Range.
+"""The safetensors header, read within limits from a file or over HTTP Range.
 
-Format: https://huggingface.co/docs/safetensors/index#format. Everything in a header is hostile
-input: lengths are checked before anything is allocated, and no tensor byte is interpreted.
+Format: https://huggingface.co/docs/safetensors/index#format. Everything in a header is untrusted:
+lengths are checked before memory is allocated, and no tensor data is interpreted.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from crawlers.errors import HeaderTooLarge, MalformedHeader, TooManyTensors
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_TENSORS = 20_000
 MAX_METADATA = 10_000
-FIRST_READ_BYTES = (
-    64 * 1024
-)  # one request holds all metadata and hundreds of tensors, and often the whole header
+# One request brings all metadata and hundreds of tensors, and often the whole header.
+FIRST_READ_BYTES = 64 * 1024
 ENOUGH_TENSORS = 64
 _FIELDS = ("dtype", "shape", "data_offsets")
-# Of one tensor: an object, two lists, at most 24 commas (16 sizes), five strings.
+# The most that one tensor needs: an object, two lists, 24 commas (16 sizes) and five strings.
 _LISTS, _COMMAS, _QUOTES = 2, 24, 10
 _SMALL_TEXT_BYTES = 64 * 1024
 _SPACE = re.compile(r"[ \n\r\t]*")
-_WHITE = b" \n\r\t"  # safetensors' own reader takes it before the JSON too
+_WHITE = b" \n\r\t"  # safetensors' own reader accepts it before the JSON as well
 
 DTYPE_BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "BOOL": 8, "U8": 8, "I8": 8,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 
 
 class ByteSource(Protocol):
-    """Random access to a checkpoint's bytes; `bytes_read` counts what was really transferred."""
+    """Random access to a checkpoint's bytes; `bytes_read` counts the bytes transferred."""
 
     bytes_read: int
 
     @property
     def size_bytes(self) -> int | None:
-        """The whole file's length, None while a server has not said."""
+        """The length of the whole file, None as long as it is unknown."""
 
     def read(self, start: int, length: int) -> bytes:
-        """Up to `length` bytes from `start`; fewer only at the end of the file."""
+        """Up to `length` bytes from `start` on; fewer only at the end of the file."""
 
 
 class FileSource:
@@ -74,7 +74,7 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class TensorEntry:
-    """One tensor as the header describes it; offsets count from the end of the header."""
+    """One tensor in a header. Offsets count from the end of the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -87,12 +87,12 @@ class Header:
     """A safetensors header that passed every check.
 
     Attributes:
-        metadata: the `__metadata__` strings.
-        tensors: by name.
-        header_bytes: length of the JSON text; tensor data starts at 8 + header_bytes.
-        problems: oddities that do not make the file unreadable, in words.
-        complete: False for a header of which only the beginning was read; later tensors, and the length of the
-            file, are then unknown and unchecked.
+        metadata: the strings in `__metadata__`.
+        tensors: the tensors by name.
+        header_bytes: the length of the JSON text; tensor data begins at 8 + header_bytes.
+        problems: sentences about oddities that do not make the file unreadable.
+        complete: False if only the beginning of the header was read. Later tensors and the length
+            of the file are then unknown and unchecked.
     """
 
     metadata: Mapping[str, str]
@@ -110,12 +110,13 @@ def read_header(source: ByteSource, *, beginning: bool = False) -> Header:
     """Read and check the header of a safetensors file.
 
     Args:
-        beginning: be content with what the first request brings, if that holds the metadata and ENOUGH_TENSORS.
+        beginning: accept the beginning that the first request brings, if it holds the metadata
+            and ENOUGH_TENSORS.
 
     Raises:
         NotSafetensors: the first bytes are those of another format.
-        HeaderTooLarge, TooManyTensors: over the limits of this module.
-        MalformedHeader: anything that the format forbids.
+        HeaderTooLarge, TooManyTensors: the header exceeds the limits of this module.
+        MalformedHeader: the header breaks a rule of the format.
     """
     first = source.read(0, FIRST_READ_BYTES)
     refuse_other_formats(first)
@@ -163,7 +164,7 @@ def parse_header(text: bytes, data_bytes: int | None) -> Header:
     except (ValueError, RecursionError) as error:
         raise MalformedHeader(f"the header is not valid JSON: {type(error).__name__}") from error
     metadata = document.pop("__metadata__", None)
-    metadata = {} if metadata is None else metadata  # safetensors' own reader takes null for none
+    metadata = {} if metadata is None else metadata  # safetensors' own reader accepts null
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
     ):
@@ -184,12 +185,12 @@ def parse_header(text: bytes, data_bytes: int | None) -> Header:
 
 
 def parse_beginning(text: bytes, length: int) -> Header | None:
-    """What the first bytes of a header's JSON text tell, None if that is too little to be content with.
+    """Parse the first bytes of a header's JSON text; None if they hold too few tensors.
 
-    Writers put `__metadata__` first (safetensors' own serialiser does), so that it is whole or missing here.
+    Writers put `__metadata__` first, as safetensors does, so it is complete or absent.
 
     Raises:
-        MalformedHeader: what came is no header.
+        MalformedHeader: the bytes are not the beginning of a header.
     """
     plain, decoder = text.decode("utf-8", "ignore"), json.JSONDecoder()
     place = _after_space(plain, 0) + 1
@@ -203,16 +204,12 @@ def parse_beginning(text: bytes, length: int) -> Header | None:
             colon = _after_space(plain, place)
             fields, place = decoder.raw_decode(plain, _after_space(plain, colon + 1))
         except (ValueError, RecursionError):
-            break  # cut off here
+            break  # the text is cut off here
         comma = _after_space(plain, place)
         if plain[colon : colon + 1] != ":" or plain[comma : comma + 1] != ",":
             break
         place = comma + 1
-        if (
-            name == "__metadata__"
-            and isinstance(fields, dict)
-            and all(isinstance(one, str) for one in fields.values())
-        ):
+        if name == "__metadata__" and _are_strings(fields):
             metadata = fields
         elif isinstance(name, str) and not (name == "__metadata__" and fields is None):
             tensors[name] = _entry(name, fields)
@@ -221,13 +218,17 @@ def parse_beginning(text: bytes, length: int) -> Header | None:
     return Header(metadata, tensors, length, complete=False)
 
 
+def _are_strings(fields: Any) -> TypeGuard[dict[str, str]]:
+    return isinstance(fields, dict) and all(isinstance(value, str) for value in fields.values())
+
+
 def _after_space(text: str, place: int) -> int:
     found = _SPACE.match(text, place)
     return found.end() if found else place
 
 
 def _must_be_bounded(text: bytes) -> None:
-    """Raise before parsing where a text holds more than a header may: a parser makes 60 bytes of each of its signs."""
+    """Raise before parsing if a text is too large: a parser needs 60 bytes for each character."""
     if len(text) > MAX_HEADER_BYTES:
         raise HeaderTooLarge(len(text), MAX_HEADER_BYTES)
     if len(text) <= _SMALL_TEXT_BYTES:
@@ -257,9 +258,8 @@ def _must_be_bounded(text: bytes) -> None:
 
 def _entry(name: str, fields: Any) -> TensorEntry:
     short = name if len(name) <= 80 else name[:77] + "..."
-    if isinstance(fields, list) and len(fields) == len(
-        _FIELDS
-    ):  # safetensors' own reader takes the values alone
+    if isinstance(fields, list) and len(fields) == len(_FIELDS):
+        # safetensors' own reader accepts a list of the values alone.
         fields = dict(zip(_FIELDS, fields, strict=True))
     if not isinstance(fields, dict):
         raise MalformedHeader(f"tensor {short!r} is not described by an object")

@@ -1,4 +1,4 @@
-"""What a pickle would import if someone loaded it. Nothing is unpickled here, ever."""
+"""The imports that loading a pickle would make. Nothing is ever unpickled here."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from pathlib import Path
 from picklescan.scanner import Global, SafetyLevel, ScanResult, scan_bytes
 
 _MOST_LISTED = 8
-# picklescan chooses how to read by a file's ending, and endings lie: as PyTorch's it tries every form of a pickle.
+# picklescan chooses its reader by the file's ending, which may be wrong. As PyTorch's it tries
+# every form of a pickle.
 _AS_PYTORCH, _AS_NUMPY = ".bin", ".npy"
 
 
 def pickle_findings(path: Path) -> tuple[str, ...]:
-    """Sentences about a pickle file from static analysis of its opcodes (picklescan)."""
+    """Sentences about a pickle from static analysis of its opcodes (picklescan)."""
     sentences = ["this is a pickle; it was not opened, because loading one runs code from the file"]
     try:
         result = _scanned(path)
     except Exception as error:
         return (*sentences, f"its contents could not be listed: {type(error).__name__}")
-    return (*sentences, *_told(result))
+    return (*sentences, *_sentences_about(result))
 
 
 def pickles_inside(path: Path) -> tuple[str, ...]:
-    """Sentences about the pickles in an archive or array; none where there is none, or it cannot be looked into."""
+    """Sentences about the pickles in an archive or array; none if there are none."""
     try:
         result = _scanned(path)
     except Exception as error:
         return (f"whether it holds pickles could not be told: {type(error).__name__}",)
-    return ("it holds pickles, which were not opened", *_told(result)) if result.globals else ()
+    if not result.globals:
+        return ()
+    return ("it holds pickles, which were not opened", *_sentences_about(result))
 
 
 def _scanned(path: Path) -> ScanResult:
@@ -37,9 +40,9 @@ def _scanned(path: Path) -> ScanResult:
         return scan_bytes(stream, path.name, _AS_NUMPY if is_array else _AS_PYTORCH)
 
 
-def _told(result: ScanResult) -> list[str]:
-    dangerous = [one for one in result.globals if one.safety == SafetyLevel.Dangerous]
-    strange = [one for one in result.globals if one.safety == SafetyLevel.Suspicious]
+def _sentences_about(result: ScanResult) -> list[str]:
+    dangerous = [found for found in result.globals if found.safety == SafetyLevel.Dangerous]
+    strange = [found for found in result.globals if found.safety == SafetyLevel.Suspicious]
     sentences: list[str] = []
     if dangerous:
         sentences.append(f"it would call {_listed(dangerous)}: treat the file as malware")
@@ -51,6 +54,6 @@ def _told(result: ScanResult) -> list[str]:
 
 
 def _listed(found: list[Global]) -> str:
-    names = sorted({f"{one.module}.{one.name}" for one in found})
+    names = sorted({f"{item.module}.{item.name}" for item in found})
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return ", ".join(name[:120] for name in names[:_MOST_LISTED]) + more

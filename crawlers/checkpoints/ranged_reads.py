@@ -1,4 +1,4 @@
-"""Ranged reads: the header of a checkpoint without the rest of it."""
+"""Ranged reads over HTTP, so that a header is read without the rest of the checkpoint."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _CHUNK_BYTES = 16 * 1024
 
 
 class HttpSource:
-    """A checkpoint behind a URL, read piecewise by HTTP Range (crawlers.checkpoints.header.ByteSource).
+    """A checkpoint behind a URL that is read with HTTP Range (see `ByteSource` in header.py).
 
-    A server that ignores Range is cut off as soon as the wanted bytes have come. A range of an encoded body
-    cannot be decoded alone: then the body is read from its beginning.
+    The connection to a server that ignores Range is closed as soon as the requested bytes have
+    come. A range of an encoded body cannot be decoded alone, so such a body is read from its
+    beginning.
     """
 
     def __init__(self, transport: Transport, url: str) -> None:
@@ -36,7 +37,7 @@ class HttpSource:
         return self._size_bytes
 
     def read(self, start: int, length: int) -> bytes:
-        """Up to `length` bytes from `start`; raises UnreadableEncoding, HubError."""
+        """Up to `length` bytes from `start` on; raises UnreadableEncoding, HubError."""
         wanted = {"Range": f"bytes={start}-{start + length - 1}"} if self._by_range else {}
         try:
             with self._transport.stream(self._url, headers=wanted) as response:
@@ -45,7 +46,7 @@ class HttpSource:
                 ):
                     return self._take(response, start, length)
         except HubRefused as error:
-            if error.status == 416:  # the range lies behind the end: an empty file, or a short one
+            if error.status == 416:  # the range begins behind the end of the file
                 return b""
             raise
         self._by_range = False
@@ -73,7 +74,7 @@ class HttpSource:
             total = response.headers.get("content-length", "")
         if total.isdigit() and not encoded:
             self._size_bytes = int(total)
-        # Hugging Face names the SHA-256 of a large file on the redirect, before the CDN answers.
+        # Hugging Face names the SHA-256 of a large file on the redirect to the CDN.
         for answer in [*response.history, response]:
             self.sha256 = (
                 hex_digest(answer.headers.get("x-linked-etag", "").strip('"')) or self.sha256

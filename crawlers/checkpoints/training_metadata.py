@@ -1,7 +1,7 @@
-"""What a trainer wrote into a safetensors header: base model, photo count, folders, dates, words.
+"""Training metadata in a safetensors header: base model, photo count, folders, dates, words.
 
-kohya sd-scripts writes `ss_*` (train_network.py), the Stability model spec `modelspec.*`. All values
-are strings, many of them JSON, all of them hostile input.
+kohya sd-scripts writes `ss_*` (train_network.py), the Stability model spec `modelspec.*`. All
+values are strings, many of them JSON, and all of them are untrusted.
 """
 
 from __future__ import annotations
@@ -12,53 +12,34 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from crawlers.checkpoints.adapter_scale import told_for_file
+from crawlers.checkpoints.adapter_scale import rank_and_alpha_in
 from crawlers.words import PERSON_WORDS
 
 _TRAINER_PREFIXES = (
-    "ss_",
-    "modelspec.",
-    "sshs_",
-    "ot_",
-    "lora_adapter_metadata",
-    "software",
-    "training_info",
+    "ss_", "modelspec.", "sshs_", "ot_", "lora_adapter_metadata", "software", "training_info",
     "trained_words",
-)
-# kohya's --no_metadata leaves these six.
-_MINIMUM_KEYS = frozenset(
-    {
-        "ss_v2",
-        "ss_base_model_version",
-        "ss_network_module",
-        "ss_network_dim",
-        "ss_network_alpha",
-        "ss_network_args",
-    }
-)
-# Where trainers and editors of headers write down what to put into a prompt.
-_TRIGGER_KEYS = (
-    "modelspec.trigger_phrase", "trained_words", "trainedWords", "trigger_words", "trigger_word", "trigger_phrase",
-    "triggers", "activation_text", "activation text", "instance_prompt",
 )  # fmt: skip
-# Folders of other people's pictures, which keep a model from forgetting; their captions say nothing of the subject.
+# The keys that kohya writes even with --no_metadata.
+_MINIMUM_KEYS = frozenset(
+    ["ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim",
+     "ss_network_alpha", "ss_network_args"]
+)  # fmt: skip
+# The keys under which trainers and editors of headers write words for the prompt.
+_TRIGGER_KEYS = (
+    "modelspec.trigger_phrase", "trained_words", "trainedWords", "trigger_words", "trigger_word",
+    "trigger_phrase", "triggers", "activation_text", "activation text", "instance_prompt",
+)  # fmt: skip
+# Regularisation folders hold pictures of other people, which keep a model from forgetting. Their
+# captions say nothing about the subject.
 _REGULARISATION = re.compile(
     r"(?:.*[\W_])?(?:regulari[sz]ation|class[ _-]?images?|正则化?)(?:[\W_].*)?|"
     r"(?:\d{1,4}_)?regs?(?:[ _-]?(?:images?|imgs?|data(?:set)?|set|folder|\d+))?",
     re.IGNORECASE,
 )
 _GENERIC_TAGS = PERSON_WORDS | frozenset(
-    (
-        "solo",
-        "photo",
-        "realistic",
-        "photorealistic",
-        "looking at viewer",
-        "simple background",
-        "smile",
-        "img",
-    )
-)
+    ["solo", "photo", "realistic", "photorealistic", "looking at viewer", "simple background",
+     "smile", "img"]
+)  # fmt: skip
 
 
 def _json(text: str | None) -> Any:
@@ -83,7 +64,7 @@ def _moment(text: str | None) -> str | None:
 
 
 def dataset_folders(metadata: Mapping[str, str]) -> dict[str, int]:
-    """Folders with the subject and the number of images in each, `40_name woman` style names kept whole."""
+    """The folders of the subject with their numbers of images; names like `40_name woman` whole."""
     folders: dict[str, int] = {}
     directories = _json(metadata.get("ss_dataset_dirs"))
     if isinstance(directories, dict):
@@ -101,7 +82,7 @@ def dataset_folders(metadata: Mapping[str, str]) -> dict[str, int]:
 
 
 def _regularisation_folders(metadata: Mapping[str, str]) -> set[str]:
-    """Names of the folders that the header itself calls regularisation."""
+    """The names of the folders that the header marks as regularisation."""
     named = _json(metadata.get("ss_reg_dataset_dirs"))
     folders = {str(name) for name in named} if isinstance(named, dict) else set()
     datasets = _json(metadata.get("ss_datasets"))
@@ -114,17 +95,12 @@ def _regularisation_folders(metadata: Mapping[str, str]) -> set[str]:
 
 
 def _subject_captions(metadata: Mapping[str, str]) -> Iterator[tuple[str, dict[str, int]]]:
-    """How often each tag stands in the captions of each folder that shows the subject."""
-    frequencies, regularisation = (
-        _json(metadata.get("ss_tag_frequency")),
-        _regularisation_folders(metadata),
-    )
+    """Yield each folder of the subject with the count of each tag in its captions."""
+    frequencies = _json(metadata.get("ss_tag_frequency"))
+    regularisation = _regularisation_folders(metadata)
     for folder, tags in frequencies.items() if isinstance(frequencies, dict) else []:
-        if (
-            isinstance(tags, dict)
-            and folder not in regularisation
-            and not _REGULARISATION.fullmatch(str(folder))
-        ):
+        is_regularisation = folder in regularisation or _REGULARISATION.fullmatch(str(folder))
+        if isinstance(tags, dict) and not is_regularisation:
             yield (
                 str(folder),
                 {str(tag).strip(): count for tag, count in tags.items() if isinstance(count, int)},
@@ -132,7 +108,7 @@ def _subject_captions(metadata: Mapping[str, str]) -> Iterator[tuple[str, dict[s
 
 
 def constant_tags(metadata: Mapping[str, str]) -> list[str]:
-    """Caption tags that stand in nearly every caption: the trigger is among them."""
+    """Tags of nearly every caption. The trigger is one of them."""
     found: list[str] = []
     folders = dataset_folders(metadata)
     for folder, counts in _subject_captions(metadata):
@@ -146,25 +122,27 @@ def constant_tags(metadata: Mapping[str, str]) -> list[str]:
 
 
 def person_tags(metadata: Mapping[str, str]) -> list[str]:
-    """A person's class words that stand in nearly every caption."""
+    """Class words of a person that occur in nearly every caption."""
     return [tag for tag in constant_tags(metadata) if tag.lower() in PERSON_WORDS]
 
 
 def folder_words(folder: str) -> str | None:
-    """The words after the repeats in a DreamBooth folder name: `40_ohwx woman` gives `ohwx woman`."""
+    """The words behind the repeats in a DreamBooth folder: `40_ohwx woman` gives `ohwx woman`."""
     match = re.fullmatch(r"\d{1,4}_(.{1,80})", folder)
     return match[1].strip() if match else None
 
 
 def _phrases(text: str) -> list[str]:
-    """The phrases of a list, JSON's or with commas."""
-    told = _json(text) if text.lstrip().startswith("[") else None
-    parts = [one for one in told if isinstance(one, str)] if isinstance(told, list) else [text]
+    """The phrases of a JSON list or of a list with commas."""
+    parsed = _json(text) if text.lstrip().startswith("[") else None
+    parts = (
+        [part for part in parsed if isinstance(part, str)] if isinstance(parsed, list) else [text]
+    )
     return [phrase.strip() for part in parts for phrase in part.split(",")]
 
 
 def triggers_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Words the adapter was trained to answer to, most telling first; generic words alone never count."""
+    """The trigger words, the most specific ones first; generic words alone do not count."""
     words: list[str] = []
     for key in _TRIGGER_KEYS:
         words += _phrases(metadata.get(key, ""))
@@ -184,10 +162,10 @@ def triggers_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def training_of(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The training record in plain fields; a missing one is None, an empty header gives `scrubbed`."""
+    """The training record. Missing fields are None; without trainer fields `scrubbed` is True."""
     folders = dataset_folders(metadata)
-    rank, alpha = told_for_file(metadata)
-    told = {name for name in metadata if name.startswith(_TRAINER_PREFIXES)}
+    rank, alpha = rank_and_alpha_in(metadata)
+    written = {name for name in metadata if name.startswith(_TRAINER_PREFIXES)}
     return {
         "output_name": metadata.get("ss_output_name") or metadata.get("modelspec.title"),
         "base_model": metadata.get("ss_sd_model_name"),
@@ -207,19 +185,20 @@ def training_of(metadata: Mapping[str, str]) -> dict[str, Any]:
         "session_id": metadata.get("ss_session_id"),
         "comment": metadata.get("ss_training_comment"),
         "author": metadata.get("modelspec.author"),
-        "scrubbed": not told - _MINIMUM_KEYS,
+        "scrubbed": not written - _MINIMUM_KEYS,
     }
 
 
 def person_signals(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Sentences about what the header says of a person. Used for ordering, never as a verdict."""
+    """Sentences about signs of a person in the header. They order the work and are no verdict."""
     training = training_of(metadata)
     found: list[str] = []
     for folder, count in training["dataset_folders"].items():
         words = set((folder_words(folder) or folder).lower().replace("_", " ").split())
         if words & PERSON_WORDS:
             found.append(
-                f"trained on {count or 'some'} images in a folder named {folder!r}, a person's class word"
+                f"trained on {count or 'some'} images in a folder named {folder!r}, "
+                "a person's class word"
             )
         elif count:
             found.append(f"trained on {count} images in a folder named {folder!r}")
@@ -228,10 +207,7 @@ def person_signals(metadata: Mapping[str, str]) -> tuple[str, ...]:
         found.append(f"nearly every caption names {', '.join(persons)}")
     if training["started_at"]:
         found.append(f"training started {training['started_at']}")
-    if "ss_face_crop_aug_range" in metadata and metadata["ss_face_crop_aug_range"] not in (
-        "",
-        "None",
-    ):
+    if metadata.get("ss_face_crop_aug_range", "") not in ("", "None"):
         found.append("face cropping was on during training")
     if training["scrubbed"]:
         found.append("the training metadata was removed or never written")

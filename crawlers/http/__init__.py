@@ -1,1 +1,1 @@
-"""Polite HTTP: budgets for each host, retries, robots.txt, and where requests may go."""
+"""HTTP with rate limits for each host, retries, robots.txt and checks of destinations."""

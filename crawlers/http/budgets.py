@@ -1,4 +1,4 @@
-"""How often a host may be asked: what it says in RateLimit and Retry-After headers, shared by all workers.
+"""Rate limits of hosts, learned from their answers and shared by all workers.
 
 Headers: Retry-After (RFC 9110, 10.2.3); RateLimit, a structured field (RFC 9651) with one item for
 each limit (IETF draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`); RateLimit-Policy;
@@ -19,20 +19,20 @@ from email.utils import parsedate_to_datetime
 import http_sf
 import httpx
 
-# GitHub's window of an hour is the longest that any hub names.
+# GitHub's window of one hour is the longest of all hubs.
 LONGEST_WAIT_S = 3_600.0
-# Nobody else's machine: no pause between requests.
+# This machine's own servers need no pause between requests.
 _OWN = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What is known of one host.
+    """The requests to one host so far.
 
     Attributes:
-        requests: sent so far.
-        waited_s: time spent waiting for its budget.
-        remaining, window_s: as it last said, None if it does not say.
+        requests: the number of requests sent.
+        waited_s: the time spent waiting for the host's budget.
+        remaining, window_s: the host's last statement about its budget, None without one.
     """
 
     requests: int
@@ -42,12 +42,12 @@ class HostState:
 
 
 class HostBudgets:
-    """Lets requests through one host at a time as fast as the host agrees to.
+    """Paces the requests to each host by the host's own limits.
 
     Args:
-        interval_s: least time between two requests to one host; 0 for none.
-        spare_own: no interval for this machine's own servers.
-        clock, sleep: for tests.
+        interval_s: the least time between two requests to one host; 0 for none.
+        spare_own: apply no interval to this machine's own servers.
+        clock, sleep: replaceable for tests.
     """
 
     def __init__(
@@ -58,25 +58,20 @@ class HostBudgets:
         *,
         spare_own: bool = False,
     ) -> None:
-        self._interval_s, self._clock, self._sleep, self._spare_own = (
-            interval_s,
-            clock,
-            sleep,
-            spare_own,
-        )
+        self._interval_s, self._spare_own = interval_s, spare_own
+        self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
         self._states: dict[str, HostState] = {}
 
     def take(self, host: str) -> None:
-        """Wait until the host may be asked again, and count the request."""
+        """Wait until the host may be requested again, and count the request."""
         with self._lock:
             now = self._clock()
             at = max(now, self._not_before.get(host, now))
-            # The next worker queues behind this one.
-            self._not_before[host] = at + (
-                0.0 if host in _OWN and self._spare_own else self._interval_s
-            )
+            # The next worker queues behind this request.
+            exempt = host in _OWN and self._spare_own
+            self._not_before[host] = at + (0.0 if exempt else self._interval_s)
             state = self._states.get(host, HostState(0, 0.0, None, None))
             self._states[host] = HostState(
                 state.requests + 1, state.waited_s + at - now, state.remaining, state.window_s
@@ -85,7 +80,7 @@ class HostBudgets:
             self._sleep(at - now)
 
     def learn(self, host: str, response: httpx.Response) -> None:
-        """Note what an answer says about the host's budget."""
+        """Record what an answer says about the host's budget."""
         wait_s = announced_wait_s(response)
         remaining = min((limit.remaining for limit in _limits_in(response)), default=None)
         if remaining is None:
@@ -106,18 +101,22 @@ class HostBudgets:
             )
 
     def hold_back(self, host: str, wait_s: float) -> None:
-        """Send nothing to a host for so long."""
+        """Send no request to a host for this long."""
         with self._lock:
             self._not_before[host] = max(self._not_before.get(host, 0.0), self._clock() + wait_s)
 
     def state(self, host: str) -> HostState:
-        """What is known of a host, for progress bars."""
+        """The requests to a host so far, for progress bars."""
         with self._lock:
             return self._states.get(host, HostState(0, 0.0, None, None))
 
 
 def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
-    """Seconds the server asks us to wait, None if it says nothing of that; `body` is the beginning of its answer."""
+    """The seconds that the server asks to wait, None if it says nothing.
+
+    Args:
+        body: the beginning of the answer's body.
+    """
     headers = response.headers
     retry_after = headers.get("retry-after", "").strip()
     if retry_after.isdigit():
@@ -133,12 +132,12 @@ def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
         and headers.get("x-ratelimit-reset", "").isdigit()
     ):
         return min(max(float(headers["x-ratelimit-reset"]) - time.time() + 1, 0.0), LONGEST_WAIT_S)
-    told = re.search(r'"retry_after"\s*:\s*"?(\d+(?:\.\d+)?)', body)
-    return min(float(told[1]), LONGEST_WAIT_S) if told else None
+    announced = re.search(r'"retry_after"\s*:\s*"?(\d+(?:\.\d+)?)', body)
+    return min(float(announced[1]), LONGEST_WAIT_S) if announced else None
 
 
 def is_rate_limited(response: httpx.Response) -> bool:
-    """Whether a 403 says too fast, not no."""
+    """Whether a 403 means too many requests instead of a refusal."""
     headers = response.headers
     return response.status_code == 403 and (
         "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"

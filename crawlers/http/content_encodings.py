@@ -1,6 +1,6 @@
-"""Bodies that a server encodes although it was asked not to (Content-Encoding, RFC 9110, section 8.4).
+"""Decoding of bodies that a server encodes unasked (Content-Encoding, RFC 9110, section 8.4).
 
-gzip and deflate are decoded piece by piece; every other coding is refused with its name.
+gzip and deflate are decoded piece by piece. Every other coding is refused by name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from crawlers.errors import UnreadableEncoding
 
-# Words that servers write there and that change no byte.
+# Values of the header that do not change the body.
 _PLAIN = frozenset({"", "identity", "none", "binary", "utf-8", "8bit", "aws-chunked"})
 _GZIP, _DEFLATE = frozenset({"gzip", "x-gzip"}), frozenset({"deflate"})
 _MAGIC = b"\x1f\x8b"
@@ -18,18 +18,19 @@ _PIECE_BYTES = 1024 * 1024
 
 
 def codings_of(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The codings of a body in the order in which they were applied; none for a plain one."""
-    words = headers.get("content-encoding", "").split(",")
-    return tuple(word for one in words if (word := one.strip().lower()) not in _PLAIN)
+    """The content codings of a body in the order in which they were applied."""
+    words = (word.strip().lower() for word in headers.get("content-encoding", "").split(","))
+    return tuple(word for word in words if word not in _PLAIN)
 
 
 def decoded(pieces: Iterator[bytes], codings: tuple[str, ...]) -> Iterator[bytes]:
-    """A body without its codings, in pieces of at most 1 MiB, whatever it shrank to.
+    """Yield a body without its content codings, in pieces of at most 1 MiB.
 
     Raises:
-        UnreadableEncoding: a coding that is not read, or a body that is not encoded so or ends early.
+        UnreadableEncoding: the coding is not supported, or the body is not encoded in it, or the
+            body is truncated.
     """
-    if unknown := [one for one in codings if one not in _GZIP | _DEFLATE]:
+    if unknown := [coding for coding in codings if coding not in _GZIP | _DEFLATE]:
         raise UnreadableEncoding(
             f"the server sends it encoded as {', '.join(unknown)[:40]}, which is not read"
         )
@@ -43,7 +44,7 @@ def _inflated(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
     while len(first) < 2 and (piece := next(pieces, None)) is not None:
         first += piece
     if coding in _GZIP and not first.startswith(_MAGIC):
-        # A label that stayed on a plain file.
+        # The label was left on a file that is not compressed.
         yield first
         yield from pieces
         return
@@ -53,7 +54,7 @@ def _inflated(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
             while data and not inflater.eof:
                 yield inflater.decompress(data, _PIECE_BYTES)
                 data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            # gzip may have several members (RFC 1952, section 2.2); anything else behind the end is padding.
+            # gzip may have several members (RFC 1952, section 2.2). Anything else is padding.
             if inflater.eof and not (coding in _GZIP and _MAGIC.startswith(data[:2])):
                 return
             if inflater.eof and len(data) >= len(_MAGIC):
@@ -61,7 +62,7 @@ def _inflated(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
             elif (piece := next(pieces, None)) is not None:
                 data += piece
             else:
-                yield inflater.flush()  # the last bits of raw deflate may be held back
+                yield inflater.flush()  # zlib may hold back the last bits of raw deflate
                 break
     except zlib.error as error:
         raise UnreadableEncoding(
@@ -72,7 +73,7 @@ def _inflated(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
 
 
 def _window_of(first: bytes, coding: str) -> int:
-    """The window bits for zlib. Some servers send deflate without the zlib header that belongs around it."""
+    """The window bits for zlib. Some servers send deflate without its zlib header."""
     if coding in _GZIP:
         return 16 + zlib.MAX_WBITS
     wrapped = (

@@ -1,9 +1,9 @@
-"""Where a request may go: the public internet, and nothing on this machine or its network that nobody allowed.
+"""The addresses to which requests may go: the public internet and what the operator allowed.
 
-Hubs, redirects and downloads are told by strangers. A name is resolved once, every address it has is judged, and the
-connection goes to a judged address, so that a name that changes between check and use gains nothing (OWASP SSRF
-Prevention Cheat Sheet; RFC 6890 for the special ranges). Through an HTTP proxy of the operator's the proxy resolves,
-and must judge, itself.
+Hubs, redirects and listings name addresses that strangers chose. A name is resolved once, every
+address it has is checked, and the connection goes to a checked address. So a name that changes
+between check and use gains nothing (OWASP SSRF Prevention Cheat Sheet; RFC 6890 lists the special
+ranges). With an HTTP proxy of the operator, the proxy resolves names and must check them itself.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ import httpx
 from crawlers.errors import DestinationRefused, HubError
 
 Resolve = Callable[[str, int], list[str]]
-# Public by number, and yet the metadata service of every machine in its cloud (Azure).
+# Public by its number, but the metadata service of every machine in that cloud (Azure).
 _METADATA = frozenset({ip_address("168.63.129.16")})
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LONGEST_URL = 8_192
 _WITH_CREDENTIALS = re.compile(r"(?:[\w-]+=)?[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
-# Hubs that an operator points at places of their own.
+# Hubs that read places of the operator's own.
 OWN_PLACES = frozenset({"folder", "storage"})
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host, as the system resolves it."""
+    """Every address of a host, resolved by the operating system."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Destinations:
-    """Judges URLs and addresses.
+    """Checks URLs and addresses.
 
     Args:
-        allowed: hosts, or host:port, that may be reached although they are not public.
-        resolve: how names become addresses.
+        allowed: hosts, or host:port, that are allowed although they are not public.
+        resolve: the function that resolves names to addresses.
     """
 
     def __init__(self, allowed: Iterable[str] = (), resolve: Resolve = resolve) -> None:
-        self._allowed = {one.lower() for one in allowed}
+        self._allowed = {host.lower() for host in allowed}
         self._resolve = resolve
 
     def allow(self, url: str) -> None:
-        """Let the host and port of a URL be reached, whatever its address."""
+        """Allow the host and port of a URL, whatever its address."""
         parts = httpx.URL(url)
         self._allowed.add(f"{parts.host.lower()}:{_port_of(parts)}")
 
     def must_allow(self, url: httpx.URL) -> None:
-        """Raise DestinationRefused for URLs that no hub has a reason to name."""
+        """Raise DestinationRefused for a URL that no hub has a reason to name."""
         if url.scheme not in ("http", "https"):
             raise DestinationRefused(
                 str(url), f"only http and https are fetched, not {url.scheme or 'no scheme'!r}"
@@ -70,10 +70,10 @@ class Destinations:
             )
 
     def addresses_of(self, host: str, port: int) -> list[str]:
-        """Addresses to which a connection may be made.
+        """The addresses to which a connection may be made.
 
         Raises:
-            DestinationRefused: one of them is not public, and nobody allowed the host.
+            DestinationRefused: one of them is not public, and the host is not allowed.
             httpcore.ConnectError: the name has no address.
         """
         try:
@@ -84,7 +84,7 @@ class Destinations:
             return found
         for address in found:
             problem = objection_to(address)
-            # One bad address among good ones is an attempt, not an accident.
+            # One private address among public ones is an attack, not an accident.
             if problem:
                 advice = (
                     "; if that host is yours, put it into allowed_hosts in portrait-scanner.toml"
@@ -122,26 +122,27 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
 
 
 def refuse_credentials(target: str) -> None:
-    """Refuse an address with a name or password in it, before it is written down anywhere; raises HubError."""
+    """Raise HubError for an address with credentials, before it is stored or shown anywhere."""
     if _WITH_CREDENTIALS.match(target):
         raise HubError(
-            "an address with a name or password in it is not opened, since addresses are kept and shown; give hub tokens as "
-            "docs/crawling.md says, or fetch the file with a tool of yours"
+            "an address with a name or password in it is not opened, since addresses are kept and "
+            "shown; give hub tokens as docs/crawling.md says, or fetch the file with a tool of "
+            "yours"
         )
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an http(s) address with a host in it."""
+    """Whether a text is an http(s) URL with a host."""
     try:
         url = httpx.URL(text)
-        urlsplit(text)  # refuses half a bracket, which httpx lets pass
+        urlsplit(text)  # refuses an unbalanced bracket, which httpx accepts
     except (httpx.InvalidURL, ValueError):
         return False
     return url.scheme in ("http", "https") and bool(url.host)
 
 
 def must_be_remote(hub: str, place: str) -> None:
-    """Raise DestinationRefused where a hub on the network names a file on this machine or in an operator's storage."""
+    """Raise DestinationRefused if a remote hub names a local file or the operator's storage."""
     if hub not in OWN_PLACES and not place.startswith(("http://", "https://")):
         raise DestinationRefused(
             shown(place)[:200], f"{hub} named it, and only http and https are fetched from there"
@@ -155,7 +156,7 @@ _SECRETS = re.compile(
 
 
 def shown(url: str) -> str:
-    """A URL as messages and reports may show it: without user names, tokens and signatures."""
+    """A URL for messages and reports: without user names, tokens and signatures."""
     return _SECRETS.sub(r"\1...", re.sub(r"^(\w+://)[^/@?#]*@", r"\1...@", url))
 
 
@@ -164,7 +165,10 @@ def _port_of(url: httpx.URL) -> int:
 
 
 class JudgedConnections(httpcore.NetworkBackend):
-    """Connections that only go where `Destinations` lets them; TLS still checks the certificate of the name."""
+    """Opens connections only to addresses that `Destinations` allows.
+
+    TLS still verifies the certificate against the host's name.
+    """
 
     def __init__(self, destinations: Destinations) -> None:
         self._destinations = destinations

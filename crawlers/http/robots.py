@@ -1,4 +1,4 @@
-"""robots.txt (RFC 9309) of hosts that no hub's published interface covers: mirrors, and pages that strangers name."""
+"""robots.txt (RFC 9309) of hosts outside the hubs' published interfaces, such as mirrors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_BYTES = 512 * 1024
 
 
 class Robots:
-    """What hosts ask of robots, read once a day each.
+    """The robots.txt files of hosts, each read once a day.
 
     Args:
-        fetch: gets an address; may raise httpx errors.
+        fetch: requests an address; may raise the exceptions of httpx.
     """
 
     def __init__(
@@ -35,15 +35,16 @@ class Robots:
         self._lock = threading.Lock()
 
     def exempt(self, host: str) -> None:
-        """Do not ask this host."""
+        """Do not consult the robots.txt of this host."""
         self._exempt.add(host.lower())
 
     def must_allow(self, url: httpx.URL) -> None:
-        """Raise unless the host lets robots fetch this.
+        """Raise unless the host allows robots to fetch this URL.
 
         Raises:
-            RobotsDisallow: it does not.
-            HubUnreachable: it cannot say now, which counts as no (RFC 9309, 2.3.1.4).
+            RobotsDisallow: the host does not allow it.
+            HubUnreachable: robots.txt cannot be read now, which counts as a refusal (RFC 9309,
+                2.3.1.4).
         """
         if url.host.lower() in self._exempt:
             return

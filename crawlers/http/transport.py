@@ -1,4 +1,4 @@
-"""Polite HTTP: one client with timeouts, retries that heed the server, and no secrets sent astray."""
+"""The HTTP client: timeouts, retries that follow the server's limits, and tokens per host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crawlers.http.destinations import Destinations, JudgedConnections, shown
 from crawlers.http.robots import Robots
 from crawlers.values import mended
 
-# Hubs switch their errors from JSON to login pages when the agent looks like a browser.
+# Hubs answer with login pages instead of JSON errors when the agent looks like a browser.
 USER_AGENT = "portrait-scanner/0.1 (+https://pypi.org/project/portrait-scanner/)"
 MOST_ANSWER_BYTES = 64_000_000
 LONGEST_ANSWER_S = 180.0
@@ -43,23 +43,23 @@ def _judged(destinations: Destinations) -> httpx.HTTPTransport:
     transport = httpx.HTTPTransport(
         limits=httpx.Limits(max_connections=64, max_keepalive_connections=32)
     )
-    # httpx has no argument for it; httpcore, whose pool this is, does.
+    # httpx has no parameter for the backend; httpcore, whose pool this is, has one.
     transport._pool._network_backend = JudgedConnections(destinations)  # noqa: SLF001
     return transport
 
 
 class Transport:
-    """The HTTP client of all hubs; threads may share it.
+    """The HTTP client of all hubs. Threads may share it.
 
-    httpx drops the Authorization header when a redirect leaves the host, which signed download
-    hosts require; see the hub notes on R2 answering 400 otherwise.
+    httpx drops the Authorization header when a redirect leaves the host. Hosts of signed downloads
+    require that: R2 answers 400 otherwise.
 
     Args:
-        tokens: by host name; a token goes to that host and to no other.
-        attempts: of each request, the first included.
-        timeout_s: without a byte.
-        user_agent: says who asks, and where to complain.
-        obey_robots: ask hosts whose robots.txt was not exempted before anything else is asked of them.
+        tokens: tokens by host name; a token is sent to that host only.
+        attempts: the number of attempts of each request, the first one included.
+        timeout_s: the longest time without receiving a byte.
+        user_agent: names the program and the page for complaints.
+        obey_robots: consult the robots.txt of every host that is not exempt.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Transport:
             follow_redirects=True,
             max_redirects=MOST_REDIRECTS,
             transport=_judged(self.destinations),
-            # Called for every hop of a redirect as well.
+            # httpx calls the hook for every hop of a redirect as well.
             event_hooks={"request": [lambda request: self.destinations.must_allow(request.url)]},
         )
         self._attempts = attempts
@@ -93,7 +93,7 @@ class Transport:
         self._client.close()
 
     def send_token_to(self, url: str, token: str | None) -> None:
-        """Let a hub at this address have its token; it goes to no other host. Raises HubError for what no token can be."""
+        """Send the token to the host of this URL and to no other; raises HubError if invalid."""
         if token and not (token := token.strip()).isprintable():
             raise HubError(
                 f"the token for {shown(url)} holds signs that no token has; set it again"
@@ -102,31 +102,41 @@ class Transport:
             self._tokens[httpx.URL(url).host] = token
 
     def exempt_from_robots(self, url: str) -> None:
-        """Do not ask this host's robots.txt: it publishes an interface for programs, or the operator named it."""
+        """Do not consult the robots.txt of this host.
+
+        For interfaces that are published for programs, and for hosts that the operator named.
+        """
         if self.robots is not None:
             self.robots.exempt(httpx.URL(url).host)
 
     def get(self, url: str, params: dict[str, Any] | None = None) -> httpx.Response:
-        """GET with retries, the body read whole.
+        """GET with retries; the body is read whole.
 
         Raises:
-            HubRefused: an answer of 400 or more that retrying will not change, or of more than MOST_ANSWER_BYTES.
+            HubRefused: the status is 400 or more and retrying will not change it, or the body is
+                larger than MOST_ANSWER_BYTES.
             HubUnreachable: no usable answer after all attempts.
         """
         return self._retried(url, lambda: self._try("GET", url, params, whole=True))
 
     def get_json(self, url: str, params: dict[str, Any] | None = None) -> Any:
-        """Like `get`, parsed; a page of HTML in place of JSON is a passing fault, as on overloaded hubs."""
+        """Like `get`, with the body parsed.
+
+        HTML instead of JSON is retried, because overloaded hubs answer so for a while.
+        """
         return self.get_document(url, params)[0]
 
     def get_document(
         self, url: str, params: dict[str, Any] | None = None
     ) -> tuple[Any, httpx.Headers]:
-        """Like `get_json`, with the answer's headers."""
+        """Like `get_json`, and the answer's headers."""
         return self._retried(url, lambda: _parsed(self._try("GET", url, params, whole=True)))
 
     def post_json(self, url: str, document: Any, headers: Mapping[str, str] | None = None) -> Any:
-        """POST a JSON document and parse the answer; for questions, which may be asked twice without harm."""
+        """POST a JSON document and parse the answer.
+
+        Only for queries, which may be repeated without harm.
+        """
         body = json.dumps(document).encode()
         more = {"Content-Type": "application/json", **(headers or {})}
         return self._retried(
@@ -134,7 +144,7 @@ class Transport:
         )[0]
 
     def deliver(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """POST a message whose answer's body does not matter; raises as `get` does."""
+        """POST a message and ignore the answer's body; raises as `get` does."""
         self._retried(url, lambda: self._try("POST", url, None, headers, body, whole=True))
 
     @contextmanager
@@ -144,13 +154,12 @@ class Transport:
         params: dict[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[httpx.Response]:
-        """Like `get`, but the body is left for the caller to read."""
+        """Like `get`, but the caller reads the body."""
         response = self._retried(url, lambda: self._try("GET", url, params, headers, whole=False))
         try:
             yield response
-        except (
-            httpx.RequestError
-        ) as error:  # a body that is not as its headers say is no better than a broken line
+        except httpx.RequestError as error:
+            # A body that contradicts its headers is treated like a broken connection.
             raise HubUnreachable(
                 f"{shown(url)}: the connection broke: {error or type(error).__name__}"
             ) from error
@@ -173,7 +182,8 @@ class Transport:
         except _TryAgain as error:
             tried = f"{error} after {self._attempts} attempts"
             raise HubUnreachable(
-                f"{shown(url)}: {tried}; look at network, name servers and proxy, or try again later"
+                f"{shown(url)}: {tried}; look at network, name servers and proxy, "
+                "or try again later"
             ) from error
         raise AssertionError("stamina neither returned nor raised")
 
@@ -223,7 +233,7 @@ class Transport:
 
 
 def _read(response: httpx.Response) -> None:
-    """Read a body whole, within the limits of size and time; closes the response."""
+    """Read a body whole within the limits of size and time, and close the response."""
     data, started = bytearray(), time.monotonic()
     try:
         for chunk in response.iter_bytes():
@@ -238,7 +248,8 @@ def _read(response: httpx.Response) -> None:
                 raise _TryAgain(None, f"the answer took longer than {LONGEST_ANSWER_S:.0f} s")
     finally:
         response.close()
-    response._content = bytes(data)  # noqa: SLF001  what httpx's own read() sets, without its lack of a limit
+    # The attribute that httpx's own read() sets; read() has no limit.
+    response._content = bytes(data)  # noqa: SLF001
 
 
 def _parsed(response: httpx.Response) -> tuple[Any, httpx.Headers]:

@@ -1,1 +1,1 @@
-"""Model hubs: one file for each, and the registry that names them."""
+"""Model hubs: one module for each, and the registry that lists them."""

@@ -1,7 +1,7 @@
-"""CivArchive (https://civarchive.com): what Civitai listed before it was deleted, and where mirrors of it are.
+"""CivArchive (https://civarchive.com): versions deleted from Civitai, and mirrors of their files.
 
-It answers for one hash or model at a time and lists nothing by itself, so it is asked about files that are known by
-their SHA-256. Rate limits come as 429 with `retry_after` in the body.
+It answers for one hash or model at a time and lists nothing by itself, so it is only asked about
+files whose SHA-256 is known. It limits rates by 429 with `retry_after` in the body.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.listing import Listing, RemoteFile, hex_digest
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
@@ -18,7 +19,7 @@ DEFAULT_HOST = "https://civarchive.com"
 
 
 class CivArchive:
-    """The archive's records, by the SHA-256 of a file."""
+    """The archive's records by the SHA-256 of a file."""
 
     name = "civarchive"
 
@@ -26,10 +27,10 @@ class CivArchive:
         self._transport, self._host = transport, host.rstrip("/")
 
     def record_of(self, sha256: str) -> Listing | None:
-        """The version that had this file, deleted or not, with every mirror of its files; None if it is not known.
+        """The version that had this file, with all mirrors of its files; None if unknown.
 
         Raises:
-            HubError: the archive gave no answer that can be read.
+            HubError: the archive gave no readable answer.
         """
         try:
             document = self._transport.get_json(f"{self._host}/api/sha256/{sha256.lower()}")
@@ -72,17 +73,26 @@ class CivArchive:
 
 
 def _mirrors(file: dict[str, Any]) -> list[RemoteFile]:
-    """Where a file is still said to be; the file itself without an address where nobody has it any more."""
+    """The places that still have a file; if there is none, the file without an address."""
     sha256, size = hex_digest(file.get("sha256")), count_of(file.get("sizeKB"))
     size_bytes = None if size is None else round(float(file["sizeKB"]) * 1024)
     name = str(file.get("name") or "")
     live = [
-        one
-        for one in objects_of(file.get("mirrors"))
-        if one.get("url") and not one.get("deletedAt")
+        mirror
+        for mirror in objects_of(file.get("mirrors"))
+        if mirror.get("url") and not mirror.get("deletedAt")
     ]
     found = [
-        RemoteFile(str(one.get("filename") or name), str(one["url"]), size_bytes, sha256)
-        for one in live
+        RemoteFile(str(mirror.get("filename") or name), str(mirror["url"]), size_bytes, sha256)
+        for mirror in live
     ]
     return found or [RemoteFile(name, "", size_bytes, sha256)]
+
+
+HUB = HubDescription(
+    name=CivArchive.name,
+    addresses=(DEFAULT_HOST,),
+    build=None,
+    types="",
+    token_setting="civarchive_token",  # noqa: S106  the name of a setting
+)

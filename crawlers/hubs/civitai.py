@@ -1,13 +1,13 @@
 """Civitai's public REST API v1 (https://developer.civitai.com): every adapter version it lists.
 
-The API's cursor drops one model a page when sorted by Newest (civitai/civitai issue 1372); sorted
-by Oldest its last column ascends and nothing is lost, at the price of repeats, which readers remove.
-A cursor is `lastVersionAt|modelId`, so that the years can be read side by side, each month from a cursor of our own.
+Sorted by Newest, the API's cursor drops one model a page (civitai/civitai issue 1372). Sorted by
+Oldest its last column ascends and nothing is lost; repeated models are removed by the reader. A
+cursor is `lastVersionAt|modelId`, so each month can be read in parallel from a cursor that is made
+here.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -17,21 +17,21 @@ from itertools import pairwise
 from typing import Any
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.hashes import is_of_nothing
 from crawlers.http.transport import Transport
+from crawlers.hubs.civitai_listings import NAME, listing_from, standing_of
 from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
-from crawlers.hubs.repeated_requests import ask_until_believed
+from crawlers.hubs.description import HubDescription
+from crawlers.hubs.repeated_requests import request_until_plausible
 from crawlers.listing import (
     Listing,
-    OneStrand,
     Page,
+    Partition,
     Presence,
-    RemoteFile,
-    Strand,
+    SinglePartition,
     hex_digest,
     presence_of_status,
 )
-from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of
 
 log = logging.getLogger(__name__)
 
@@ -41,23 +41,23 @@ MOST_REPEATS = 20
 ENOUGH_TO_JUDGE_FILTERING = 1_000
 # The hub's ModelType (src/shared/utils/prisma/enums).
 TYPES = (
-    *LIKENESS_TYPES, "Hypernetwork", "AestheticGradient", "Controlnet", "Upscaler", "MotionModule", "VAE", "TextEncoder", "UNet",
-    "CLIPVision", "Poses", "Wildcards", "Workflows", "ComfyWorkflows", "Detection", "VisionLanguage", "CLIP", "LLM", "Other",
+    *LIKENESS_TYPES,
+    "Hypernetwork", "AestheticGradient", "Controlnet", "Upscaler", "MotionModule", "VAE",
+    "TextEncoder", "UNet", "CLIPVision", "Poses", "Wildcards", "Workflows", "ComfyWorkflows",
+    "Detection", "VisionLanguage", "CLIP", "LLM", "Other",
 )  # fmt: skip
 OPENED = date(2022, 11, 1)
 MOST_HASHES_AT_ONCE = 10_000
-_WEIGHTS = ("Model", "Pruned Model")
-_HOST = re.compile(r"^(?:[a-z]+:)?//[^/?#]*", re.IGNORECASE)
 
 
-class CivitaiHub(OneStrand):
+class CivitaiHub(SinglePartition):
     """All versions of all models of the types that can carry a likeness.
 
     Args:
-        types: the hub's own words (ModelType).
+        types: the hub's own type names (ModelType).
     """
 
-    name = "civitai"
+    name = NAME
 
     def __init__(
         self, transport: Transport, host: str = DEFAULT_HOST, types: Sequence[str] = LIKENESS_TYPES
@@ -67,21 +67,25 @@ class CivitaiHub(OneStrand):
         self._types = list(types or LIKENESS_TYPES)
         if unknown := set(self._types) - set(TYPES):
             raise HubError(
-                f"{', '.join(sorted(unknown))} is no type of Civitai's; types are {', '.join(TYPES)}"
+                f"{', '.join(sorted(unknown))} is no type of Civitai's; "
+                f"types are {', '.join(TYPES)}"
             )
         self._lock = threading.Lock()
         self._seen = self._mature = 0
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        """Months, where the hub has more than a page and takes cursors of our own; the newest is read last."""
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        """One partition for each month, the newest last.
+
+        There is a single partition if the hub has one page only or rejects cursors made here.
+        """
         if since is not None:
-            return (Strand(_moment(since), since, last=True),)
+            return (Partition(_moment(since), since, last=True),)
         today = datetime.now(UTC).date()
-        first, _ = self._believed(None, None, "")
+        first, _ = self._plausible(None, None, "")
         following = cursor_of(first)
-        # Where its cursors are not dates as we write them, they are only followed.
+        # If the hub's cursors are not dates in this form, they can only be followed.
         if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
-            return (Strand(),)
+            return (Partition(),)
         months = [
             OPENED,
             *(first for first in _firsts_of_months(OPENED, today)),
@@ -90,16 +94,16 @@ class CivitaiHub(OneStrand):
         try:
             months = months[: self._last_with_models(months) + 1]
         except HubRefused:
-            return (Strand(),)
-        # Models that were changed before the hub's first month are listed as well.
+            return (Partition(),)
+        # The first partition also holds models that changed before the hub's first month.
         starts = ["", *(_moment(month) for month in months[1:])]
-        closed = [Strand(f"{start}..{end}") for start, end in pairwise(starts)]
-        return (*closed, Strand(starts[-1], last=True))
+        closed = [Partition(f"{start}..{end}") for start, end in pairwise(starts)]
+        return (*closed, Partition(starts[-1], last=True))
 
     def _last_with_models(self, months: Sequence[date]) -> int:
-        """The last month from which on the hub lists a model; that there is one ends no month before it.
+        """The index of the last month from whose beginning on the hub lists a model.
 
-        A month that is wrongly shown empty makes the last strand longer, and loses nothing.
+        If a month wrongly appears empty, the last partition gets longer and nothing is lost.
         """
         models_at, none_at = 0, len(months)
         probe = len(months) - 1
@@ -112,18 +116,22 @@ class CivitaiHub(OneStrand):
             probe = (models_at + none_at) // 2
         return models_at
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of models; the cursor is the hub's own, or the moment at which the strand begins."""
-        start, _, end = strand.name.partition("..")
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Yield pages of models.
+
+        The cursor is the hub's own, or the moment at which the partition begins.
+        """
+        start, _, end = partition.name.partition("..")
         begin = f"{start}|0" if start else None
         cursor = cursor or begin
         repeats, asked = 0, set[str | None]()
         while True:
             asked.add(cursor)
             try:
-                document, gap = self._believed(cursor, begin, end)
+                document, gap = self._plausible(cursor, begin, end)
             except HubRefused as error:
-                # Models without any published version sort behind all dates, and the hub refuses its own cursor to them.
+                # Models without a published version sort behind all dates, and the hub refuses
+                # the cursor that it gave for them.
                 if error.status != 400 or not (cursor or "").startswith("|"):
                     raise
                 yield Page(
@@ -132,7 +140,7 @@ class CivitaiHub(OneStrand):
                 return
             models, following = objects_of(document.get("items")), cursor_of(document)
             notes = odd_entries(document, cursor)
-            # An empty page with a cursor is not the end: the hub filters after paging.
+            # An empty page with a cursor is not the end, because the hub filters after paging.
             if not models and following is not None:
                 notes.append(f"an empty page at cursor {cursor}")
             if following is not None and following in asked:
@@ -140,11 +148,13 @@ class CivitaiHub(OneStrand):
                 notes.append(f"cursor {following} was repeated")
                 if repeats > MOST_REPEATS and models:
                     raise HubError(
-                        f"{self._host} repeats cursor {following!r}; the sweep stopped there and is incomplete"
+                        f"{self._host} repeats cursor {following!r}; "
+                        "the sweep stopped there and is incomplete"
                     )
                 if repeats > MOST_REPEATS:
                     gap = f"{self._host} gives no model at cursor {cursor}, asked {repeats} times"
-                # The model that a cursor names is known once a page has shown it; an empty one has shown nothing.
+                # A page with models has shown the model that its cursor names; an empty page has
+                # shown nothing.
                 following = stepped(following) if models else following
             if gap is not None or (following is not None and end and following >= end):
                 following = None
@@ -155,45 +165,48 @@ class CivitaiHub(OneStrand):
                 return
             cursor = following
 
-    def _believed(
+    def _plausible(
         self, cursor: str | None, begin: str | None, end: str
     ) -> tuple[dict[str, Any], str | None]:
-        """A page, and why it is no page of the list where it was asked for in vain; see `doubt_about`."""
-        document, why_not = ask_until_believed(
+        """A page, and the reason if it is still implausible after all attempts."""
+        document, why_not = request_until_plausible(
             lambda: self._page(cursor), lambda page: doubt_about(page, cursor, begin, end)
         )
         return document, why_not and f"{self._host} {why_not}"
 
     def _filtering(self, models: list[dict[str, Any]], *, at_end: bool) -> list[str]:
-        """What many models without a single one above PG say of the network that the hub sees us in."""
+        """A note if, of many models, none is rated above PG: the hub then filters this network."""
         with self._lock:
             self._seen += len(models)
             self._mature += sum((count_of(model.get("nsfwLevel")) or 0) > 1 for model in models)
             if at_end and self._seen >= ENOUGH_TO_JUDGE_FILTERING and not self._mature:
-                told = f"not one of {self._seen:,} models is rated above PG although all were asked for: this network seems to be shown a filtered list"
-                return [told]
+                note = (
+                    f"not one of {self._seen:,} models is rated above PG although all were asked "
+                    "for: this network seems to be shown a filtered list"
+                )
+                return [note]
         return []
 
     def _readable(self, model: dict[str, Any], notes: list[str]) -> Iterator[Listing]:
-        """A model's versions; one that is not what the API promises is noted and costs no other."""
+        """Yield a model's versions; note one that breaks the API's promises and go on."""
         for version in objects_of(model.get("modelVersions")):
             try:
-                yield self._listing(model, version)
+                yield listing_from(self._host, model, version)
             except ODD_SHAPES as error:
                 notes.append(
                     f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})"
                 )
 
-    def look(self, listing_id: str) -> Presence:
-        """Versions can be asked for one by one even when the hub lists them no more; flagged ones say so."""
+    def check_presence(self, listing_id: str) -> Presence:
+        """Request one version, which works even if the hub no longer lists it."""
         try:
             version = self._json(f"/api/v1/model-versions/{listing_id}", {})
         except HubRefused as error:
             return presence_of_status(error)
-        return _standing(object_of(version.get("model")))
+        return standing_of(object_of(version.get("model")))
 
     def versions_of(self, sha256s: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Which of these bytes the hub knows: model and version by SHA-256; up to MOST_HASHES_AT_ONCE a request."""
+        """Model and version by SHA-256, for the files that the hub knows."""
         known: dict[str, tuple[int, int]] = {}
         for start in range(0, len(sha256s), MOST_HASHES_AT_ONCE):
             asked = [sha256.upper() for sha256 in sha256s[start : start + MOST_HASHES_AT_ONCE]]
@@ -204,28 +217,27 @@ class CivitaiHub(OneStrand):
                 raise HubError(
                     f"{self._host} answered a question for hashes with something that is not a list"
                 )
-            for one in objects_of(found):
-                sha256 = hex_digest(one.get("hash"))
-                if (
-                    sha256
-                    and isinstance(one.get("modelId"), int)
-                    and isinstance(one.get("modelVersionId"), int)
-                ):
-                    known[sha256] = (one["modelId"], one["modelVersionId"])
+            for entry in objects_of(found):
+                sha256 = hex_digest(entry.get("hash"))
+                ids = entry.get("modelId"), entry.get("modelVersionId")
+                if sha256 and isinstance(ids[0], int) and isinstance(ids[1], int):
+                    known[sha256] = (ids[0], ids[1])
         return known
 
     def version(self, version_id: int, model_id: int) -> Listing:
-        """One version, listed or not; flagged ones are told too."""
+        """One version, listed or not, including versions flagged by the hub."""
         version = self._json(f"/api/v1/model-versions/{version_id}", {})
         model = {**object_of(version.get("model")), "id": version.get("modelId") or model_id}
-        return self._listing(
-            model, {name: value for name, value in version.items() if name != "model"}
-        )
+        own = {name: value for name, value in version.items() if name != "model"}
+        return listing_from(self._host, model, own)
 
     def _page(self, cursor: str | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {
-            "types": self._types, "nsfw": "true", "sort": "Oldest", "limit": PAGE_SIZE,
-        }  # fmt: skip
+            "types": self._types,
+            "nsfw": "true",
+            "sort": "Oldest",
+            "limit": PAGE_SIZE,
+        }
         return self._json(
             "/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor}
         )
@@ -236,82 +248,28 @@ class CivitaiHub(OneStrand):
             raise HubError(f"{self._host}{path} answered with something that is not a JSON object")
         return document
 
-    def _listing(self, model: dict[str, Any], version: dict[str, Any]) -> Listing:
-        stats = object_of(version.get("stats"))
-        return Listing(
-            hub=self.name,
-            listing_id=str(version["id"]),
-            title=f"{model.get('name', '')} - {version.get('name', '')}",
-            url=f"{self._host}/models/{model['id']}?modelVersionId={version['id']}",
-            creator=text_of(object_of(model.get("creator")).get("username")),
-            triggers=words_of(version.get("trainedWords")),
-            tags=words_of(model.get("tags")),
-            base_model=text_of(version.get("baseModel")),
-            published_at=text_of(version.get("publishedAt")),
-            downloads=count_of(stats.get("downloadCount")),
-            real_person_flag=bool(model.get("poi")),
-            standing=_standing(model),
-            minor_flag=bool(model.get("minor")),
-            files=self._files(version, (None, *_WEIGHTS)),
-            training_data=self._files(version, ("Training Data",)),
-            raw=json.dumps(
-                {"model": {**model, "modelVersions": []}, "version": version},
-                ensure_ascii=False,
-                sort_keys=True,
-            ),
-        )
-
-    def _files(
-        self, version: dict[str, Any], types: Sequence[str | None]
-    ) -> tuple[RemoteFile, ...]:
-        return tuple(
-            self._file(entry)
-            for entry in objects_of(version.get("files"))
-            if entry.get("type") in types
-        )
-
-    def _file(self, entry: dict[str, Any]) -> RemoteFile:
-        size, hashes = count_of(entry.get("sizeKB")), object_of(entry.get("hashes"))
-        return RemoteFile(
-            name=str(entry.get("name", "")),
-            url=self._own_url(str(entry.get("downloadUrl", ""))),
-            size_bytes=None if size is None else round(float(entry["sizeKB"]) * 1024),
-            sha256=hex_digest(hashes.get("SHA256")),
-            weights_hash=hex_digest(hashes.get("AutoV3"), 12),
-            other_hashes=tuple(_other_hashes(hashes)),
-        )
-
-    def _own_url(self, url: str) -> str:
-        # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
-        return f"{self._host}/{_HOST.sub('', url, count=1).lstrip('/')}"
-
-
-def _other_hashes(hashes: dict[str, Any]) -> Iterator[str]:
-    for kind, digits_least in (("BLAKE3", 64), ("AutoV1", 8), ("CRC32", 8)):
-        digits = hex_digest(hashes.get(kind), digits_least)
-        if digits and not is_of_nothing(digits):
-            yield f"{kind.lower()}:{digits}"
-
-
-def _standing(model: dict[str, Any]) -> Presence:
-    if model.get("poi"):
-        return Presence.FLAGGED
-    by_mode = {"Archived": Presence.ARCHIVED, "TakenDown": Presence.TAKEN_DOWN}
-    return by_mode.get(str(model.get("mode")), Presence.LISTED)
-
 
 def _moment(day: date) -> str:
-    """A moment as the hub's cursors have it."""
+    """A moment in the form of the hub's cursors."""
     if isinstance(day, datetime):
         return day.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     return f"{day.isoformat()}T00:00:00.000Z"
 
 
 def _firsts_of_months(start: date, end: date) -> Iterator[date]:
-    """Every first of a month behind `start`, up to the day before yesterday of `end`."""
+    """Yield the first day of every month after `start`, up to two days before `end`."""
     day = start
     while True:
         day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
         if day >= end - timedelta(days=1):
             return
         yield day
+
+
+HUB = HubDescription(
+    name=CivitaiHub.name,
+    addresses=(DEFAULT_HOST, "https://civitai.red"),
+    build=CivitaiHub,
+    types="LORA, LoCon, DoRA, TextualInversion, Checkpoint",
+    token_setting="civitai_token",  # noqa: S106  the name of a setting
+)

@@ -1,8 +1,9 @@
-"""Hugging Face Hub (https://huggingface.co/docs/hub/api): every repository that may hold an adapter, with its files.
+"""Hugging Face Hub (https://huggingface.co/docs/hub/api): repositories that may hold adapters.
 
-The list names repositories; sizes and SHA-256 of their files come from one more request each, which is what makes
-it possible to know a file without downloading it. A repository whose commit is the one of the last sweep is not asked
-for again. The next page's address is in the Link header and is followed as it is, but always at the host that was asked.
+The list names repositories. The sizes and SHA-256 of their files need one more request each, which
+makes it possible to recognise a file without downloading it. A repository whose commit has not
+changed since the last sweep is not requested again. The address of the next page is in the Link
+header; its path and query are followed, but always at the host that was asked.
 """
 
 from __future__ import annotations
@@ -18,21 +19,22 @@ import httpx
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.listing import (
     Listing,
     Page,
+    Partition,
     Presence,
     RemoteFile,
-    Strand,
     hex_digest,
     presence_of_status,
 )
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://huggingface.co"
-# Tags that carry likenesses, and words of mirrors that nobody tagged.
+# Tags that carry likenesses, and words in the names of mirrors that nobody tagged.
 SEARCHES = (
     "filter=lora",
     "filter=textual_inversion",
@@ -41,18 +43,19 @@ SEARCHES = (
     "search=civitai",
 )
 PAGE_SIZE = 100
-# Adapters of language models have the same tags; their files are not asked for.
+# Adapters of language models have the same tags. Their files are not requested.
 _NO_PICTURES = frozenset(
-    ["text-generation", "text-classification", "token-classification", "question-answering", "translation",
-     "summarization", "fill-mask", "automatic-speech-recognition", "text-to-speech", "feature-extraction"]
+    ["text-generation", "text-classification", "token-classification", "question-answering",
+     "translation", "summarization", "fill-mask", "automatic-speech-recognition",
+     "text-to-speech", "feature-extraction"]
 )  # fmt: skip
 
 
 class HuggingFaceHub:
-    """Repositories that SEARCHES find, oldest first.
+    """Repositories that the searches find, oldest first.
 
     Args:
-        tags: searched in place of SEARCHES.
+        tags: tags that replace SEARCHES.
     """
 
     name = "huggingface"
@@ -63,21 +66,21 @@ class HuggingFaceHub:
         self._transport, self._host = transport, host.rstrip("/")
         self._searches = tuple(f"filter={quote(tag)}" for tag in tags) or SEARCHES
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return tuple(Strand(search, since) for search in self._searches)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return tuple(Partition(search, since) for search in self._searches)
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of repositories; the cursor is path and query of the page."""
-        first = f"{_list_of(strand, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Yield pages of repositories; the cursor is the path and query of the page."""
+        first = f"{_list_of(partition, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
         cursor = cursor or first
         seen: set[str] = set()
         while cursor is not None:
-            found, following, gap = self._believed(cursor, given=cursor != first)
+            found, following, gap = self._plausible(cursor, given=cursor != first)
             seen = {str(entry.get("id")) for entry in objects_of(found)} or seen
-            if gap is not None and isinstance(found, list) and self._ends_with(strand, seen):
+            if gap is not None and isinstance(found, list) and self._ends_with(partition, seen):
                 gap = None
-            # Newest change first: what is added meanwhile only repeats others.
-            since = strand.since
+            # The newest change comes first, so concurrent changes only cause repeats.
+            since = partition.since
             if since is not None and any(_is_older(entry, since) for entry in objects_of(found)):
                 gap = following = None
             notes: list[str] = []
@@ -86,14 +89,14 @@ class HuggingFaceHub:
             yield Page(tuple(listings), following, tuple(notes), gap)
             cursor = following
 
-    def _believed(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
-        """A page, the cursor of the next one, and why it is no page of the list where it was asked for in vain.
+    def _plausible(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
+        """A page, the next cursor, and the reason if it is still implausible after all attempts.
 
         The list ends at a page without a link to another one, which lacks repositories unless their
         number is a multiple of the page's.
 
         Args:
-            given: the hub gave this cursor itself.
+            given: whether the hub itself gave this cursor.
         """
 
         def doubt(answer: tuple[Any, httpx.Headers]) -> Doubt | None:
@@ -110,7 +113,7 @@ class HuggingFaceHub:
                 else None
             )
 
-        answer, why_not = ask_until_believed(
+        answer, why_not = request_until_plausible(
             lambda: self._transport.get_document(f"{self._host}{cursor}"), doubt
         )
         return (
@@ -119,25 +122,27 @@ class HuggingFaceHub:
             why_not and f"{self._host}{cursor} {why_not}",
         )
 
-    def _ends_with(self, strand: Strand, seen: set[str]) -> bool:
+    def _ends_with(self, partition: Partition, seen: set[str]) -> bool:
         """Whether the list, read from its other end, begins with one of these repositories."""
         try:
-            found, _ = self._transport.get_document(f"{self._host}{_list_of(strand, -1)}&limit=1")
+            found, _ = self._transport.get_document(
+                f"{self._host}{_list_of(partition, -1)}&limit=1"
+            )
         except HubError:
             return False
         return any(entry.get("id") in seen for entry in objects_of(found)[:1])
 
     def complete(self, listing: Listing) -> Listing:
-        """The same with sizes and hashes of its files."""
+        """The listing with the sizes and hashes of its files."""
         details = self._details(listing.listing_id)
-        # Every repository has a .gitattributes, so that an answer without a file is no list of files.
+        # Every repository has a .gitattributes, so an answer without files is no list of files.
         if not objects_of(details.get("siblings")):
             raise HubError(f"{self._host} names no file of {listing.listing_id}")
         # A repository that was renamed answers under its old name with its new one.
         entry = {**json.loads(listing.raw), **details, "id": listing.listing_id}
         return self._listing(entry, complete=True)
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         try:
             self._details(listing_id)
         except HubRefused as error:
@@ -145,7 +150,8 @@ class HuggingFaceHub:
                 return Presence.LISTED
             if error.status == 403 and "disabled" in error.message.lower():
                 return Presence.TAKEN_DOWN
-            # Without a token the hub answers 401 for repositories that do not exist (X-Error-Code: RepoNotFound).
+            # Without a token the hub answers 401 for repositories that do not exist
+            # (X-Error-Code: RepoNotFound).
             return Presence.GONE if error.status == 401 else presence_of_status(error)
         return Presence.LISTED
 
@@ -176,13 +182,14 @@ class HuggingFaceHub:
         )
         if not isinstance(details, dict):
             raise HubError(
-                f"{self._host}/api/models/{repository} answered with something that is not a JSON object"
+                f"{self._host}/api/models/{repository} answered with something that is not a "
+                "JSON object"
             )
         return details
 
     def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
         card, siblings = object_of(entry.get("cardData")), objects_of(entry.get("siblings"))
-        names = [str(one.get("rfilename", "")) for one in siblings]
+        names = [str(sibling.get("rfilename", "")) for sibling in siblings]
         no_weights = bool(names) and not any(map(is_checkpoint, names))
         nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or no_weights
         tags = words_of(entry.get("tags"))
@@ -210,29 +217,32 @@ class HuggingFaceHub:
             real_person_flag=False,
             minor_flag=False,
             files=tuple(
-                self._file(repository, revision, one)
-                for one in siblings
-                if is_checkpoint(str(one.get("rfilename", "")))
+                self._file(repository, revision, sibling)
+                for sibling in siblings
+                if is_checkpoint(str(sibling.get("rfilename", "")))
             ),
             raw=json.dumps(entry, ensure_ascii=False, sort_keys=True),
             revision=text_of(entry.get("sha")),
             complete=complete or nothing_to_ask,
         )
 
-    def _file(self, repository: str, revision: str, one: dict[str, Any]) -> RemoteFile:
-        lfs = object_of(one.get("lfs"))
+    def _file(self, repository: str, revision: str, sibling: dict[str, Any]) -> RemoteFile:
+        lfs = object_of(sibling.get("lfs"))
         return RemoteFile(
-            name=str(one["rfilename"]),
-            url=f"{self._host}/{quote(repository)}/resolve/{quote(revision)}/{quote(str(one['rfilename']))}",
-            size_bytes=count_of(one.get("size")) or count_of(lfs.get("size")),
+            name=str(sibling["rfilename"]),
+            url=(
+                f"{self._host}/{quote(repository)}/resolve/{quote(revision)}"
+                f"/{quote(str(sibling['rfilename']))}"
+            ),
+            size_bytes=count_of(sibling.get("size")) or count_of(lfs.get("size")),
             sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
         )
 
 
-def _list_of(strand: Strand, direction: int) -> str:
-    """The list of a strand: from its beginning for 1, from its end for -1."""
-    order = ("createdAt", direction) if strand.since is None else ("lastModified", -direction)
-    return f"/api/models?{strand.name}&sort={order[0]}&direction={order[1]}"
+def _list_of(partition: Partition, direction: int) -> str:
+
+    order = ("createdAt", direction) if partition.since is None else ("lastModified", -direction)
+    return f"/api/models?{partition.name}&sort={order[0]}&direction={order[1]}"
 
 
 def _is_older(entry: Any, since: datetime) -> bool:
@@ -240,3 +250,12 @@ def _is_older(entry: Any, since: datetime) -> bool:
         return datetime.fromisoformat(entry["lastModified"]) < since
     except (KeyError, TypeError, ValueError):
         return False
+
+
+HUB = HubDescription(
+    name=HuggingFaceHub.name,
+    addresses=(DEFAULT_HOST,),
+    build=HuggingFaceHub,
+    types="a tag: lora, textual_inversion",
+    token_setting="huggingface_token",  # noqa: S106  the name of a setting
+)

@@ -1,7 +1,8 @@
-"""Listings that an operator exported themselves, from sites without a public interface (LiblibAI and others).
+"""Listings that an operator exported from a site without a public interface, such as LiblibAI.
 
-CSV with a heading, a JSON list, or JSON Lines, in UTF-8, UTF-16 or GB 18030. Columns may have the names below, those of LiblibAI's site (uuid, name,
-username, triggerWord, baseType, downloadCount, createTime) or those in Chinese; everything else is kept in `raw`.
+CSV with a heading, a JSON list, or JSON Lines, in UTF-8, UTF-16 or GB 18030. Columns have the names
+below, those of LiblibAI's site (uuid, name, username, triggerWord, baseType, downloadCount,
+createTime) or Chinese ones. All other columns are kept in `raw`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from crawlers.errors import HubError
-from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest
+from crawlers.listing import (
+    Listing,
+    Page,
+    Partition,
+    Presence,
+    RemoteFile,
+    SinglePartition,
+    hex_digest,
+)
 from crawlers.values import count_of, mended, text_of
 
-# Our word for each column, and the words under which exports have it.
+# The name of each column here, and its names in exports.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "id": ("id", "uuid", "modelid", "编号"),
     "title": ("title", "name", "modelname", "标题", "名称", "模型名称"),
@@ -37,18 +46,22 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 PAGE_SIZE = 1_000
 
 
-class ImportedHub(OneStrand):
+class ImportedHub(SinglePartition):
     """The listings in one exported file.
 
     Args:
-        name: of the site, as results will call it.
+        name: the name of the site in results.
     """
 
     def __init__(self, path: Path, name: str = "imported") -> None:
         self._path, self.name = path, name
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  exports are read whole
-        """Pages of 1,000 lines, all of them whatever they say of dates; the cursor is the number of the line before."""
+    def pages(
+        self,
+        partition: Partition,  # noqa: ARG002  an export is read whole, whatever its dates
+        cursor: str | None = None,
+    ) -> Iterator[Page]:
+        """Yield pages of 1,000 lines; the cursor is the number of the previous line."""
         lines = list(enumerate(_rows(self._path), 1))
         gap = (
             f"{self._path.name} ends in the middle of its last line; export it again"
@@ -58,9 +71,10 @@ class ImportedHub(OneStrand):
         seen: set[str] = set()
         if not any(self._listing(number, row, []) for number, row in lines):
             raise HubError(
-                f"{self._path} holds no entry with an id, url or title; nothing was concluded from it"
+                f"{self._path} holds no entry with an id, url or title; "
+                "nothing was concluded from it"
             )
-        # A file that is shorter than it was is another export.
+        # If the file is now shorter than the cursor, it is another export.
         start = int(cursor or 0) if int(cursor or 0) < len(lines) else 0
         while True:
             listings: list[Listing] = []
@@ -69,7 +83,8 @@ class ImportedHub(OneStrand):
                 listing = self._listing(number, row, notes)
                 if listing is not None and listing.listing_id in seen:
                     notes.append(
-                        f"{self._path.name}, entry {number}: {listing.listing_id} was there before; this one is left out"
+                        f"{self._path.name}, entry {number}: {listing.listing_id} was there "
+                        "before; this one is left out"
                     )
                 elif listing is not None:
                     seen.add(listing.listing_id)
@@ -82,20 +97,20 @@ class ImportedHub(OneStrand):
             if not more:
                 return
 
-    def look(self, listing_id: str) -> Presence:
-        """Not in a newer export: nobody can be asked, so it is taken to be gone once two exports lack it."""
+    def check_presence(self, listing_id: str) -> Presence:
+        """Gone if the newest export lacks it; two exports must lack it, as nobody can be asked."""
         return Presence.LISTED if listing_id in self._ids else Presence.GONE
 
     @cached_property
     def _ids(self) -> frozenset[str]:
         return frozenset(
-            listing.listing_id for page in self.pages(Strand()) for listing in page.listings
+            listing.listing_id for page in self.pages(Partition()) for listing in page.listings
         )
 
     def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:
         values = {ours: _first(row, theirs) for ours, theirs in COLUMNS.items()}
         title, place = _text(values["title"]), _text(values["url"])
-        # Two creators may well have given one title.
+        # Two creators may use the same title.
         listing_id = (
             _text(values["id"])
             or place
@@ -135,7 +150,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _is_cut(path: Path, lines: list[tuple[int, dict[str, Any]]]) -> bool:
-    """Whether the last line of a CSV has too few columns and no end, as a download that broke off leaves it."""
+    """Whether the last line of a CSV has too few columns and no end, after a broken download."""
     last = lines[-1][1] if lines else {}
     return (
         path.suffix.lower() == ".csv"
@@ -145,7 +160,7 @@ def _is_cut(path: Path, lines: list[tuple[int, dict[str, Any]]]) -> bool:
 
 
 def _text_in(path: Path) -> str:
-    """UTF-8, UTF-16 with its mark, or GB 18030, as spreadsheets save Chinese lists."""
+    """The text of a file in UTF-8, UTF-16 with a mark, or GB 18030, the usual ones in China."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -171,7 +186,8 @@ def _csv_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
     try:
         if not known & {_column(name) for name in reader.fieldnames or ()}:
             raise HubError(
-                f"{path}: none of its columns ({heading.strip()[:80]}) is one of {', '.join(COLUMNS)}"
+                f"{path}: none of its columns ({heading.strip()[:80]}) is one of "
+                f"{', '.join(COLUMNS)}"
             )
         yield from reader
     except csv.Error as error:
@@ -186,7 +202,7 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
             document = json.loads(text)
             rows = document if isinstance(document, list) else [document]
         except json.JSONDecodeError:
-            # Only line feeds end a line here: JSON may hold Unicode's own line separators.
+            # Only line feeds end a line, because JSON may hold Unicode's own line separators.
             rows = [
                 _line(path, number, line)
                 for number, line in enumerate(text.split("\n"), 1)
@@ -196,7 +212,7 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
         raise HubError(
             f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({str(error)[:80]})"
         ) from error
-    # Something else than an object is an entry that says nothing, which is noted like any such entry.
+    # An entry that is not an object counts as empty and gets the note of empty entries.
     yield from ({} if not isinstance(row, dict) else row for row in mended(rows))
 
 
@@ -231,11 +247,11 @@ def _whole(value: Any) -> int | None:
 
 def _words(value: Any) -> tuple[str, ...]:
     if isinstance(value, list):
-        return tuple(str(one) for one in value)
+        return tuple(str(word) for word in value)
     for sign in ("，", "、", ";", "；", "|"):
         value = value.replace(sign, ",") if isinstance(value, str) else value
     return (
-        tuple(one.strip() for one in value.split(",") if one.strip())
+        tuple(word.strip() for word in value.split(",") if word.strip())
         if isinstance(value, str)
         else ()
     )

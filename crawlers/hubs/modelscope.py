@@ -1,7 +1,8 @@
-"""ModelScope (https://modelscope.cn): repositories found by searches, with the hashes of their files.
+"""ModelScope (https://modelscope.cn): repositories found by searches, with hashes of their files.
 
-Its open API shows 3,000 results of a search at most, so there are several. `total_count` tells where a search
-ends; files come from every branch and tag of a repository (crawlers.hubs.modelscope_files).
+Its open API shows at most 3,000 results of a search, so several searches are made. `total_count`
+tells where a search ends. Files are read from every branch and tag of a repository (see
+crawlers.hubs.modelscope_files).
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.modelscope_files import RepositoryFiles, files_of
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.listing import (
     Listing,
     Page,
+    Partition,
     Presence,
     RemoteFile,
-    Strand,
     hex_digest,
     presence_of_status,
 )
@@ -34,10 +36,10 @@ PAGE_SIZE, MOST_RESULTS = 100, 3_000
 
 
 class ModelScopeHub:
-    """Repositories that the searches find; each is one listing with all its weights files.
+    """Repositories found by searches; each is one listing with all its weights files.
 
     Args:
-        words: searched in place of SEARCHES.
+        words: search words that replace SEARCHES.
     """
 
     name = "modelscope"
@@ -48,27 +50,32 @@ class ModelScopeHub:
         self._transport, self._host = transport, host.rstrip("/")
         self._words = tuple(words) or SEARCHES
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return tuple(Strand(words, since) for words in self._words)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return tuple(Partition(words, since) for words in self._words)
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of repositories; the cursor is the page's number."""
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Yield pages of repositories; the cursor is the number of the page."""
         page, most = int(cursor or 1), 0
-        order = "" if strand.since is None else "&sort=last_modified"
+        order = "" if partition.since is None else "&sort=last_modified"
         while True:
-            place = f"/openapi/v1/models?search={quote(strand.name)}&page_number={page}&page_size={PAGE_SIZE}{order}"
-            found, gap = self._believed(place, page, most)
+            place = (
+                f"/openapi/v1/models?search={quote(partition.name)}"
+                f"&page_number={page}&page_size={PAGE_SIZE}{order}"
+            )
+            found, gap = self._plausible(place, page, most)
             models, size = objects_of(found.get("models")), _size_of(found)
             notes: list[str] = []
-            # The number may shrink while the list is read, and once in a while it is told wrong.
+            # The number may shrink during the sweep, and now and then the hub sends a wrong one.
             most = max(most, count_of(found.get("total_count")) or 0)
             if page == 1 and most > MOST_RESULTS:
                 notes.append(
-                    f"the search {strand.name!r} finds {most:,} repositories, {MOST_RESULTS:,} can be seen"
+                    f"the search {partition.name!r} finds {most:,} repositories, "
+                    f"{MOST_RESULTS:,} can be seen"
                 )
             if 0 < len(models) < min(size, most - (page - 1) * size):
                 notes.append(
-                    f"page {page} of the search {strand.name!r} shows only {len(models)} repositories"
+                    f"page {page} of the search {partition.name!r} "
+                    f"shows only {len(models)} repositories"
                 )
             listings = [listing for entry in models for listing in self._readable(entry, notes)]
             more = (
@@ -77,18 +84,18 @@ class ModelScopeHub:
                 and page * size < most
                 and page * PAGE_SIZE < MOST_RESULTS
             )
-            if strand.since is not None and _are_older(models, strand.since):
+            if partition.since is not None and _are_older(models, partition.since):
                 more = False
             page += 1
             yield Page(tuple(listings), str(page) if more else None, tuple(notes), gap)
             if not more:
                 return
 
-    def _believed(self, place: str, page: int, most: int) -> tuple[dict[str, Any], str | None]:
-        """A page of a search, and why it is none where it was asked for in vain.
+    def _plausible(self, place: str, page: int, most: int) -> tuple[dict[str, Any], str | None]:
+        """A page of a search, and the reason if it is still implausible after all attempts.
 
         Args:
-            most: repositories, as the pages before said.
+            most: the number of repositories according to the previous pages.
         """
 
         def doubt(found: dict[str, Any]) -> Doubt | None:
@@ -104,15 +111,15 @@ class ModelScopeHub:
                 else None
             )
 
-        found, why_not = ask_until_believed(lambda: self._data(place, "data"), doubt)
+        found, why_not = request_until_plausible(lambda: self._data(place, "data"), doubt)
         return found, why_not and f"{self._host}{place} {why_not}"
 
     def complete(self, listing: Listing) -> Listing:
-        """The same with its files in all revisions, their sizes and hashes."""
+        """The listing with the files of all revisions, their sizes and hashes."""
         found = files_of(lambda path: self._data(path, "Data"), listing.listing_id)
         return self._listing(json.loads(listing.raw)["model"], found)
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         try:
             self._data(f"/openapi/v1/models/{quote(listing_id)}", "data")
         except HubRefused as error:
@@ -120,7 +127,7 @@ class ModelScopeHub:
         return Presence.LISTED
 
     def _readable(self, entry: Any, notes: list[str]) -> Iterator[Listing]:
-        """A repository as a listing; one that is odd is noted and costs no other."""
+        """Yield a repository as a listing; note one that cannot be read and go on."""
         try:
             yield self._listing(entry, None)
         except ODD_SHAPES as error:
@@ -156,15 +163,18 @@ class ModelScopeHub:
         )
 
     def _files(self, name: str, found: RepositoryFiles) -> Iterator[RemoteFile]:
-        """Each weights file once; another file of the same path has its revision in its name."""
+        """Yield each weights file once.
+
+        A second file with the same path but other contents has its revision in its name.
+        """
         seen: set[tuple[str, str | None, int | None]] = set()
         names: set[str] = set()
         for revision, entries in found.revisions.items():
-            for one in entries:
-                path, size = text_of(one.get("Path")) or "", count_of(one.get("Size"))
-                sha256 = hex_digest(one.get("Sha256"))
+            for entry in entries:
+                path, size = text_of(entry.get("Path")) or "", count_of(entry.get("Size"))
+                sha256 = hex_digest(entry.get("Sha256"))
                 if (
-                    one.get("Type") != "blob"
+                    entry.get("Type") != "blob"
                     or not is_checkpoint(path)
                     or (path, sha256, size) in seen
                 ):
@@ -173,41 +183,55 @@ class ModelScopeHub:
                 own = path if path not in names else f"{revision}/{path}"
                 names.add(own)
                 which = f"Revision={quote(revision, safe='')}&" if revision else ""
-                url = f"{self._host}/api/v1/models/{quote(name)}/repo?{which}FilePath={quote(path, safe='')}"
+                query = f"{which}FilePath={quote(path, safe='')}"
+                url = f"{self._host}/api/v1/models/{quote(name)}/repo?{query}"
                 yield RemoteFile(own, url, size, sha256)
 
     def _data(self, path: str, field: str) -> dict[str, Any]:
-        """The payload of an answer; the hub tells some refusals in the body of a 200."""
+        """The payload of an answer. The hub reports some errors in the body of a 200."""
         document = self._transport.get_json(f"{self._host}{path}")
         if not isinstance(document, dict):
             raise HubError(f"{self._host}{path} answered with something that is not a JSON object")
-        told = {str(key).lower(): value for key, value in document.items()}
-        if told.get("success") is False:
-            code = told.get("code")
+        lowered = {str(key).lower(): value for key, value in document.items()}
+        if lowered.get("success") is False:
+            code = lowered.get("code")
             status = code if isinstance(code, int) and 400 <= code < 600 else 400
-            raise HubRefused(f"{self._host}{path}", status, str(told.get("message"))[:300])
+            raise HubRefused(f"{self._host}{path}", status, str(lowered.get("message"))[:300])
         payload = document.get(field)
         return payload if isinstance(payload, dict) else {}
 
 
 def _revision_of(entry: dict[str, Any]) -> str | None:
-    """When the repository was changed, marked so that one of which only master was read before is asked for again."""
+    """The time of the repository's last change.
+
+    The suffix distinguishes it from revisions that were stored when only master was read, so that
+    those repositories are requested again.
+    """
     changed = text_of(entry.get("last_modified") or entry.get("updated_at"))
     return changed and f"{changed} in all branches"
 
 
 def _size_of(found: dict[str, Any]) -> int:
-    """How many repositories the hub puts on a page, whatever it was asked for."""
+    """The number of repositories on a page, which may be smaller than the number requested."""
     return min(count_of(found.get("page_size")) or PAGE_SIZE, PAGE_SIZE)
 
 
 def _are_older(models: list[dict[str, Any]], since: datetime) -> bool:
-    """Whether a page in the order of changes, newest first, ends before `since`; any other order ends nothing."""
+    """Whether a page that is sorted by change, newest first, ends before `since`."""
     try:
         moments = [
-            datetime.fromisoformat(str(one.get("last_modified") or one.get("updated_at")))
-            for one in models
+            datetime.fromisoformat(str(model.get("last_modified") or model.get("updated_at")))
+            for model in models
         ]
         return bool(moments) and moments == sorted(moments, reverse=True) and moments[-1] < since
     except (ValueError, TypeError):
         return False
+
+
+HUB = HubDescription(
+    name=ModelScopeHub.name,
+    addresses=(DEFAULT_HOST, "https://modelscope.ai"),
+    build=ModelScopeHub,
+    types="words to search",
+    token_setting="modelscope_token",  # noqa: S106  the name of a setting
+)

@@ -1,9 +1,9 @@
 """The files of a ModelScope repository, in every revision that it names.
 
-Branches and tags come from `/api/v1/models/ID/revisions` as `RevisionMap`, where the hub's own client finds them
-(modelscope_hub, _legacy_api.py). A revision that does not exist is answered 200 with no files, so that only a
-revision with files tells what a repository holds. A list is cut at MOST_FILES entries without a word; longer ones
-are read folder by folder.
+Branches and tags come from `/api/v1/models/ID/revisions` as `RevisionMap`, as in the hub's own
+client (modelscope_hub, _legacy_api.py). For a revision that does not exist the hub answers 200
+with no files, so only a revision with files is evidence of what a repository holds. The hub cuts a
+list at MOST_FILES entries without saying so; longer ones are read folder by folder.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any
 from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.values import object_of, objects_of, text_of
 
 MOST_FILES = 3_000
 MOST_REVISIONS, MOST_FOLDERS = 8, 100
-# Tried where a repository names no revision: the hub's own choice, and the branches that are usual.
+# Tried if a repository names no revision: the hub's default, and the usual branches.
 _USUAL = ("", "master", "main")
 Ask = Callable[[str], dict[str, Any]]
-"""Gives the `Data` of an address of the hub; raises HubError."""
+"""Requests a path of the hub and returns the `Data` of the answer; raises HubError."""
 
 
 @dataclass(slots=True)
 class RepositoryFiles:
-    """What was found.
+    """The files of a repository.
 
     Attributes:
-        revisions: the entries of each revision as the hub tells them, the one that counts most first.
-        gaps: what may be missing, in sentences.
+        revisions: the entries of each revision as the hub sends them, the main revision first.
+        gaps: sentences that say which files may be missing.
     """
 
     revisions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -39,10 +39,10 @@ class RepositoryFiles:
 
 
 def files_of(ask: Ask, name: str) -> RepositoryFiles:
-    """All files of a repository.
+    """Read all files of a repository.
 
     Raises:
-        HubError: no revision shows a file. That is no evidence that there are none.
+        HubError: no revision shows a file, which is no evidence that there are none.
     """
     found, refused = RepositoryFiles(), list[HubRefused]()
     named = _revisions(ask, name)
@@ -72,20 +72,22 @@ def files_of(ask: Ask, name: str) -> RepositoryFiles:
 
 
 def _revisions(ask: Ask, name: str) -> list[str]:
-    """Branches before tags, the usual branches first; none where the hub names none."""
+    """Branches before tags, the usual branches first; none if the hub names none."""
     place = f"/api/v1/models/{quote(name)}"
-    told: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     for path in (f"{place}/revisions", place):
         try:
-            told = {**told, **ask(path)}
+            data = {**data, **ask(path)}
         except HubRefused:
-            continue  # what is closed is refused again when its files are asked for
-        by_kind = object_of(told.get("RevisionMap"))
-        entries = [one for kind in ("Branches", "Tags") for one in objects_of(by_kind.get(kind))]
-        named = [text for one in entries if (text := text_of(one.get("Revision")))]
+            continue  # the request for the files raises the same refusal
+        by_kind = object_of(data.get("RevisionMap"))
+        entries = [
+            entry for kind in ("Branches", "Tags") for entry in objects_of(by_kind.get(kind))
+        ]
+        named = [text for entry in entries if (text := text_of(entry.get("Revision")))]
         if named:
-            return sorted(dict.fromkeys(named), key=lambda one: one not in ("master", "main"))
-        if default := text_of(told.get("Revision")):
+            return sorted(dict.fromkeys(named), key=lambda name: name not in ("master", "main"))
+        if default := text_of(data.get("Revision")):
             return [default]
     return []
 
@@ -93,42 +95,41 @@ def _revisions(ask: Ask, name: str) -> list[str]:
 def _entries(
     ask: Ask, name: str, revision: str, found: RepositoryFiles, *, named: bool
 ) -> list[dict[str, Any]]:
-    """The entries of a revision, read folder by folder where the list of all would be cut."""
+    """The entries of a revision, read folder by folder if the recursive list would be cut."""
     entries = _listed(ask, name, revision, None, named=named)
     if len(entries) < MOST_FILES:
         return entries
     by_path: dict[str, dict[str, Any]] = {}
     folders, asked, cut = [""], 0, False
     while folders and asked < MOST_FOLDERS:
-        here = _listed(ask, name, revision, folders.pop(), named=named)
-        asked, cut = asked + 1, cut or len(here) >= MOST_FILES
+        held = _listed(ask, name, revision, folders.pop(), named=named)
+        asked, cut = asked + 1, cut or len(held) >= MOST_FILES
         new = {
-            path: one for one in here if (path := text_of(one.get("Path"))) and path not in by_path
+            path: entry
+            for entry in held
+            if (path := text_of(entry.get("Path"))) and path not in by_path
         }
         by_path |= new
-        folders += [path for path, one in new.items() if one.get("Type") == "tree"]
+        folders += [path for path, entry in new.items() if entry.get("Type") == "tree"]
     if cut or folders:
         found.gaps.append(
             f"revision {revision} has more files than the hub shows; {len(by_path):,} were read"
         )
-    return list({**{str(one.get("Path")): one for one in entries}, **by_path}.values())
+    return list({**{str(entry.get("Path")): entry for entry in entries}, **by_path}.values())
 
 
 def _listed(
     ask: Ask, name: str, revision: str, folder: str | None, *, named: bool
 ) -> list[dict[str, Any]]:
-    """One answer: all below the root, or what one folder holds."""
+    """The entries of one folder, or all entries below the root if `folder` is None."""
     which = f"Revision={quote(revision, safe='')}&" if revision else ""
     where = "Recursive=True" if folder is None else f"Recursive=False&Root={quote(folder, safe='')}"
 
-    def doubt(told: dict[str, Any]) -> Doubt | None:
-        return (
-            Doubt("shows no file")
-            if named and folder is None and not objects_of(told.get("Files"))
-            else None
-        )
+    def doubt(data: dict[str, Any]) -> Doubt | None:
+        empty = named and folder is None and not objects_of(data.get("Files"))
+        return Doubt("shows no file") if empty else None
 
-    told, _ = ask_until_believed(
+    data, _ = request_until_plausible(
         lambda: ask(f"/api/v1/models/{quote(name)}/repo/files?{which}{where}"), doubt
     )
-    return objects_of(told.get("Files"))
+    return objects_of(data.get("Files"))

@@ -1,6 +1,6 @@
-"""Asking a hub again for an answer that is not believed, a bounded number of times and with growing waits.
+"""Repeats of a request whose answer is implausible, a limited number of times with growing waits.
 
-Hubs answer 200 with nothing now and then (civitai/civitai issue 1800). Such an answer is no end of a list.
+Now and then hubs answer 200 with nothing (civitai/civitai issue 1800). That is no end of a list.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import TypeVar
 
 import stamina
 
-MOST_ASKS = 6
-# An answer that may well be right is believed when it came so often in a row.
-FEW_ASKS = 3
+MOST_ATTEMPTS = 6
+# An unlikely but possible answer is accepted when it came this often in a row.
+ENOUGH_ATTEMPTS = 3
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why an answer is not believed at once.
+    """The reason why an answer is not accepted at once.
 
     Attributes:
         reason: the end of a sentence whose subject is the hub.
-        lasts: True where the answer is not believed either when the hub repeats it.
+        lasts: True if the answer is not accepted even when the hub repeats it.
     """
 
     reason: str
@@ -32,35 +32,39 @@ class Doubt:
 
 
 class _Doubted(Exception):
-    """Another attempt is due."""
+    """Raised so that the request is repeated."""
 
 
-def ask_until_believed(
+def request_until_plausible(
     ask: Callable[[], Answer], doubt: Callable[[Answer], Doubt | None]
 ) -> tuple[Answer, str | None]:
-    """Ask until an answer is believed.
+    """Repeat a request until its answer is plausible.
 
     Args:
-        ask: sends the request; what it raises is raised.
-        doubt: what speaks against an answer, None where nothing does.
+        ask: sends the request; its exceptions are passed on.
+        doubt: returns the reason to repeat the request, None if the answer is plausible.
 
     Returns:
-        The last answer, and why it cannot be believed; None where it can.
+        The last answer, and the reason if it is still implausible.
     """
     answers: list[Answer] = []
     same = 0
     try:
         for attempt in stamina.retry_context(
-            on=_Doubted, attempts=MOST_ASKS, timeout=None, wait_initial=FIRST_WAIT_S,
-            wait_max=LONGEST_WAIT_S, wait_jitter=FIRST_WAIT_S,
-        ):  # fmt: skip
+            on=_Doubted,
+            attempts=MOST_ATTEMPTS,
+            timeout=None,
+            wait_initial=FIRST_WAIT_S,
+            wait_max=LONGEST_WAIT_S,
+            wait_jitter=FIRST_WAIT_S,
+        ):
             with attempt:
                 answers = [ask()]
                 found = doubt(answers[0])
                 same = 0 if found is None or found.lasts else same + 1
-                if found is None or same >= FEW_ASKS:
+                if found is None or same >= ENOUGH_ATTEMPTS:
                     return answers[0], None
                 raise _Doubted(found.reason)
     except _Doubted as error:
-        return answers[0], f"{error}, asked {MOST_ASKS} times"
+        return answers[0], f"{error}, asked {MOST_ATTEMPTS} times"
     raise AssertionError("stamina neither returned nor raised")

@@ -1,8 +1,8 @@
-"""Object storage and other places that fsspec reaches (https://filesystem-spec.readthedocs.io): an operator's uploads.
+"""An operator's uploads in object storage, through fsspec (https://filesystem-spec.readthedocs.io).
 
-`s3://bucket/prefix` and its like. Keys, endpoints and regions come from where the storage's own library takes them,
-such as AWS_ACCESS_KEY_ID or FSSPEC_S3_ENDPOINT_URL. Only addresses that an operator types get here; what a hub names
-is fetched over http(s) alone.
+Addresses have the form `s3://bucket/prefix`. Keys, endpoints and regions come from where the
+library of the storage looks for them, such as AWS_ACCESS_KEY_ID or FSSPEC_S3_ENDPOINT_URL. Only
+addresses that an operator types are opened; what a hub names is fetched over http(s) only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -19,7 +20,16 @@ from fsspec.spec import AbstractFileSystem
 
 from crawlers.errors import HubError, HubUnreachable
 from crawlers.hubs.folder import is_checkpoint
-from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest
+from crawlers.listing import (
+    Listing,
+    Page,
+    Partition,
+    Presence,
+    RemoteFile,
+    SinglePartition,
+    bare_listing,
+    hex_digest,
+)
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "oss", "sftp", "webdav+http", "webdav+https")
 PAGE_SIZE = 1_000
@@ -31,8 +41,8 @@ def is_storage(place: str) -> bool:
     return place.partition("://")[0] in PROTOCOLS and "://" in place
 
 
-class StorageHub(OneStrand):
-    """Every checkpoint below an address, in the order of its keys."""
+class StorageHub(SinglePartition):
+    """Every checkpoint below an address, sorted by key."""
 
     name = "storage"
 
@@ -43,12 +53,12 @@ class StorageHub(OneStrand):
             )
         self._place, self._protocol = place.rstrip("/"), place.partition("://")[0]
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of 1,000 objects; the cursor is the last key of the page before."""
-        with _told(self._place):
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
+        """Yield pages of 1,000 objects; the cursor is the last key of the previous page."""
+        with _translated_errors(self._place):
             filesystem, root = _open_at(self._place)
             filesystem.invalidate_cache()
-            # fsspec's own `find` leaves out a folder that it cannot read, unless it is told not to.
+            # By default fsspec's own `find` skips folders that it cannot read.
             strictly = type(filesystem).find is AbstractFileSystem.find
             found = filesystem.find(
                 root, detail=True, **({"on_error": "raise"} if strictly else {})
@@ -58,47 +68,46 @@ class StorageHub(OneStrand):
         )
         while keys:
             part, keys = keys[:PAGE_SIZE], keys[PAGE_SIZE:]
-            there = [
+            listings = [
                 self._listing(key, found[key])
                 for key in part
-                if not _is_older(found[key], strand.since)
+                if not _is_older(found[key], partition.since)
             ]
-            yield Page(tuple(there), part[-1] if keys else None)
+            yield Page(tuple(listings), part[-1] if keys else None)
 
-    def look(self, listing_id: str) -> Presence:
-        with _told(listing_id):
+    def check_presence(self, listing_id: str) -> Presence:
+        with _translated_errors(listing_id):
             filesystem, path = _open_at(listing_id)
             filesystem.invalidate_cache()
             return Presence.LISTED if filesystem.exists(path) else Presence.GONE
 
     def _listing(self, key: str, info: dict[str, Any]) -> Listing:
         place = f"{self._protocol}://{key}"
-        told = {
+        raw = {
             name: value
             for name, value in info.items()
             if isinstance(value, str | int | float | None)
         }
         changed = _changed_at(info)
-        # S3 names the SHA-256 of an object only where its uploader asked for it (x-amz-checksum-sha256).
+        # S3 has an object's SHA-256 only if its uploader requested it (x-amz-checksum-sha256).
         file = RemoteFile(
             key.rsplit("/", 1)[-1], place, info.get("size"), hex_digest(info.get("sha256"))
         )
-        return Listing(
-            hub=self.name, listing_id=place, title=file.name, url=place, creator=None, triggers=(), tags=(),
-            base_model=None, published_at=changed.isoformat() if changed else None, downloads=None,
-            real_person_flag=False, minor_flag=False, files=(file,),
-            raw=json.dumps(told, ensure_ascii=False, sort_keys=True),
+        return replace(
+            bare_listing(self.name, place, file.name, place, file),
+            published_at=changed.isoformat() if changed else None,
+            raw=json.dumps(raw, ensure_ascii=False, sort_keys=True),
             revision=str(info.get("ETag") or "").strip('"') or None,
-        )  # fmt: skip
+        )
 
 
 class StorageSource:
-    """A checkpoint in object storage, read piecewise (crawlers.checkpoints.header.ByteSource)."""
+    """A checkpoint in object storage that is read in ranges (see `ByteSource` in header.py)."""
 
     def __init__(self, place: str) -> None:
         self._place = place
         self.bytes_read = 0
-        with _told(place):
+        with _translated_errors(place):
             filesystem, path = _open_at(place)
             self._size_bytes: int | None = filesystem.info(path).get("size")
 
@@ -109,7 +118,7 @@ class StorageSource:
     def read(self, start: int, length: int) -> bytes:
         if self._size_bytes is not None and start >= self._size_bytes:
             return b""
-        with _told(self._place):
+        with _translated_errors(self._place):
             filesystem, path = _open_at(self._place)
             data: bytes = filesystem.cat_file(
                 path, start=start, end=min(start + length, self._size_bytes or start + length)
@@ -119,18 +128,18 @@ class StorageSource:
 
 
 def chunks(place: str, start: int) -> Iterator[bytes]:
-    """An object's bytes from `start` on, piece by piece.
+    """Yield an object's bytes from `start` on, piece by piece.
 
     Raises:
-        HubUnreachable: the storage does not give it.
+        HubUnreachable: the storage does not deliver them.
     """
-    with _told(place):
+    with _translated_errors(place):
         filesystem, path = _open_at(place)
         stream = filesystem.open(path, "rb", cache_type="readahead")
         stream.seek(start)
     try:
         while True:
-            with _told(place):
+            with _translated_errors(place):
                 data = stream.read(_CHUNK_BYTES)
             if not data:
                 return
@@ -140,8 +149,8 @@ def chunks(place: str, start: int) -> Iterator[bytes]:
 
 
 def revision_of(place: str) -> tuple[int | None, str | None]:
-    """Size and ETag of an object as they are now; raises HubUnreachable."""
-    with _told(place):
+    """The current size and ETag of an object; raises HubUnreachable."""
+    with _translated_errors(place):
         filesystem, path = _open_at(place)
         filesystem.invalidate_cache()
         info = filesystem.info(path)
@@ -158,12 +167,12 @@ def _filesystem(protocol: str) -> Any:
 
 def _open_at(place: str) -> tuple[Any, str]:
     filesystem = _filesystem(place.partition("://")[0])
-    return filesystem, filesystem._strip_protocol(place)  # noqa: SLF001  fsspec's own documented way from URL to path
+    return filesystem, filesystem._strip_protocol(place)  # noqa: SLF001  documented by fsspec
 
 
 @contextmanager
-def _told(place: str) -> Iterator[None]:
-    """Errors of any storage library as ours: they have no root in common but these."""
+def _translated_errors(place: str) -> Iterator[None]:
+    """Raise the errors of any storage library as HubError; they have no common base class."""
     try:
         yield
     except HubError:

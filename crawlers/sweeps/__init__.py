@@ -1,1 +1,1 @@
-"""Sweeps over hubs: crawl.db, what is listed, what changed, and the files that are fetched."""
+"""Sweeps over hubs: crawl.db with its listings and their changes, and the fetching of files."""

@@ -1,4 +1,4 @@
-"""A listed file brought to disk: known hashes first, then the hub; what the hub claims and what came are compared."""
+"""Fetching of listed files: known hashes first, then the hub; claims and contents are compared."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from crawlers.errors import (
 )
 from crawlers.hashes import weights_hash_of
 from crawlers.http.destinations import must_be_remote
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import EventKind
 from crawlers.sweeps.inquiries import Inquiries
 
-# A size that differs by more than this was not rounded. Civitai gives kilobytes with decimals.
+# A larger difference in size is not due to rounding. Civitai gives kilobytes with decimals.
 ROUNDING_BYTES = 1024
 DOWNLOADS = "download"
 
 
 class Acquisition:
-    """Fetches files of listings into the store and notes in crawl.db what that showed."""
+    """Fetches files of listings into the checkpoint store and records the findings in crawl.db."""
 
     def __init__(
         self,
         crawl: CrawlStore,
         checkpoints: CheckpointStore,
-        door: HubRegistry,
+        registry: HubRegistry,
         clock: Callable[[], datetime],
     ) -> None:
         self.checkpoints = checkpoints
-        self._crawl, self._door, self._clock = crawl, door, clock
+        self._crawl, self._registry, self._clock = crawl, registry, clock
         self._inquiries = Inquiries(crawl)
 
     def obtain(
@@ -55,16 +55,18 @@ class Acquisition:
         *,
         ask_again: bool = False,
     ) -> StoredCheckpoint:
-        """The file on disk: what is kept already under its hash is not fetched, nor what was refused not long ago.
+        """Return the file on disk, fetched if necessary.
+
+        A file that is stored under its hash is not fetched, nor one that was refused recently.
 
         Args:
-            ask_again: also what was refused.
+            ask_again: request also what was refused.
 
         Raises:
-            DestinationRefused: a hub on the network named a place that is not there.
-            KnownAbsent: it was refused not long ago.
-            HashMismatch: other bytes came than the hub claims; they are kept, and noted as an event.
-            CrawlError: it cannot be had; the message says why.
+            DestinationRefused: a remote hub named a place that is not remote.
+            KnownAbsent: the file was refused recently.
+            HashMismatch: the file has another SHA-256 than claimed; it is kept, with an event.
+            CrawlError: the file cannot be had; the message says why.
         """
         if file.url:
             must_be_remote(listing.hub, file.url)
@@ -73,10 +75,11 @@ class Acquisition:
         held = file.sha256 is not None and self.checkpoints.path_of(file.sha256) is not None
         if remote and not held and not ask_again:
             self._must_not_be_refused(key, file.name)
-        # A hub's own files are asked for with its token and by its interface's rules, as they were crawled.
-        self._door.admit(listing.hub, self._crawl.places_of(listing.hub, listing.listing_id))
+        # A hub's own files are requested with its token and without robots.txt, as in the crawl.
+        places = self._crawl.places_of(listing.hub, listing.listing_id)
+        self._registry.admit(listing.hub, places)
         try:
-            stored = self.checkpoints.obtain(self._door.transport, file, progress)
+            stored = self.checkpoints.obtain(self._registry.transport, file, progress)
         except HashMismatch as error:
             self._note_other_bytes(listing, file, error.actual, None)
             self._remember_refusal(key)
@@ -113,8 +116,14 @@ class Acquisition:
     def _note_other_bytes(
         self, listing: Listing, file: RemoteFile, sha256: str, size: int | None
     ) -> None:
-        details = {"file": file.name, "url": file.url, "claimed_sha256": file.sha256, "sha256": sha256,
-                   "claimed_bytes": file.size_bytes, "bytes": size}  # fmt: skip
+        details = {
+            "file": file.name,
+            "url": file.url,
+            "claimed_sha256": file.sha256,
+            "sha256": sha256,
+            "claimed_bytes": file.size_bytes,
+            "bytes": size,
+        }
         with self._crawl.transaction():
             self._crawl.note(
                 EventKind.OTHER_BYTES, listing.hub, listing.listing_id, self._clock(), details
@@ -122,7 +131,7 @@ class Acquisition:
 
 
 def download_key(file: RemoteFile) -> str:
-    """What a refusal of this file is remembered under."""
+    """The key under which a refusal of this file is stored."""
     return file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The tables of crawl.db, step by step (sqlite-utils migrations)."""
+"""The tables of crawl.db, step by step (migrations of sqlite-utils)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ migrations = Migrations("crawl")
 def listings_and_their_versions(db: Database) -> None:
     db.table("listings").create(
         {
-            "hub": str, "listing_id": str, "content_sha256": str, "title": str, "url": str, "creator": str,
-            "downloads": int, "first_seen": str, "last_seen": str, "record": str,
+            "hub": str, "listing_id": str, "content_sha256": str, "title": str, "url": str,
+            "creator": str, "downloads": int, "first_seen": str, "last_seen": str, "record": str,
         },
         pk=("hub", "listing_id", "content_sha256"),
     )  # fmt: skip
@@ -27,15 +27,15 @@ def listings_and_their_versions(db: Database) -> None:
 def sweeps_presence_files_events(db: Database) -> None:
     db.table("sweeps").create(
         {
-            "sweep_id": int, "place": str, "hub": str, "started_at": str, "finished_at": str, "cursor": str,
-            "pages": int, "listings": int,
+            "sweep_id": int, "place": str, "hub": str, "started_at": str, "finished_at": str,
+            "cursor": str, "pages": int, "listings": int,
         },
         pk="sweep_id",
     )  # fmt: skip
     db.table("presence").create(
         {
-            "hub": str, "listing_id": str, "place": str, "content_sha256": str, "state": str, "sweep_id": int,
-            "missing_since": str,
+            "hub": str, "listing_id": str, "place": str, "content_sha256": str, "state": str,
+            "sweep_id": int, "missing_since": str,
         },
         pk=("hub", "listing_id"),
     )  # fmt: skip
@@ -49,10 +49,10 @@ def sweeps_presence_files_events(db: Database) -> None:
     )
     db.table("events").create_index(["hub", "listing_id"])
     db.table("listings").create_index(["hub", "listing_id"])
-    # What was listed before these tables is known, not new.
+    # Listings from before these tables are known, not new.
     db.execute(
-        "insert into presence select hub, listing_id, '', content_sha256, 'listed', 0, null from listings "
-        "where rowid in (select max(rowid) from listings group by hub, listing_id)"
+        "insert into presence select hub, listing_id, '', content_sha256, 'listed', 0, null "
+        "from listings where rowid in (select max(rowid) from listings group by hub, listing_id)"
     )
 
 
@@ -66,7 +66,8 @@ def strands_likeness_triage_lookups(db: Database) -> None:
     db.table("files").add_column("weights_hash", str)
     db.table("files").create_index(["weights_hash"])
     db.table("files").create_index(["hub", "listing_id"])
-    # Which places list it, and in which of their sweeps each saw it last; presence is what holds for all of them.
+    # The places that list a listing, each with its last sweep that found it. The table presence
+    # holds for all places together.
     db.table("sightings").create(
         {"place": str, "hub": str, "listing_id": str, "sweep_id": int},
         pk=("place", "hub", "listing_id"),
@@ -77,14 +78,16 @@ def strands_likeness_triage_lookups(db: Database) -> None:
         db.execute(f"alter table presence drop column {column}")
     db.table("strands").create(
         {
-            "sweep_id": int, "number": int, "name": str, "last": int, "cursor": str, "pages": int, "done": int,
+            "sweep_id": int, "number": int, "name": str, "last": int, "cursor": str,
+            "pages": int, "done": int,
         },
         pk=("sweep_id", "number"),
     )  # fmt: skip
     db.table("triages").create(
         {
-            "hub": str, "listing_id": str, "name": str, "revision": str, "sha256": str, "session_id": str,
-            "weights_hash": str, "likeness": float, "bytes_read": int, "at": str, "record": str,
+            "hub": str, "listing_id": str, "name": str, "revision": str, "sha256": str,
+            "session_id": str, "weights_hash": str, "likeness": float, "bytes_read": int,
+            "at": str, "record": str,
         },
         pk=("hub", "listing_id", "name"),
     )  # fmt: skip
@@ -94,7 +97,7 @@ def strands_likeness_triage_lookups(db: Database) -> None:
         {"source": str, "sha256": str, "found": int, "looked_at": str, "expires_at": str},
         pk=("source", "sha256"),
     )
-    # Events that a place's first sweep brings along: all is new then, and nothing is news.
+    # Events of a place's first sweep are quiet: everything is new then, and nothing is news.
     db.table("events").add_column("quiet", int, not_null_default=0)
     db.table("webhooks").create({"url": str, "delivered": int}, pk="url")
 
@@ -103,15 +106,17 @@ def strands_likeness_triage_lookups(db: Database) -> None:
 def captures_pages_images(db: Database) -> None:
     db.table("captures").create(
         {
-            "capture_id": str, "name": str, "format": str, "size_bytes": int, "taken_in_at": str, "taken_in_by": str, "tool": str,
-            "made_with": str, "checks": str, "notes": str, "problem": str, "pages": int,
+            "capture_id": str, "name": str, "format": str, "size_bytes": int, "taken_in_at": str,
+            "taken_in_by": str, "tool": str, "made_with": str, "checks": str, "notes": str,
+            "problem": str, "pages": int,
         },
         pk="capture_id",
     )  # fmt: skip
     db.table("capture_pages").create(
         {
-            "page_id": str, "capture_id": str, "number": int, "url": str, "saved_at": str, "platform": str, "account": str, "kind": str,
-            "facts": str, "edited": str, "edited_by": str, "edited_at": str, "notes": str,
+            "page_id": str, "capture_id": str, "number": int, "url": str, "saved_at": str,
+            "platform": str, "account": str, "kind": str, "facts": str, "edited": str,
+            "edited_by": str, "edited_at": str, "notes": str,
         },
         pk="page_id",
     )  # fmt: skip
@@ -119,7 +124,8 @@ def captures_pages_images(db: Database) -> None:
     db.table("capture_pages").create_index(["platform", "account"])
     db.table("capture_images").create(
         {
-            "page_id": str, "place": int, "sha256": str, "url": str, "alt": str, "belongs": int, "picture": str, "provenance": str,
+            "page_id": str, "place": int, "sha256": str, "url": str, "alt": str, "belongs": int,
+            "picture": str, "provenance": str,
         },
         pk=("page_id", "place"),
     )  # fmt: skip
@@ -128,20 +134,22 @@ def captures_pages_images(db: Database) -> None:
 
 @migrations()
 def captures_that_leave(db: Database) -> None:
-    # What a removal still has to delete on disk, with the images that nobody else has; a killed one is finished by the next.
+    # What a removal must still delete on disk: the capture and the images of no other capture.
+    # If a removal is interrupted, the next one finishes it.
     db.table("captures_leaving").create({"capture_id": str, "images": str}, pk="capture_id")
 
 
 @migrations()
 def gaps_of_strands(db: Database) -> None:
-    # Why the first page at which listings may be missing was not believed, and the cursor at which it was asked for.
+    # Why listings may be missing at the first implausible page, and the cursor of that page.
     db.table("strands").add_column("gap", str)
     db.table("strands").add_column("gap_cursor", str)
 
 
 @migrations()
 def other_hashes_of_files(db: Database) -> None:
-    # By which generators and hubs name files beside SHA-256; what was listed before is read from the hub's own answer, once.
+    # The hashes that generators and hubs use beside SHA-256. For listings from before this table
+    # they are read once from the hub's stored answer.
     db.table("file_hashes").create(
         {"hash": str, "hub": str, "listing_id": str, "name": str, "sha256": str},
         pk=("hash", "hub", "listing_id", "name"),
@@ -149,7 +157,7 @@ def other_hashes_of_files(db: Database) -> None:
     for listing_id, raw in db.execute(
         "select listing_id, raw from listings where hub = 'civitai' and raw is not null"
     ):
-        rows = [(told, listing_id, name, sha256) for told, name, sha256 in _hashes_in(raw)]
+        rows = [(digest, listing_id, name, sha256) for digest, name, sha256 in _hashes_in(raw)]
         db.conn.executemany(
             "insert or ignore into file_hashes values (?, 'civitai', ?, ?, ?)", rows
         )
@@ -171,4 +179,4 @@ def _hashes_in(raw: str) -> Iterator[tuple[str, str, str]]:
                 ):
                     yield f"{kind}:{digits}", str(file["name"]), hashes.get("sha256", "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return  # an answer of another shape: it is known by its other hashes
+        return  # an answer of another shape; its other hashes are known

@@ -1,4 +1,4 @@
-"""crawl.db: every version of every listing with its raw response, the files it names, and what happened to it."""
+"""crawl.db: every version of every listing with its raw response, its files and its events."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ from filelock import FileLock, Timeout
 from sqlite_utils import Database
 
 from crawlers.errors import PlaceBusy
-from crawlers.hashes import is_of_nothing
-from crawlers.listing import Listing, RemoteFile, listing_from_dict, listing_to_dict
+from crawlers.listing import Listing, listing_from_dict, listing_to_dict
 from crawlers.sweeps.crawl_schema import migrations
 from crawlers.sweeps.events import EXPECTED_AT_FIRST, Event, EventKind
+from crawlers.sweeps.file_tables import keep_files, keep_other_hashes, rows_among
 from crawlers.sweeps.likeness import likeness_of
 from crawlers.sweeps.versions import Known, Version, happened_to, version_of
 
-# How long a statement waits for other processes that write.
+# How long a statement waits for other writing processes.
 _BUSY_S = 30.0
-# SQLite takes 32,766 values in one statement; a repository of thousands of files comes near.
-_MOST_VALUES = 10_000
 
 
 class CrawlStore:
@@ -35,13 +33,15 @@ class CrawlStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        # Of several first processes one makes the tables. Changing to a write-ahead log does not wait for
-        # others as statements do (sqlite.org/pragma.html#pragma_journal_mode), hence the lock.
+        # Of several processes that start first, one creates the tables. Changing to a write-ahead
+        # log does not wait for others as statements do
+        # (sqlite.org/pragma.html#pragma_journal_mode), hence the lock.
         with FileLock(path.with_suffix(".lock")):
             self.db = Database(sqlite3.connect(path, timeout=_BUSY_S))
             self.db.enable_wal()
             migrations.apply(self.db)
-        # A crash of the machine may cost the last page, which the sweep then asks again; never the file.
+        # A crash of the machine may lose the last page, which the sweep requests again, but never
+        # the file.
         self.db.execute("pragma synchronous = normal")
         self.db.execute("pragma wal_autocheckpoint = 8000")
 
@@ -50,7 +50,7 @@ class CrawlStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing."""
+        """Write everything inside the block, or nothing."""
         self.db.conn.execute("begin immediate")
         try:
             yield
@@ -61,7 +61,7 @@ class CrawlStore:
 
     @contextmanager
     def alone_with(self, place: str) -> Iterator[None]:
-        """Keep other programs from sweeping the same place meanwhile; raises PlaceBusy if one does."""
+        """Keep other programs from sweeping the same place; raises PlaceBusy if one does."""
         locks = self._path.with_name(self._path.name + ".locks")
         locks.mkdir(exist_ok=True)
         lock = FileLock(locks / hashlib.sha256(place.encode()).hexdigest()[:16], timeout=0)
@@ -75,17 +75,19 @@ class CrawlStore:
             lock.release()
 
     def record(self, listing: Listing, now: datetime) -> bool:
-        """Remember a listing as it is now; True if it is new or changed. Older versions stay."""
+        """Store a listing; True if it is new or changed. Older versions stay."""
         with self.transaction():
             return bool(self.see([listing], "", 0, now))
 
     def known(self, hub: str, listing_ids: Sequence[str], place: str) -> dict[str, Known]:
-        """What is remembered of these listings, by id; `place` is the one whose sweeps are meant."""
-        query = (
-            "select p.listing_id, p.content_sha256, p.state, s.sweep_id, p.revision from presence p left join sightings s "
-            "on s.place = ? and s.hub = p.hub and s.listing_id = p.listing_id where p.hub = ? and p.listing_id in "
-        )
-        rows = self._among(query, listing_ids, [place, hub])
+        """The stored state of these listings by id, with the last sweep of `place`."""
+        query = """
+            select p.listing_id, p.content_sha256, p.state, s.sweep_id, p.revision
+            from presence p left join sightings s
+            on s.place = ? and s.hub = p.hub and s.listing_id = p.listing_id
+            where p.hub = ? and p.listing_id in
+        """
+        rows = rows_among(self.db, query, listing_ids, [place, hub])
         return {row[0]: Known(*row[1:]) for row in rows}
 
     def see(
@@ -97,11 +99,11 @@ class CrawlStore:
         *,
         first: bool = False,
     ) -> list[Event]:
-        """Remember listings as a sweep found them, and what is new about them. Belongs inside a transaction.
+        """Store the listings of a sweep and return their events. Must be inside a transaction.
 
         Args:
-            listings: of one hub, each id once.
-            first: this place was never swept to its end.
+            listings: listings of one hub, each id once.
+            first: whether this place was never swept to its end.
         """
         if not listings:
             return []
@@ -115,12 +117,36 @@ class CrawlStore:
             and before.content_sha256 != version.content_sha256
         }
         self._keep_versions(listings, versions, moment)
-        self._keep_other_hashes(listings)
+        keep_other_hashes(self.db, listings)
+        self._keep_presence(hub, listings, versions)
+        self._sight(hub, [version.listing_id for version in versions], place, sweep_id)
+        found = [
+            (version.listing_id, kind, details)
+            for version in versions
+            for kind, details in happened_to(
+                version, known.get(version.listing_id), fields.get(version.listing_id, [])
+            )
+        ]
+        return self._note_all(
+            hub, [*found, *keep_files(self.db, hub, listings, moment)], moment, first=first
+        )
+
+    def touch(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
+        """Record that listings are unchanged and still listed. Must be inside a transaction."""
+        missing = "update presence set missing_since = null where hub = ? and listing_id = ?"
+        self.db.conn.executemany(missing, [(hub, listing_id) for listing_id in listing_ids])
+        self._sight(hub, listing_ids, place, sweep_id)
+
+    def _keep_presence(
+        self, hub: str, listings: Sequence[Listing], versions: list[Version]
+    ) -> None:
         self.db.conn.executemany(
-            "insert into presence (hub, listing_id, content_sha256, state, missing_since, revision, likeness, downloads) "
-            "values (?, ?, ?, ?, null, ?, ?, ?) on conflict (hub, listing_id) do update set "
-            "content_sha256 = excluded.content_sha256, state = excluded.state, missing_since = null, "
-            "revision = excluded.revision, likeness = excluded.likeness, downloads = excluded.downloads",
+            "insert into presence (hub, listing_id, content_sha256, state, missing_since, "
+            "revision, likeness, downloads) values (?, ?, ?, ?, null, ?, ?, ?) "
+            "on conflict (hub, listing_id) do update set "
+            "content_sha256 = excluded.content_sha256, state = excluded.state, "
+            "missing_since = null, revision = excluded.revision, likeness = excluded.likeness, "
+            "downloads = excluded.downloads",
             [
                 (
                     hub,
@@ -134,23 +160,6 @@ class CrawlStore:
                 for version, listing in zip(versions, listings, strict=True)
             ],
         )
-        self._sight(hub, [version.listing_id for version in versions], place, sweep_id)
-        found = [
-            (version.listing_id, kind, details)
-            for version in versions
-            for kind, details in happened_to(
-                version, known.get(version.listing_id), fields.get(version.listing_id, [])
-            )
-        ]
-        return self._note_all(
-            hub, [*found, *self._elsewhere(hub, listings, moment)], moment, first=first
-        )
-
-    def touch(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
-        """These listings are still there, and unchanged. Belongs inside a transaction."""
-        missing = "update presence set missing_since = null where hub = ? and listing_id = ?"
-        self.db.conn.executemany(missing, [(hub, listing_id) for listing_id in listing_ids])
-        self._sight(hub, listing_ids, place, sweep_id)
 
     def _sight(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
         self.db.conn.executemany(
@@ -162,7 +171,7 @@ class CrawlStore:
     def note(
         self, kind: EventKind, hub: str, listing_id: str, now: datetime, details: dict[str, Any]
     ) -> Event:
-        """Write an event. Belongs inside a transaction."""
+        """Write an event. Must be called inside a transaction."""
         return self._note_all(hub, [(listing_id, kind, details)], now.isoformat())[0]
 
     def _note_all(
@@ -173,7 +182,7 @@ class CrawlStore:
         *,
         first: bool = False,
     ) -> list[Event]:
-        # The transaction holds off other writers, so that ids can be given here.
+        # The transaction excludes other writers, so ids can be assigned here.
         last = self.db.execute("select coalesce(max(event_id), 0) from events").fetchone()[0]
         events = [
             Event(
@@ -182,18 +191,19 @@ class CrawlStore:
             for number, (listing_id, kind, details) in enumerate(found, last + 1)
         ]
         self.db.conn.executemany(
-            "insert into events (event_id, at, hub, listing_id, kind, details, quiet) values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into events (event_id, at, hub, listing_id, kind, details, quiet) "
+            "values (?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    one.event_id,
-                    one.at,
+                    event.event_id,
+                    event.at,
                     hub,
-                    one.listing_id,
-                    str(one.kind),
-                    json.dumps(one.details, ensure_ascii=False, sort_keys=True),
-                    one.quiet,
+                    event.listing_id,
+                    str(event.kind),
+                    json.dumps(event.details, ensure_ascii=False, sort_keys=True),
+                    event.quiet,
                 )
-                for one in events
+                for event in events
             ],
         )
         return events
@@ -202,27 +212,26 @@ class CrawlStore:
         self, listings: Sequence[Listing], versions: list[Version], moment: str
     ) -> None:
         self.db.conn.executemany(
-            "insert into listings (hub, listing_id, content_sha256, title, url, creator, downloads, first_seen, last_seen, "
-            "record, raw) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (hub, listing_id, content_sha256) do update set "
+            "insert into listings (hub, listing_id, content_sha256, title, url, creator, "
+            "downloads, first_seen, last_seen, record, raw) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "on conflict (hub, listing_id, content_sha256) do update set "
             "last_seen = excluded.last_seen, downloads = excluded.downloads",
             [
                 (
-                    listing.hub, listing.listing_id, version.content_sha256, listing.title, listing.url, listing.creator,
-                    listing.downloads, moment, moment, version.record, listing.raw,
+                    listing.hub,
+                    listing.listing_id,
+                    version.content_sha256,
+                    listing.title,
+                    listing.url,
+                    listing.creator,
+                    listing.downloads,
+                    moment,
+                    moment,
+                    version.record,
+                    listing.raw,
                 )
                 for version, listing in zip(versions, listings, strict=True)
-            ],
-        )  # fmt: skip
-
-    def _keep_other_hashes(self, listings: Sequence[Listing]) -> None:
-        self.db.conn.executemany(
-            "insert into file_hashes (hash, hub, listing_id, name, sha256) values (?, ?, ?, ?, ?) "
-            "on conflict do nothing",
-            [
-                (told, listing.hub, listing.listing_id, file.name, file.sha256 or "")
-                for listing in listings
-                for file in listing.files
-                for told in file.other_hashes
             ],
         )
 
@@ -233,114 +242,56 @@ class CrawlStore:
         row = self.db.execute(
             query, [listing.hub, listing.listing_id, before.content_sha256]
         ).fetchone()
-        # Read back as a listing: a field that an earlier version of this program did not keep is no change.
-        old = (
-            replace(listing_from_dict({"downloads": None, **json.loads(row[0])}), downloads=None)
-            if row
-            else None
-        )
-        told = listing_to_dict(old) if old else {}
+        # Converted to a listing, so that a field that earlier versions of this program did not
+        # store is no change.
+        old: dict[str, Any] = {}
+        if row:
+            stored = listing_from_dict({"downloads": None, **json.loads(row[0])})
+            old = listing_to_dict(replace(stored, downloads=None))
         new = listing_to_dict(listing)
         return sorted(
             name
             for name in new
-            if name not in ("downloads", "revision") and told.get(name) != new[name]
+            if name not in ("downloads", "revision") and old.get(name) != new[name]
         )
-
-    def _elsewhere(
-        self, hub: str, listings: Sequence[Listing], moment: str
-    ) -> list[tuple[str, EventKind, dict[str, Any]]]:
-        """Note the files of listings; the same bytes or the same weights under another listing are told."""
-        named = [
-            (listing.listing_id, file)
-            for listing in listings
-            for file in (*listing.files, *listing.training_data)
-            if file.sha256 or _weights_hash(file)
-        ]
-        if not named:
-            return []
-        same_bytes = self._first_holders(
-            "sha256", [file.sha256 for _, file in named if file.sha256]
-        )
-        same_weights = self._first_holders(
-            "weights_hash", [told for _, file in named if (told := _weights_hash(file))]
-        )
-        before = self.db.execute("select coalesce(max(rowid), 0) from files").fetchone()[0]
-        self.db.conn.executemany(
-            "insert into files (sha256, hub, listing_id, name, first_seen, weights_hash) values (?, ?, ?, ?, ?, ?) "
-            "on conflict (sha256, hub, listing_id) do nothing",
-            [
-                (file.sha256 or "", hub, listing_id, file.name, moment, _weights_hash(file))
-                for listing_id, file in named
-            ],
-        )
-        new = {
-            (row[0], row[1])
-            for row in self.db.execute(
-                "select listing_id, sha256 from files where rowid > ?", [before]
-            )
-        }
-        found: list[tuple[str, EventKind, dict[str, Any]]] = []
-        for listing_id, file in named:
-            # Of two listings on one page the first one holds the file first.
-            first = (
-                same_bytes.setdefault(file.sha256, (hub, listing_id))
-                if file.sha256
-                else (hub, listing_id)
-            )
-            same = "sha256"
-            if first == (hub, listing_id) and (told := _weights_hash(file)):
-                first, same = same_weights.setdefault(told, (hub, listing_id)), "weights"
-            if first != (hub, listing_id) and (listing_id, file.sha256 or "") in new:
-                new.remove((listing_id, file.sha256 or ""))
-                details = {"sha256": file.sha256, "file": file.name, "same": same, "first": {"hub": first[0], "listing_id": first[1]}}  # fmt: skip
-                found.append((listing_id, EventKind.RE_UPLOADED, details))
-        return found
-
-    def _first_holders(self, column: str, hashes: Sequence[str]) -> dict[str, tuple[str, str]]:
-        query = f"select {column}, hub, listing_id, min(rowid) from files where {column} in "
-        return {
-            row[0]: (row[1], row[2])
-            for row in self._among(query, hashes, [], f" group by {column}")
-        }
-
-    def _among(
-        self, query: str, values: Sequence[str], before: list[Any], after: str = ""
-    ) -> list[Any]:
-        """Rows whose column is one of many values."""
-        rows: list[Any] = []
-        for start in range(0, len(values), _MOST_VALUES):
-            part = values[start : start + _MOST_VALUES]
-            rows += self.db.execute(
-                f"{query} ({','.join('?' * len(part))}){after}", [*before, *part]
-            ).fetchall()
-        return rows
 
     def events(
         self, hub: str | None = None, limit: int = 50, after: int | None = None
     ) -> list[Event]:
-        """The newest events, newest first; with `after`, those behind that event's id that are news, oldest first."""
+        """The newest events first; with `after`, the events behind that id, oldest first.
+
+        With `after`, quiet events are left out.
+        """
         news = "" if after is None else " and not quiet"
         where = f"(:hub is null or hub = :hub) and event_id > :after{news}"
         facts = {"hub": hub, "after": after or 0, "limit": limit}
         order = "event_id desc" if after is None else "event_id"
         query = f"select * from events where {where} order by {order} limit :limit"
         return [
-            Event(row["at"], row["hub"], row["listing_id"], EventKind(row["kind"]), json.loads(row["details"]), row["event_id"], bool(row["quiet"]))
+            Event(
+                row["at"],
+                row["hub"],
+                row["listing_id"],
+                EventKind(row["kind"]),
+                json.loads(row["details"]),
+                row["event_id"],
+                bool(row["quiet"]),
+            )
             for row in self.db.query(query, facts)
-        ]  # fmt: skip
+        ]
 
     def newest(self, hub: str, listing_id: str) -> Iterator[Listing]:
-        """The listing as it was last seen; nothing if it was never."""
+        """The listing as it was seen last; nothing if it is unknown."""
         query = """
-            select l.record, l.raw, p.downloads from presence p join listings l using (hub, listing_id, content_sha256)
+            select l.record, l.raw, p.downloads
+            from presence p join listings l using (hub, listing_id, content_sha256)
             where p.hub = ? and p.listing_id = ?
         """
         for row in self.db.query(query, [hub, listing_id]):
             yield stored_listing(row)
 
     def places_of(self, hub: str, listing_id: str) -> list[str]:
-        """The places whose sweeps listed it."""
+        """The places whose sweeps found it."""
         query = "select place from sightings where hub = ? and listing_id = ? order by place"
         return [row[0] for row in self.db.execute(query, [hub, listing_id])]
 
@@ -360,9 +311,3 @@ def stored_listing(row: dict[str, Any]) -> Listing:
     return listing_from_dict(
         {**json.loads(row["record"]), "raw": row["raw"] or "", "downloads": row["downloads"]}
     )
-
-
-def _weights_hash(file: RemoteFile) -> str | None:
-    """12 digits; None where the hub told none, or that of no tensors at all, which many files have in common."""
-    told = (file.weights_hash or "")[:12]
-    return told if told and not is_of_nothing(told) else None

@@ -1,4 +1,4 @@
-"""What can happen to a listing."""
+"""The events that can happen to a listing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crawlers.listing import Presence
 
 
 class EventKind(StrEnum):
-    """What can happen to a listing."""
+    """The kinds of events. Their values are stored and printed."""
 
     FIRST_SEEN = "first seen"
     CHANGED = "changed"
@@ -34,13 +34,13 @@ OF_PRESENCE = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to a listing.
+    """One event of a listing.
 
     Attributes:
         at: when it was noticed, ISO 8601 in UTC.
-        details: facts for a program.
-        event_id: ascending in the order of being written.
-        quiet: of a place's first sweep, where all is new and nothing is news.
+        details: facts for programs.
+        event_id: ascending in the order of writing.
+        quiet: whether it belongs to a place's first sweep, in which everything is new.
     """
 
     at: str

@@ -1,4 +1,4 @@
-"""Everything crawl.db knows of one listing, as JSON values."""
+"""Everything that crawl.db holds about one listing, as JSON values."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from crawlers.sweeps.likeness import likeness_of
 
 
 def history_of(store: CrawlStore, hub: str, listing_id: str) -> dict[str, Any] | None:
-    """A listing with every version, what happened to it, its headers, and listings of the same bytes; None if unknown."""
+    """A listing with its versions, events, headers and copies elsewhere; None if unknown."""
     listing = next(iter(store.newest(hub, listing_id)), None)
     if listing is None:
         return None
     inquiries, key = Inquiries(store), [hub, listing_id]
     presence = next(iter(store.db.table("presence").rows_where("hub = ? and listing_id = ?", key)))
     versions = store.db.query(
-        "select content_sha256, title, first_seen, last_seen, downloads from listings where hub = ? and listing_id = ? "
-        "order by rowid",
+        "select content_sha256, title, first_seen, last_seen, downloads from listings "
+        "where hub = ? and listing_id = ? order by rowid",
         key,
     )
     events = store.db.query(
@@ -35,26 +35,27 @@ def history_of(store: CrawlStore, hub: str, listing_id: str) -> dict[str, Any] |
         if [other.hub, other.listing_id] != key
     }
     triages = inquiries.triages_of(listing)
-    sessions = {one["training"].get("session_id") for one in triages if one.get("training")} - {
-        None
+    sessions = {
+        triage["training"].get("session_id") for triage in triages if triage.get("training")
     }
     likeness = likeness_of(listing)
     score = presence["likeness"] if presence["likeness"] is not None else likeness.score
-    signals = [list(one) for one in likeness.signals] + [
-        one for told in triages for one in told["likeness_signals"]
-    ]
+    signals = [list(signal) for signal in likeness.signals]
+    signals += [signal for triage in triages for signal in triage["likeness_signals"]]
     return {
         "listing": listing_to_dict(listing),
         "state": presence["state"],
         "likeness": {
             "score": score,
-            "signals": [list(one) for one in dict.fromkeys(map(tuple, signals))],
+            "signals": [list(signal) for signal in dict.fromkeys(map(tuple, signals))],
         },
         "versions": list(versions),
         "events": [{**row, "details": json.loads(row["details"])} for row in events],
         "triages": triages,
         "same_training": [
-            one for session in sessions for one in inquiries.of_one_training(str(session))
+            file
+            for session in sessions - {None}
+            for file in inquiries.of_one_training(str(session))
         ],
         "also_at": [
             {

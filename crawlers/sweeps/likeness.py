@@ -1,7 +1,8 @@
-"""How likely a listing is to carry somebody's likeness, from words alone: an order of work, never a verdict.
+"""How likely a listing is to carry a real person's likeness, judged by words alone.
 
-Signals add up as log-odds and become a score between 0 and 1. Weights were set by hand, for an order that puts likely
-files first, and were not fitted to labelled hubs: a score is no probability. docs/likeness.md lists every signal.
+The score orders the work and is never a verdict. Signals add up as log-odds and become a score
+between 0 and 1. The weights were set by hand to put likely files first. They were not fitted to
+labelled hubs, so a score is no probability. docs/likeness.md lists every signal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from crawlers.words import (
     personal_name,
 )
 
-# What nothing speaks for or against: most adapters on the hubs show styles and invented characters.
+# Log-odds without any signal: most adapters on the hubs show styles and fictional characters.
 PRIOR_LOG_ODDS = -1.5
 WEIGHTS = {
     "hub flag": 4.0,
@@ -47,11 +48,11 @@ FEWEST_PHOTOS, MOST_PHOTOS = 5, 300
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How likely, and why.
+    """The likelihood of a likeness, and the reasons.
 
     Attributes:
-        score: 0 to 1; higher is looked at earlier.
-        signals: names from WEIGHTS with what was found, in the order of WEIGHTS.
+        score: between 0 and 1; a higher score is processed earlier.
+        signals: names from WEIGHTS and what was found, in the order of WEIGHTS.
     """
 
     score: float
@@ -59,13 +60,13 @@ class Likeness:
 
 
 def likeness_of(listing: Listing, metadata: Mapping[str, str] | None = None) -> Likeness:
-    """The likeness score of a listing, with the metadata of a checkpoint's header where it was read."""
+    """The likeness score of a listing, and of the metadata of a checkpoint's header if given."""
     found = dict(_from_listing(listing))
     return _added_up(found if metadata is None else {**dict(_from_header(metadata)), **found})
 
 
 def likeness_of_header(metadata: Mapping[str, str]) -> Likeness:
-    """The likeness score of a checkpoint of which nobody says anything but its header."""
+    """The likeness score of a checkpoint that is described by nothing but its header."""
     return _added_up(dict(_from_header(metadata)))
 
 

@@ -1,4 +1,7 @@
-"""Who else has a file: known hashes asked for at Civitai and CivArchive, in bulk and not again before the answer is old."""
+"""Lookups of file hashes at Civitai and CivArchive: which listings have the same file.
+
+Hashes are sent in bulk, and not again before the last answer has expired.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,19 @@ _PART = 1_000
 
 
 class Source(Protocol):
-    """Somebody who can be asked who has a file."""
+    """A service that knows files by their hash."""
 
     name: str
 
     def find(self, sha256s: Sequence[str]) -> Iterator[tuple[str, Listing | None]]:
-        """Each hash with the listing that has it, or None; raises HubError, after which the rest was not answered."""
+        """Yield each hash with the listing that has it, or None.
+
+        Raises HubError, after which the remaining hashes are unanswered.
+        """
 
 
 class AtCivitai:
-    """Civitai's by-hash interface, which also knows flagged and unlisted versions."""
+    """Civitai's interface by hash, which also knows flagged and unlisted versions."""
 
     name = "civitai"
 
@@ -44,13 +50,13 @@ class AtCivitai:
                 try:
                     listing = self._hub.version(version_id, model_id)
                 except HubRefused:
-                    # The hash is known there and the version may no longer be seen: it was taken away meanwhile.
+                    # The hub knows the hash, but the version is no longer visible.
                     listing = None
             yield sha256, listing
 
 
 class AtCivArchive:
-    """The archive of what was deleted, one question a file."""
+    """The archive of deleted versions, with one request for each file."""
 
     name = "civarchive"
 
@@ -67,9 +73,9 @@ class LookupStep:
     """One answered hash.
 
     Attributes:
-        done, total: of all sources together.
-        listing: who has it, None if the source knows nobody.
-        events: what that is news of.
+        done, total: the numbers of hashes of all sources together.
+        listing: the listing that has the file, None if the source knows none.
+        events: the events that follow from the listing.
     """
 
     source: str
@@ -86,23 +92,23 @@ def look_up(
     sha256s: Sequence[str],
     clock: Callable[[], datetime],
 ) -> Iterator[LookupStep]:
-    """Ask each source about hashes whose last answer is old or missing; each answer is kept as it comes.
+    """Look up hashes whose last answer is old or missing; each answer is stored at once.
 
     Raises:
-        HubError: a source stopped answering; what came is kept, and the next call goes on there.
+        HubError: a source stopped answering. The next call resumes there.
     """
     inquiries = Inquiries(store)
-    open_questions = [
+    queries = [
         (source, [sha256 for sha256 in sha256s if sha256 not in fresh])
         for source in sources
         for fresh in [inquiries.fresh(source.name, sha256s, clock())]
     ]
-    total, done = sum(len(asked) for _, asked in open_questions), 0
+    total, done = sum(len(hashes) for _, hashes in queries), 0
     failed: HubError | None = None
-    for source, asked in open_questions:
+    for source, hashes in queries:
         try:
-            for start in range(0, len(asked), _PART):
-                for sha256, listing in source.find(asked[start : start + _PART]):
+            for start in range(0, len(hashes), _PART):
+                for sha256, listing in source.find(hashes[start : start + _PART]):
                     done += 1
                     with store.transaction():
                         events = (

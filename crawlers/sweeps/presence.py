@@ -1,4 +1,4 @@
-"""What became of listings that are not where they were: the hub is asked about each, and a 404 counts when it came twice."""
+"""Checks of listings that disappeared: the hub is asked about each, and a 404 must come twice."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from crawlers.sweeps.events import OF_PRESENCE, Event
 from crawlers.values import ODD_SHAPES
 
 WORKERS = 4
-# A second 404 counts when it comes this much later.
+# A second 404 counts if it comes at least this much later.
 BETWEEN_LOOKS = timedelta(hours=1)
 _AT_ONCE = 32
-Told = tuple[Event | None, str | None]
-"""An event, or a note of what cannot be told; neither where a listing was found after all."""
+Check = tuple[Event | None, str | None]
+"""An event, or a note about a failed check; neither if the listing is still there."""
 
 
 class Workers(ThreadPoolExecutor):
-    """Threads that nobody waits for when a sweep is broken off: what they still bring is not needed."""
+    """A pool that is not waited for when a sweep ends early, as its results are not needed."""
 
     def __exit__(self, *_: object) -> None:
         self.shutdown(wait=False, cancel_futures=True)
@@ -35,19 +35,22 @@ def vanished(
     clock: Callable[[], datetime],
     sweep_id: int,
     pool: ThreadPoolExecutor,
-) -> Iterator[Told]:
-    """What became of listings that this place showed before and did not show in this sweep."""
+) -> Iterator[Check]:
+    """Check the listings that earlier sweeps of this place found and this one did not."""
     query = """
         select p.* from sightings s join presence p using (hub, listing_id)
         where s.place = ? and s.sweep_id != ? and p.state in ('listed', 'missing') order by p.rowid
     """
-    yield from _asked_about(hub, store, list(store.db.query(query, [place, sweep_id])), clock, pool)
+    yield from _checked(hub, store, list(store.db.query(query, [place, sweep_id])), clock, pool)
 
 
 def confirm_missing(
     hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]
-) -> Iterator[Told]:
-    """Look again at what answered 404 once, an hour or more ago: events of what is gone, notes of what cannot be told."""
+) -> Iterator[Check]:
+    """Check again what answered 404 once, an hour ago or more.
+
+    Yields events for listings that are gone, and notes for failed checks.
+    """
     before = (clock() - BETWEEN_LOOKS).isoformat()
     query = """
         select p.* from sightings s join presence p using (hub, listing_id)
@@ -55,27 +58,26 @@ def confirm_missing(
     """
     rows = list(store.db.query(query, [place, before]))
     with Workers(WORKERS) as pool:
-        yield from _asked_about(hub, store, rows, clock, pool)
+        yield from _checked(hub, store, rows, clock, pool)
 
 
-def _asked_about(
+def _checked(
     hub: Hub,
     store: CrawlStore,
     rows: list[dict[str, Any]],
     clock: Callable[[], datetime],
     pool: ThreadPoolExecutor,
-) -> Iterator[Told]:
-    """What the hub says has become of listings, in the order of the rows."""
+) -> Iterator[Check]:
+    """Ask the hub about listings, in the order of the rows."""
     for start in range(0, len(rows), _AT_ONCE):
         part = rows[start : start + _AT_ONCE]
-        for row, asked in [(row, pool.submit(hub.look, row["listing_id"])) for row in part]:
+        answers = [(row, pool.submit(hub.check_presence, row["listing_id"])) for row in part]
+        for row, answer in answers:
             try:
-                presence = asked.result()
+                presence = answer.result()
             except (HubError, *ODD_SHAPES) as error:
-                yield (
-                    None,
-                    f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}",
-                )
+                problem = "was not listed, and what became of it cannot be told"
+                yield None, f"{row['listing_id']} {problem}: {error}"
                 continue
             yield _note_presence(store, row, presence, clock()), None
 
@@ -92,7 +94,6 @@ def _note_presence(
     with store.transaction():
         key = (row["hub"], row["listing_id"])
         store.db.table("presence").update(key, {"state": state, "missing_since": since})
-        told = state not in ("listed", "missing")
-        return (
-            store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since}) if told else None
-        )
+        if state in ("listed", "missing"):
+            return None
+        return store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since})

@@ -1,7 +1,8 @@
-"""The pictures that a hub shows for a listing, as its own answer names them: often the first place where a face is seen.
+"""The preview pictures of a listing, which are often the first place where a face appears.
 
-Civitai: `images` of a model version in its REST answers (model.controller.ts). Hugging Face: `widget[].output.url` of the model card
-(huggingface/hub-docs, model-cards.md), beside the repository's files.
+They are read from the hub's stored answer. Civitai: `images` of a model version in its REST answers
+(model.controller.ts). Hugging Face: `widget[].output.url` of the model card
+(huggingface/hub-docs, model-cards.md), next to the repository's files.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.listing import Listing
+from crawlers.values import objects_of
 
 MOST_PREVIEWS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One picture of a listing.
+    """One preview picture of a listing.
 
     Attributes:
-        minor: the hub itself says that it shows a minor.
+        minor: whether the hub says that it shows a minor.
     """
 
     url: str
@@ -30,34 +32,33 @@ class Preview:
 
 
 def previews_of(listing: Listing) -> tuple[Preview, ...]:
-    """The pictures of a listing, at most ten; none where its hub names none."""
+    """At most ten preview pictures of a listing; none if its hub names none."""
     try:
-        told = json.loads(listing.raw)
+        raw = json.loads(listing.raw)
     except ValueError:
         return ()
-    found = {one.url: one for one in (*_of_a_version(told), *_of_a_card(told, listing.url))}
+    found = {
+        preview.url: preview for preview in (*_of_a_version(raw), *_of_a_card(raw, listing.url))
+    }
     return tuple(found.values())[:MOST_PREVIEWS]
 
 
-def _of_a_version(told: Any) -> Iterator[Preview]:
-    for image in _objects(_at(told, "version", "images")):
+def _of_a_version(raw: Any) -> Iterator[Preview]:
+    for image in objects_of(_at(raw, "version", "images")):
         url = image.get("url")
         if isinstance(url, str) and _is_address(url) and image.get("type", "image") == "image":
             yield Preview(url, bool(image.get("minor")))
 
 
-def _of_a_card(told: Any, page: str) -> Iterator[Preview]:
-    for example in _objects(_at(told, "cardData", "widget")):
+def _of_a_card(raw: Any, page: str) -> Iterator[Preview]:
+    for example in objects_of(_at(raw, "cardData", "widget")):
         url = _at(example, "output", "url")
         if not isinstance(url, str):
             continue
-        place = (
-            url
-            if _is_address(url)
-            else urljoin(f"{page.rstrip('/')}/resolve/main/", quote(url.lstrip("./")))
-        )
-        if _is_address(place):
-            yield Preview(place)
+        if not _is_address(url):
+            url = urljoin(f"{page.rstrip('/')}/resolve/main/", quote(url.lstrip("./")))
+        if _is_address(url):
+            yield Preview(url)
 
 
 def _is_address(url: str) -> bool:
@@ -68,11 +69,7 @@ def _is_address(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
-def _at(told: Any, *names: str) -> Any:
+def _at(value: Any, *names: str) -> Any:
     for name in names:
-        told = told.get(name) if isinstance(told, dict) else None
-    return told
-
-
-def _objects(told: Any) -> list[dict[str, Any]]:
-    return [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -1,4 +1,4 @@
-"""Looking into crawl.db: listings by words, state, kind of event, and how likely they are to carry a likeness."""
+"""Searches of crawl.db: listings by words, state and likelihood of a likeness."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 from crawlers.listing import Listing, Presence
 from crawlers.sweeps.crawl_store import CrawlStore, stored_listing
 
-STATES = ("listed", "missing", *(str(one) for one in Presence if one != Presence.LISTED))
+STATES = (
+    "listed",
+    "missing",
+    *(str(presence) for presence in Presence if presence != Presence.LISTED),
+)
 _LIKE = re.compile(r"([%_!])")
 ORDERS = {
     "newest": "l.first_seen desc, l.rowid desc",
@@ -20,7 +24,7 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A listing as it was last seen."""
+    """A listing as it was seen last."""
 
     listing: Listing
     state: str
@@ -38,7 +42,7 @@ def search(
     limit: int = 50,
     offset: int = 0,
 ) -> list[Found]:
-    """Listings with all of these words in title, creator, tags, triggers or file names.
+    """Find listings with all of these words in title, creator, tags, triggers or file names.
 
     Args:
         state: one of STATES.
@@ -46,19 +50,21 @@ def search(
     """
     query = """
         select l.record, l.raw, p.downloads, p.state, p.likeness, l.last_seen,
-            (select min(v.first_seen) from listings v where v.hub = p.hub and v.listing_id = p.listing_id) as first_seen
+            (select min(v.first_seen) from listings v
+             where v.hub = p.hub and v.listing_id = p.listing_id) as first_seen
         from presence p join listings l using (hub, listing_id, content_sha256)
         where (:hub is null or p.hub = :hub) and (:state is null or p.state = :state)
     """
     facts: dict[str, Any] = {"hub": hub, "state": state, "limit": limit, "offset": offset}
     for number, word in enumerate((words or "").split()):
         facts[f"word{number}"] = "%" + _LIKE.sub(r"!\1", word) + "%"
+        matches = f"like :word{number} escape '!'"
         query += f"""
-            and (l.title like :word{number} escape '!' or l.creator like :word{number} escape '!'
-                or exists (select 1 from json_each(l.record, '$.tags') where value like :word{number} escape '!')
-                or exists (select 1 from json_each(l.record, '$.triggers') where value like :word{number} escape '!')
+            and (l.title {matches} or l.creator {matches}
+                or exists (select 1 from json_each(l.record, '$.tags') where value {matches})
+                or exists (select 1 from json_each(l.record, '$.triggers') where value {matches})
                 or exists (select 1 from json_each(l.record, '$.files')
-                           where json_extract(value, '$.name') like :word{number} escape '!'))
+                           where json_extract(value, '$.name') {matches}))
         """
     rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit offset :offset", facts)
     return [
@@ -70,7 +76,7 @@ def search(
 
 
 def likely(store: CrawlStore, place: str) -> list[Listing]:
-    """The listings of a place that are there now, the most likely likeness first."""
+    """The present listings of a place, the likeliest likeness first."""
     query = """
         select l.record, l.raw, p.downloads from sightings s join presence p using (hub, listing_id)
         join listings l using (hub, listing_id, content_sha256)

@@ -1,4 +1,4 @@
-"""Watching a hub: now a sweep of what changed, now one of everything, and second looks at what seems gone."""
+"""Rounds of watching a hub: sweeps of changes or of everything, and repeated presence checks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.presence import WORKERS, confirm_missing
 from crawlers.sweeps.sweep import SweepStep, sweep
 
-# Clocks differ and indexes lag: a round goes so far behind the beginning of the one before.
+# Clocks differ and indexes lag, so a round reaches this far behind the start of the previous one.
 OVERLAP = timedelta(hours=2)
 
 
 def since_when(
     store: CrawlStore, place: str, now: datetime, full_every: timedelta
 ) -> datetime | None:
-    """Since when the next round has to read: None for everything, when that was not read to its end for `full_every`."""
+    """The moment from which the next round must read.
+
+    None means everything, which is due if the last full sweep is `full_every` old.
+    """
     last_full = _last(store, place, "since is null")
     if last_full is None or now - last_full >= full_every:
         return None
@@ -33,12 +36,12 @@ def go_round(
     since: datetime | None,
     workers: int = WORKERS,
 ) -> Iterator[SweepStep]:
-    """One round; the last step tells whether it was finished. Raises HubError as `sweep` does."""
+    """Run one round; the last step tells whether it was finished. Raises HubError as `sweep`."""
     step = SweepStep(0, 0, 0)
     for step in sweep(hub, place, store, clock, since, workers):
         yield step
     if step.gaps and since is None:
-        # Of a sweep with gaps only the gaps are asked for again; what is new meanwhile would wait for them.
+        # A sweep with gaps only requests the gaps again; new listings would have to wait for them.
         yield from _what_changed_since(step, hub, place, store, clock, workers)
     for event, note in confirm_missing(hub, place, store, clock):
         events, notes = (event,) if event else (), (note,) if note else ()
@@ -62,6 +65,9 @@ def _what_changed_since(
 
 
 def _last(store: CrawlStore, place: str, which: str) -> datetime | None:
-    query = f"select max(started_at) from sweeps where place = ? and finished_at is not null and {which}"
+    query = f"""
+        select max(started_at) from sweeps
+        where place = ? and finished_at is not null and {which}
+    """
     found = store.db.execute(query, [place]).fetchone()[0]
     return datetime.fromisoformat(found) if found else None

@@ -1,9 +1,10 @@
-"""One pass over a hub that loses nothing: strands read side by side into crawl.db, resumed where they were stopped.
+"""One pass over a hub: partitions are read in parallel into crawl.db and resumed after a stop.
 
-A page, its events and the cursor behind it are written in one transaction: killed at any point, a sweep asks again
-for at most the page that each strand was reading. Only a finished sweep of everything can tell that a listing is gone,
-and it asks the hub about each one; a 404 counts when it was seen twice. A sweep is not finished while the hub
-leaves a gap: an answer that is no page of its list and not the end of it either.
+A page, its events and the next cursor are written in one transaction. A sweep that is killed
+requests at most the current page of each partition again. Only a finished sweep of everything can
+tell that a listing is gone, and it asks the hub about each one; a 404 counts when it came twice. A
+sweep is not finished while there is a gap: an answer that is neither a page of the list nor its
+end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from crawlers.errors import HubError
 from crawlers.listing import Hub, Listing, Page
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import Event
-from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_strands, open_sweep
+from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_partitions, open_sweep
 from crawlers.sweeps.presence import WORKERS, Workers, vanished
 from crawlers.sweeps.versions import Known
 from crawlers.values import ODD_SHAPES
@@ -28,15 +29,16 @@ from crawlers.values import ODD_SHAPES
 
 @dataclass(frozen=True, slots=True)
 class SweepStep:
-    """How far a sweep has come.
+    """The progress of a sweep.
 
     Attributes:
-        pages, listings: so far, over all runs of this sweep.
-        before: listings of earlier runs of it.
-        events: of this step.
-        notes: what was odd, in sentences.
-        finished: nothing is left to do.
-        gaps: of the last step: why listings may be missing, in sentences. Such a sweep is not finished.
+        pages, listings: the numbers so far, over all runs of this sweep.
+        before: the listings of its earlier runs.
+        events: the events of this step.
+        notes: sentences about irregularities.
+        finished: whether nothing is left to do.
+        gaps: in the last step, sentences that say why listings may be missing. A sweep with gaps
+            is not finished.
     """
 
     sweep_id: int
@@ -51,7 +53,7 @@ class SweepStep:
 
 @dataclass(slots=True)
 class _Reading:
-    """A strand that is being read: its stream of pages, and of the present page what is still asked for."""
+    """A partition being read: its pages, and the pending requests of the current page."""
 
     number: int
     pages: Iterator[Page]
@@ -72,35 +74,35 @@ def sweep(
     since: datetime | None = None,
     workers: int = WORKERS,
 ) -> Iterator[SweepStep]:
-    """Go through a hub, going on with a sweep of the same place that was stopped.
+    """Sweep a hub, or resume a stopped sweep of the same place.
 
     Args:
-        place: hub and address as the operator named them.
-        since: only what changed since then; such a sweep cannot tell what vanished.
-        workers: requests under way at the same time, within the hosts' budgets.
+        place: hub and address as the operator typed them.
+        since: read only what changed since then; such a sweep cannot tell what vanished.
+        workers: the number of concurrent requests, within the hosts' budgets.
 
     Raises:
         PlaceBusy: another program is sweeping this place.
-        HubError: the hub stopped answering; what came so far is kept, and the next call goes on there.
+        HubError: the hub stopped answering. What came so far is kept, and the next call resumes.
     """
     with store.alone_with(place):
         step = _begin(hub, place, store, since, clock())
-        passing = _Pass(hub, place, store, clock, step)
+        run = _Run(hub, place, store, clock, step)
         with Workers(workers) as pool:
-            yield from passing.read(pool, workers)
+            yield from run.read(pool, workers)
             if gaps := gaps_of(store, step.sweep_id):
-                yield replace(passing.step, events=(), notes=(), gaps=gaps)
+                yield replace(run.step, events=(), notes=(), gaps=gaps)
                 return
             if since is None:
                 for event, note in vanished(hub, place, store, clock, step.sweep_id, pool):
                     yield replace(
-                        passing.step,
+                        run.step,
                         events=(event,) if event else (),
                         notes=(note,) if note else (),
                     )
         with store.transaction():
             store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
-        yield replace(passing.step, events=(), notes=(), finished=True)
+        yield replace(run.step, events=(), notes=(), finished=True)
 
 
 def _begin(
@@ -108,14 +110,14 @@ def _begin(
 ) -> SweepStep:
     sweep_id = open_sweep(store, place, since, now)
     if sweep_id is None:
-        return SweepStep(add_sweep(store, place, hub.name, hub.strands(since), since, now), 0, 0)
+        return SweepStep(add_sweep(store, place, hub.name, hub.partitions(since), since, now), 0, 0)
     query = "select pages, listings from sweeps where sweep_id = ?"
     pages, listings = store.db.execute(query, [sweep_id]).fetchone()
     return SweepStep(sweep_id, pages, listings, before=listings)
 
 
-class _Pass:
-    """One call's part of a sweep. Only the thread that iterates touches the store."""
+class _Run:
+    """One run of a sweep. Only the thread that iterates over it touches the store."""
 
     def __init__(
         self,
@@ -128,16 +130,19 @@ class _Pass:
         self.hub, self.place, self.store, self.clock, self.step = hub, place, store, clock, step
         self._owners: dict[Future[Any], _Reading] = {}
         self._arrived: SimpleQueue[Future[Any]] = SimpleQueue()
-        # Listings that one strand is asking about, so that no other does the same.
+        # Listings requested for one partition, so that no other partition requests them.
         self._asking: set[str] = set()
         self._failed: HubError | None = None
-        finished = "select 1 from sweeps where place = ? and finished_at is not null and since is null limit 1"
+        finished = """
+            select 1 from sweeps
+            where place = ? and finished_at is not null and since is null limit 1
+        """
         self.first = store.db.execute(finished, [place]).fetchone() is None
 
     def read(self, pool: ThreadPoolExecutor, workers: int) -> Iterator[SweepStep]:
-        """Read all strands to their ends, those that come last after the others."""
+        """Read all partitions to their ends, those with `last` after the others."""
         for last in (False, True):
-            left = deque(self._strands(last))
+            left = deque(self._partitions(last))
             active = 0
             while self._owners or left:
                 while left and active < workers and self._failed is None:
@@ -153,23 +158,28 @@ class _Pass:
             if self._failed is not None:
                 raise self._failed
 
-    def _strands(self, last: bool) -> Iterator[_Reading]:
-        for one in open_strands(self.store, self.step.sweep_id, last=last):
-            yield _Reading(one.number, iter(self.hub.pages(one.strand, one.cursor)), one.cursor)
+    def _partitions(self, last: bool) -> Iterator[_Reading]:
+        for left in open_partitions(self.store, self.step.sweep_id, last=last):
+            pages = iter(self.hub.pages(left.partition, left.cursor))
+            yield _Reading(left.number, pages, left.cursor)
 
     def _ask_for_page(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
         reading.page, reading.fresh, reading.unchanged, reading.notes = None, [], [], []
         self._ask(pool.submit(next, reading.pages, None), reading)
 
     def _ask(self, future: Future[Any], reading: _Reading) -> None:
-        # Owned before it can arrive: what is done already is put into the queue at once.
+        # Registered before the callback is added, as a finished future is queued at once.
         self._owners[future] = reading
         future.add_done_callback(self._arrived.put)
 
     def _take(
         self, pool: ThreadPoolExecutor, reading: _Reading, future: Future[Any]
     ) -> tuple[SweepStep | None, bool]:
-        """What a finished request brought; a step where that ended a page, and whether the strand ended."""
+        """Process a finished request.
+
+        Returns:
+            A step if the request completed a page, and whether the partition ended.
+        """
         page_arrived = reading.page is None
         try:
             result = future.result()
@@ -179,7 +189,7 @@ class _Pass:
             reading.notes.append(str(error))
             result = error.listing
             if result.listing_id in reading.known:
-                # What was known of it counts until the hub tells more: a failed question is no change.
+                # The known state counts until the hub answers: a failed request is no change.
                 reading.unchanged.append(result.listing_id)
                 self._asking.discard(result.listing_id)
                 result = None
@@ -187,7 +197,7 @@ class _Pass:
             self._failed = self._failed or error
             return None, True
         if page_arrived and result is None:
-            # A hub without a single page: nothing there.
+            # A hub without a single page is empty.
             self._finish(reading)
             return None, True
         if page_arrived:
@@ -206,17 +216,17 @@ class _Pass:
         return step, ended or self._failed is not None
 
     def _sort(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
-        """Tell new from seen and unchanged; ask for what is missing of the new."""
+        """Separate new listings from unchanged ones, and request what the new ones lack."""
         page = reading.page
         listings = {listing.listing_id: listing for listing in (page.listings if page else ())}
         known = reading.known = self.store.known(self.hub.name, list(listings), self.place)
         for listing_id, listing in listings.items():
             before = known.get(listing_id)
-            if (
-                before is not None and before.sweep_id == self.step.sweep_id
-            ) or listing_id in self._asking:
+            was_read = before is not None and before.sweep_id == self.step.sweep_id
+            if was_read or listing_id in self._asking:
                 continue
-            # What only another address told is asked for again here: its files' addresses are that place's.
+            # A listing known from another address is requested again, because the addresses of
+            # its files belong to that place.
             unchanged = (
                 before is not None
                 and before.sweep_id is not None
@@ -235,16 +245,12 @@ class _Pass:
     def _commit(self, reading: _Reading) -> SweepStep:
         page, now, sweep_id = reading.page, self.clock(), self.step.sweep_id
         with self.store.transaction():
-            # Another strand may have brought the same listing while this one was asking.
+            # Another partition may have brought the same listing in the meantime.
             ids = [*(listing.listing_id for listing in reading.fresh), *reading.unchanged]
             known = self.store.known(self.hub.name, ids, self.place)
-            done = {
-                listing_id for listing_id, before in known.items() if before.sweep_id == sweep_id
-            }
-            order = {
-                listing.listing_id: number
-                for number, listing in enumerate(page.listings if page else ())
-            }
+            done = {id_ for id_, before in known.items() if before.sweep_id == sweep_id}
+            in_order = page.listings if page else ()
+            order = {listing.listing_id: number for number, listing in enumerate(in_order)}
             fresh = [listing for listing in reading.fresh if listing.listing_id not in done]
             fresh.sort(key=lambda listing: order[listing.listing_id])
             unchanged = [listing_id for listing_id in reading.unchanged if listing_id not in done]
@@ -270,18 +276,22 @@ class _Pass:
 
 
 def _completed(hub: Hub, listing: Listing) -> Listing:
-    """The listing with all that can be had of it; kept as it is, and asked for again next time, where the hub refuses."""
+    """A listing with everything that the hub offers.
+
+    Raises:
+        _Incomplete: the hub refused a request. The listing is kept and requested again next time.
+    """
     try:
         whole = replace(hub.complete(listing), listing_id=listing.listing_id, complete=True)
         return replace(whole, revision=None) if whole.gaps else whole
     except (HubError, *ODD_SHAPES) as error:
-        told = str(error) if isinstance(error, HubError) else f"{type(error).__name__}: {error}"
-        note = f"{listing.listing_id} cannot be read whole: {told}"
+        problem = str(error) if isinstance(error, HubError) else f"{type(error).__name__}: {error}"
+        note = f"{listing.listing_id} cannot be read whole: {problem}"
         raise _Incomplete(note, replace(listing, complete=True, revision=None)) from error
 
 
 class _Incomplete(HubError):
-    """A listing of which the hub did not tell everything."""
+    """The hub did not deliver all parts of a listing."""
 
     def __init__(self, note: str, listing: Listing) -> None:
         super().__init__(note)

@@ -1,4 +1,4 @@
-"""When a listing has become another one: versions, and what follows from comparing two of them."""
+"""Versions of a listing, and the events that follow from comparing two of them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from crawlers.sweeps.events import OF_PRESENCE, EventKind
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A listing as it is kept.
+    """A listing as it is stored.
 
     Attributes:
-        content_sha256: over all but what changes without anybody changing the listing.
+        content_sha256: the hash of everything that only changes when somebody edits the listing.
         record: the listing as JSON.
     """
 
@@ -30,7 +30,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is remembered of a listing; `sweep_id` is the last sweep of one place that saw it."""
+    """The stored state of a listing; `sweep_id` is the last sweep of one place that found it."""
 
     content_sha256: str
     state: str
@@ -39,7 +39,7 @@ class Known:
 
 
 def version_of(listing: Listing) -> Version:
-    """The version that a listing is. A download counter or a revision that moves is no new version."""
+    """The version of a listing. A new download count or revision is not a new version."""
     record = listing_to_dict(listing)
     del record["downloads"]
     revision = record.pop("revision")
@@ -56,7 +56,11 @@ def version_of(listing: Listing) -> Version:
 def happened_to(
     version: Version, before: Known | None, fields: list[str]
 ) -> Iterator[tuple[EventKind, dict[str, Any]]]:
-    """What a newly seen version says about its listing; `fields` are those that differ from the version before."""
+    """Yield the events that a version means for its listing.
+
+    Args:
+        fields: the fields that differ from the previous version.
+    """
     if before is None:
         yield EventKind.FIRST_SEEN, {}
     was = "listed" if before is None or before.state == "missing" else before.state

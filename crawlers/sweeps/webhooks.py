@@ -1,4 +1,4 @@
-"""Events told to an operator's own server: in order, each at least once, signed."""
+"""Delivery of events to an operator's server: in order, each at least once, signed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ SIGNATURE_HEADER, DELIVERY_HEADER = "X-Portrait-Scanner-Signature", "X-Portrait-
 
 
 class Webhook:
-    """One address that is told of events, but for those of first sweeps, from the moment it is first named.
+    """An address to which events are posted from the moment it is first named.
+
+    Events of a place's first sweep are left out.
 
     Args:
-        secret: signs every body: `sha256=` and the HMAC-SHA256 in hex, as GitHub's webhooks do; None sends unsigned.
+        secret: signs every body with `sha256=` and the HMAC-SHA256 in hex, as GitHub's webhooks
+            do; None sends bodies unsigned.
     """
 
     def __init__(
@@ -41,12 +44,12 @@ class Webhook:
             store.db.execute(query, [url])
 
     def deliver(self) -> int:
-        """Tell what was not told yet; how many events.
+        """Post the events that were not delivered yet and return their number.
 
         Raises:
-            HubError: the address did not take them; they stay for the next call.
+            HubError: the address did not accept them; they stay for the next call.
         """
-        told = 0
+        delivered = 0
         query = "select delivered from webhooks where url = ?"
         while events := self._store.events(
             limit=EVENTS_AT_ONCE, after=self._store.db.execute(query, [self._url]).fetchone()[0]
@@ -60,8 +63,8 @@ class Webhook:
                 headers[SIGNATURE_HEADER] = signature_of(body, self._secret)
             self._transport.deliver(self._url, body, headers)
             self._move_to(last)
-            told += len(events)
-        return told
+            delivered += len(events)
+        return delivered
 
     def _move_to(self, event_id: int) -> None:
         with self._store.transaction():
@@ -71,7 +74,7 @@ class Webhook:
 
 
 def signature_of(body: bytes, secret: str) -> str:
-    """What a receiver computes over the body it got, to compare it in constant time with the header.
+    """The signature of a body, which the receiver computes too and compares in constant time.
 
     The library standardwebhooks is not used, because it signs other bytes under other headers:
     receivers of version 0.1.0 could not verify its signatures.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from crawlers.checkpoints.adapter_scale import DENOISER, WHOLE_FILE, ScaleTold, scales_told
+from crawlers.checkpoints.adapter_scale import DENOISER, WHOLE_FILE, HeaderScale, scales_in
 from scanner.adapters.kinds import Shapes
 from scanner.adapters.module_patterns import ModulePatterns
 from scanner.adapters.tensor_names import part_of
@@ -40,7 +40,7 @@ class StrengthTold:
 class _Level:
     """What a header tells of one network, or of the whole file, with its patterns ready to compare."""
 
-    told: ScaleTold
+    told: HeaderScale
     alphas: ModulePatterns
     ranks: ModulePatterns
 
@@ -57,7 +57,7 @@ def strengths_told(
     Raises:
         UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength cannot be known.
     """
-    scales = scales_told(metadata)
+    scales = scales_in(metadata)
     levels = {
         network: _level(scale, ranks.keys() - own_alphas) for network, scale in scales.items()
     }
@@ -119,7 +119,7 @@ def alpha_told(
         )
     if own & ranks.keys():
         header = next(
-            (alpha for scale in scales_told(metadata).values() for alpha in scale.alphas), None
+            (alpha for scale in scales_in(metadata).values() for alpha in scale.alphas), None
         )
         kohya = "ss_network_alpha" in metadata
         if header is None or (kohya and header == recorded):
@@ -138,7 +138,7 @@ def alpha_told(
     )
 
 
-def _level(scale: ScaleTold, open_stems: AbstractSet[str]) -> _Level:
+def _level(scale: HeaderScale, open_stems: AbstractSet[str]) -> _Level:
     needed = bool(open_stems)  # Patterns say nothing of modules with their own alpha.
     return _Level(
         scale,

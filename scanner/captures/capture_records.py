@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
+from crawlers.captures.capture_rows import CaptureRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie
 from face_index.faces.capture_faces import pixels_of
@@ -45,7 +46,7 @@ _TEXT_CHARS = 2_000
 class CaptureCases:
     """Makes cases of what captures show."""
 
-    captures: Captures
+    captures: CaptureStore
     filing: CaseFiling
     pack: FacePack
     version: PackVersion
@@ -109,7 +110,7 @@ class CaptureCases:
         pages = pages or list(subject.pages.values())
         numbers = {page.page_id: number for number, page in enumerate(pages)}
         facts = pages[0].facts
-        rows = {page.capture_id: captures.one(page.capture_id) for page in pages}
+        rows = {page.capture_id: captures.find(page.capture_id) for page in pages}
         addresses = (page.facts.account_url for page in pages if page.facts.account_url)
         return SightingRecord(
             platform=facts.platform,
@@ -176,7 +177,7 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
     )
 
 
-def _capture(captures: Captures, row: CaptureRow) -> CaptureRecord:
+def _capture(captures: CaptureStore, row: CaptureRow) -> CaptureRecord:
     return CaptureRecord(
         captures.original_sha256(row.capture_id),
         row.name,

@@ -1,4 +1,4 @@
-"""Rules for disclosing whom captured pictures show. Captures are evidence of accounts, not a face search.
+"""Rules for disclosing whom captured pictures show. CaptureStore are evidence of accounts, not a face search.
 
 A person who brings a picture chose it, so the picture alone must not tell them who is shown. Only an account or
 a page with an address is searched. A finding is disclosed if two different photographs show the person, or if one
@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.capture_rows import PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.pages.page import Format
 from crawlers.captures.ties import Tie
 from reports.cases.case_store import CaseStore
@@ -56,14 +57,14 @@ class Source(StrEnum):
     NONE = "none"
 
 
-def source_of(subject: Subject, captures: Captures) -> Source:
+def source_of(subject: Subject, captures: CaptureStore) -> Source:
     """What says whose these pictures are."""
     if any(_has_address(page, captures) for page in subject.pages.values()):
         return Source.PAGE
     return Source.SAID if subject.account and len(subject.images) >= LEAST_IMAGES else Source.NONE
 
 
-def _has_address(page: PageRow, captures: Captures) -> bool:
+def _has_address(page: PageRow, captures: CaptureStore) -> bool:
     capture = captures.known(page.capture_id)
     is_page = capture is not None and capture.format in _PAGES
     return is_page and (page.url or "").lower().startswith(("http://", "https://"))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.locks import shared
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie, strongest, ties_of_image, ties_of_page
@@ -49,7 +49,7 @@ class CaptureSearch:
         searches_per_day: largest number of searches of one person in a day.
     """
 
-    captures: Captures
+    captures: CaptureStore
     crawl: CrawlStore
     verdicts: CaptureVerdicts
     filing: CaseFiling
@@ -207,7 +207,7 @@ def _must_be_searched_again(
     return bool(known.authorised) or (known.held and decided)
 
 
-def _refusal(subject: Subject, captures: Captures, decision: str | None) -> str | None:
+def _refusal(subject: Subject, captures: CaptureStore, decision: str | None) -> str | None:
     """Why pictures are not searched, or not yet; None if they are."""
     match source_of(subject, captures):
         case Source.NONE:

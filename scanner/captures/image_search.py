@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crawlers.captures.capture_store import Captures, ImageRow
+from crawlers.captures.capture_rows import ImageRow
+from crawlers.captures.capture_store import CaptureStore
 from face_index.faces.capture_faces import Captured, faces_in
 from face_index.faces.face import Face, FaceReader
 from face_index.faces.packs import FacePack
@@ -119,7 +120,7 @@ class _SubjectFaces:
 
 def search_subjects(
     subjects: Iterable[Subject],
-    captures: Captures,
+    captures: CaptureStore,
     reader: FaceReader,
     pack: FacePack,
     snapshot: GallerySnapshot,

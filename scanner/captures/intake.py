@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from crawlers.captures.capture_store import CaptureRow, Captures
+from crawlers.captures.capture_rows import CaptureRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.locks import alone, shared
 from crawlers.captures.pages.facts import PageFacts, PageKind, well_formed
 from crawlers.captures.pages.page import Limits
@@ -73,7 +74,7 @@ class Intake:
     ) -> None:
         self.vault, self.store, self.operator, self.clock = vault, store, operator, clock
         self._authorities, self._limits = authorities, limits or Limits()
-        self.captures = Captures(store, folder)
+        self.captures = CaptureStore(store, folder)
         self._reader = IsolatedReader()
         with suppress(CapturesBusy), alone(folder, wait_s=0):
             self.captures.tidy()
@@ -150,7 +151,7 @@ class Intake:
         ]
         if not self.captures.add(row, pages, list(content.images) if content else []):
             # Another process was faster.
-            return TakenIn(self.captures.one(row.capture_id), file, new=False)
+            return TakenIn(self.captures.find(row.capture_id), file, new=False)
         offers = tuple(
             offer
             for page, facts, _ in pages

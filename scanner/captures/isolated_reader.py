@@ -21,12 +21,13 @@ from pathlib import Path
 import pillow_heif
 from PIL import AvifImagePlugin
 
-from crawlers.captures.capture_store import Captures, ImageRow, page_id_of
-from crawlers.captures.images.pictures import look_at
+from crawlers.captures.capture_rows import ImageRow
+from crawlers.captures.capture_store import CaptureStore, page_id_of
+from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.pages.extractors import facts_of
 from crawlers.captures.pages.facts import PageFacts, same_image
-from crawlers.captures.pages.page import Limits, Reading, SavedPage
+from crawlers.captures.pages.page import CapturedPage, Limits, Reading
 from crawlers.captures.reading import read_capture
 from crawlers.errors import CaptureRefused
 
@@ -36,7 +37,7 @@ MEMORY_BYTES = 3_000_000_000  # of addresses; libraries take a sixth of it
 SECONDS = 300.0
 _MOST_TOLD = 5
 
-Page = tuple[SavedPage, PageFacts, tuple[str, ...]]
+Page = tuple[CapturedPage, PageFacts, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class IsolatedReader:
         self._pool: ProcessPoolExecutor | None = None
 
     def read(
-        self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str
+        self, path: Path, room: Path, limits: Limits, captures: CaptureStore, capture_id: str
     ) -> Content:
         """Everything in a capture; raises CaptureRefused for whatever reason it cannot be read.
 
@@ -80,7 +81,7 @@ class IsolatedReader:
             raise CaptureRefused("reading it took the reading process down") from None
 
     def _read(
-        self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str
+        self, path: Path, room: Path, limits: Limits, captures: CaptureStore, capture_id: str
     ) -> Content:
         if self._pool is None:
             spawn = multiprocessing.get_context("spawn")
@@ -130,7 +131,7 @@ def _end_with(parent: int) -> None:
 def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: str) -> Content:
     try:
         reading = read_capture(path, room, limits)
-        captures = Captures(None, folder)
+        captures = CaptureStore(None, folder)
         pages = [(page, *facts_of(page)) for page in reading.pages]
         images = tuple(
             tuple(_images(captures, page, facts, page_id_of(capture_id, number)))
@@ -148,14 +149,16 @@ def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: s
     return Content(replace(reading, pages=tuple(page for page, _, _ in light)), light, images)
 
 
-def _images(captures: Captures, page: SavedPage, facts: PageFacts, page_id: str) -> list[ImageRow]:
+def _images(
+    captures: CaptureStore, page: CapturedPage, facts: PageFacts, page_id: str
+) -> list[ImageRow]:
     own = {same_image(url) for url in facts.images}
     there = {same_image(image.url) for image in page.images if image.url}
     rows = []
     for image in page.images:
         data = image.path.read_bytes()
-        picture = look_at(data)
-        if picture.problem is None and not picture.is_worth_a_look:
+        picture = picture_from(data)
+        if picture.problem is None and not picture.is_large_enough:
             continue
         # Recommendations of other people stand on a page as well; they are no images of this account.
         belongs = not (own & there) or (image.url is not None and same_image(image.url) in own)

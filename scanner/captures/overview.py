@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
+from crawlers.captures.capture_rows import CaptureRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from reports.cases.case_store import CaseStore
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.subjects import subject_of
@@ -35,7 +36,10 @@ class CaptureLine:
 
 
 def overview(
-    captures: Captures, rows: Iterable[CaptureRow], verdicts: CaptureVerdicts, case_store: CaseStore
+    captures: CaptureStore,
+    rows: Iterable[CaptureRow],
+    verdicts: CaptureVerdicts,
+    case_store: CaseStore,
 ) -> Iterator[CaptureLine]:
     """A line for each of these captures, in their order."""
     outcomes, cases = verdicts.outcomes(), case_store.cases_by_capture()

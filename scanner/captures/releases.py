@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from scanner.captures.disclosure import Source, source_of
@@ -71,7 +71,7 @@ class Waiting:
 class Releases:
     """Pictures that wait for a second person, and decisions."""
 
-    def __init__(self, captures: Captures, verdicts: CaptureVerdicts, vault: Vault) -> None:
+    def __init__(self, captures: CaptureStore, verdicts: CaptureVerdicts, vault: Vault) -> None:
         self._captures, self._verdicts, self._vault = captures, verdicts, vault
 
     def decision_about(self, subject: Subject) -> str | None:

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crawlers.captures.capture_store import Captures, ImageRow, PageRow
+from crawlers.captures.capture_rows import ImageRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.images.pictures import copies_among
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.pages.page import Format
@@ -45,7 +46,7 @@ class Subject:
         return hashlib.sha256("".join(sorted(self.copies)).encode()).hexdigest()[:16]
 
 
-def subjects_of(captures: Captures, capture_id: str | None = None) -> Iterator[Subject]:
+def subjects_of(captures: CaptureStore, capture_id: str | None = None) -> Iterator[Subject]:
     """Everything that was taken in, by account where pages name one; only what one capture has a part in, where it is named."""
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
     pages_there = captures.pages()

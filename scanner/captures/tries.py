@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from scanner.captures.handling import Handled, handled_by
@@ -25,7 +25,7 @@ class Tries:
     """Today's searches; opened once for a run over the captures."""
 
     def __init__(
-        self, vault: Vault, captures: Captures, asker: str, limit: int, now: datetime
+        self, vault: Vault, captures: CaptureStore, asker: str, limit: int, now: datetime
     ) -> None:
         self._vault, self._captures, self._asker, self._limit, self._now = (
             vault,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
+from crawlers.captures.capture_rows import CaptureRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.locks import alone
 from crawlers.errors import CapturesBusy
 from face_index.errors import UnknownIdentity
@@ -139,7 +140,7 @@ class CaseService:
             )
         return self._add(case_id, kind, by, text.strip())
 
-    def remove_capture(self, captures: Captures, wanted: str, reason: str) -> CaptureRow:
+    def remove_capture(self, captures: CaptureStore, wanted: str, reason: str) -> CaptureRow:
         """Delete a capture that was taken in by mistake; that it was here, and why it is not, stays in the audit log.
 
         Raises:
@@ -150,11 +151,11 @@ class CaseService:
             raise ReviewRefused("say why it is removed; the reason stays in the audit log")
         try:
             with alone(captures.folder):
-                return self._remove(captures, captures.one(wanted), reason)
+                return self._remove(captures, captures.find(wanted), reason)
         except CapturesBusy as error:
             raise ReviewRefused(str(error)) from error
 
-    def _remove(self, captures: Captures, row: CaptureRow, reason: str) -> CaptureRow:
+    def _remove(self, captures: CaptureStore, row: CaptureRow, reason: str) -> CaptureRow:
         if resting := self.case_store.resting_on(row.capture_id):
             raise ReviewRefused(
                 f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
@@ -171,7 +172,7 @@ class CaseService:
         return row
 
     def correct_capture(
-        self, captures: Captures, page: PageRow, changes: dict[str, Any], by: str
+        self, captures: CaptureStore, page: PageRow, changes: dict[str, Any], by: str
     ) -> list[Case]:
         """Correct what was read of a captured page; the audit log keeps who changed which fields.
 

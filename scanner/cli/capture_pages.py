@@ -14,7 +14,7 @@ from scanner.cli.options import JsonFlag
 from scanner.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from crawlers.captures.capture_store import ImageRow, PageRow
+    from crawlers.captures.capture_rows import ImageRow, PageRow
     from scanner.captures.intake import Intake
 
 _EXCERPT_CHARACTERS = 300
@@ -30,7 +30,7 @@ def add_to(_app: typer.Typer, _panel: str) -> None:
 def show(context: typer.Context, capture: CaptureArgument, as_json: JsonFlag = False) -> None:
     """Show the pages and images of a capture, and their origins."""
     with intake_of(settings_of(context)) as intake:
-        row = intake.captures.one(capture)
+        row = intake.captures.find(capture)
         pages = intake.captures.pages(row.capture_id)
         bag = intake.captures.bag(row.capture_id)
         content = [_page_document(intake, page) for page in pages]
@@ -168,7 +168,7 @@ def edit(
 
 
 def _page_of(intake: Intake, capture: str, number: int) -> PageRow:
-    pages = intake.captures.pages(intake.captures.one(capture).capture_id)
+    pages = intake.captures.pages(intake.captures.find(capture).capture_id)
     if not pages:
         raise typer.BadParameter(
             "this capture could not be read, so it has no page to correct", param_hint="ID"

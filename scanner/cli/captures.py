@@ -172,7 +172,7 @@ def release(
     settings = settings_of(context)
     decision = ReleaseDecision.REFUSE if refuse else ReleaseDecision.RELEASE
     with intake_of(settings) as intake, releases_of(settings, intake) as releases:
-        row = intake.captures.one(capture)
+        row = intake.captures.find(capture)
         found = list(releases.waiting(row.capture_id))
         if not found:
             raise ReleaseRefused(

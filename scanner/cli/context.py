@@ -20,7 +20,7 @@ from scanner.cli.output import print_warning
 
 if TYPE_CHECKING:
     from crawlers.http.transport import Transport
-    from crawlers.hubs.catalog import HubRegistry
+    from crawlers.hubs.registry import HubRegistry
     from crawlers.sweeps.crawl_store import CrawlStore
     from face_index.vault import Vault
     from face_index.vault.logins import Login

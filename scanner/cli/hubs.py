@@ -75,7 +75,7 @@ def hubs(
 
 
 def _store_token(hub: str) -> None:
-    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.hubs.registry import REMOTE_HUBS
     from scanner.network import keep_token
 
     if hub not in REMOTE_HUBS:
@@ -87,7 +87,7 @@ def _store_token(hub: str) -> None:
 
 
 def _known_hubs(session: CrawlSession) -> list[dict[str, Any]]:
-    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.hubs.registry import REMOTE_HUBS
     from scanner.network import token_of
 
     return [
@@ -257,7 +257,7 @@ def place_of(hub: str, types: list[str] | None) -> str:
 
 def budget_left(session: CrawlSession, hub: str) -> str:
     """What is left of a hub's request budget, for a progress bar."""
-    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.hubs.registry import REMOTE_HUBS
 
     name, _, address = hub.partition("=")
     known = REMOTE_HUBS.get(name)

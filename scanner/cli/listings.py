@@ -253,9 +253,9 @@ def _hash_of(text: str) -> str:
 
 
 def _source(session: CrawlSession, target: str) -> Any:
-    from crawlers.hubs.catalog import REMOTE_HUBS
     from crawlers.hubs.civarchive import CivArchive
     from crawlers.hubs.civitai import CivitaiHub
+    from crawlers.hubs.registry import REMOTE_HUBS
     from crawlers.sweeps.lookup import AtCivArchive, AtCivitai
 
     name = target.partition("=")[0]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.sweeps.events import EventKind
 from face_index.errors import UnknownIdentity
 from face_index.vault.receipts import verify_receipt
@@ -207,7 +207,7 @@ def _captured(
     return list(search.run(searched)), offers
 
 
-def _release(session: ScanSession, captures: Captures) -> None:
+def _release(session: ScanSession, captures: CaptureStore) -> None:
     """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
     releases, reviewer = (
         Releases(captures, session.scan_store.captures, session.vault),

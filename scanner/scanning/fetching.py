@@ -10,7 +10,7 @@ from typing import Any
 
 from crawlers.checkpoints.checkpoint_store import CheckpointStore, StoredCheckpoint
 from crawlers.errors import HubError
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
 from crawlers.sweeps.acquisition import DOWNLOADS, download_key
@@ -62,9 +62,9 @@ def wanted_files(
     Raises:
         HubError: something that was named is not known.
     """
-    store, door, checkpoints = service
+    store, hubs, checkpoints = service
     if what:
-        return [wanted for one in what for wanted in _named(store, door, one)]
+        return [wanted for one in what for wanted in _named(store, hubs, one)]
     inquiries = Inquiries(store)
     likely: list[Wanted] = []
     for found in _likeliest(store, min_likeness):
@@ -126,11 +126,11 @@ def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
             return
 
 
-def _named(store: CrawlStore, door: HubRegistry, what: str) -> list[Wanted]:
+def _named(store: CrawlStore, hubs: HubRegistry, what: str) -> list[Wanted]:
     if "://" in what:
         return [
             Wanted(listing, file, 0.0)
-            for listing in listings_of(door.open(what))
+            for listing in listings_of(hubs.open(what))
             for file in listing.files
         ]
     if len(what) == 64:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Self
 
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.sweeps.acquisition import Acquisition
 from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.gallery.faiss_gallery import IndexKind

@@ -1,7 +1,7 @@
 """A hub of thousands of models in Civitai's REST protocol, with the faults that sweeps meet.
 
-Cursor columns and comparisons are those of the hub's own source (page lost by Newest, ties by Oldest); faults come
-from a seeded draw, so that a run can be repeated.
+Cursor columns and comparisons follow the hub's source code (a page is lost by Newest, ties by
+Oldest). Faults are drawn from a seeded generator, so that a run can be repeated.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class FakeCivitai(ThreadingHTTPServer):
-    """Models 1 to `count`, in groups of seven published in the same second, a group every second day.
+    """Serves models 1 to `count`, in groups of seven that were published in the same second.
+
+    There is a group every second day.
 
     Args:
-        faults: share of list requests that go wrong.
-        budget: requests a second, told and enforced by RateLimit headers; None for no limit.
+        faults: the share of list requests that fail.
+        budget: requests per second, announced and enforced by RateLimit headers; None for no limit.
     """
 
     daemon_threads = True
@@ -63,13 +65,37 @@ class FakeCivitai(ThreadingHTTPServer):
 
 def model(number: int) -> dict[str, Any]:
     sha256 = f"{number:064X}"
-    file = {"id": number, "name": f"m{number}.safetensors", "sizeKB": 9000.0, "type": "Model", "hashes": {"SHA256": sha256},
-            "downloadUrl": f"//civitai.com/api/download/models/{number}"}  # fmt: skip
-    version = {"id": number, "name": "v1", "baseModel": "SD 1.5", "publishedAt": _second(number), "trainedWords": ["ohwx"],
-               "stats": {"downloadCount": None}, "files": [file], "images": []}  # fmt: skip
-    return {"id": number, "name": f"Model {number}", "type": "LORA", "poi": False, "minor": False, "nsfw": False,
-            "nsfwLevel": 1 if number % 3 else 4, "creator": {"username": "maker"}, "tags": ["woman"],
-            "allowCommercialUse": "{Image,RentCivit}", "modelVersions": [version]}  # fmt: skip
+    file = {
+        "id": number,
+        "name": f"m{number}.safetensors",
+        "sizeKB": 9000.0,
+        "type": "Model",
+        "hashes": {"SHA256": sha256},
+        "downloadUrl": f"//civitai.com/api/download/models/{number}",
+    }
+    version = {
+        "id": number,
+        "name": "v1",
+        "baseModel": "SD 1.5",
+        "publishedAt": _second(number),
+        "trainedWords": ["ohwx"],
+        "stats": {"downloadCount": None},
+        "files": [file],
+        "images": [],
+    }
+    return {
+        "id": number,
+        "name": f"Model {number}",
+        "type": "LORA",
+        "poi": False,
+        "minor": False,
+        "nsfw": False,
+        "nsfwLevel": 1 if number % 3 else 4,
+        "creator": {"username": "maker"},
+        "tags": ["woman"],
+        "allowCommercialUse": "{Image,RentCivit}",
+        "modelVersions": [version],
+    }
 
 
 def _second(number: int) -> str:
@@ -105,7 +131,7 @@ class _Requests(BaseHTTPRequestHandler):
             self.server.posted.append(asked)
         if len(asked) > 10_000 or not all(re.fullmatch("[0-9A-F]{64}", one) for one in asked):
             return self._json(400, {"error": "Invalid hashes"})
-        # Unmatched hashes are dropped without a word; flagged models are known all the same.
+        # The hub drops unknown hashes silently, and knows flagged models by hash.
         known = {int(one, 16): one for one in asked if int(one, 16) in self.server.models}
         found = [
             {"modelVersionId": number, "modelId": number, "hash": sha256}
@@ -114,7 +140,7 @@ class _Requests(BaseHTTPRequestHandler):
         return self._json(200, found)
 
     def _is_over_budget(self) -> bool:
-        """Count the request in its second; what is left is told by the next answer."""
+        """Count the request in its second; the next answer announces what is left."""
         server = self.server
         if server.budget is None:
             return False
@@ -155,7 +181,10 @@ class _Requests(BaseHTTPRequestHandler):
                 return self._json(
                     400,
                     {
-                        "message": f"Invalid cursor: expected 2 value(s) for this sort, received {received}"
+                        "message": (
+                            "Invalid cursor: expected 2 value(s) for this sort, received "
+                            f"{received}"
+                        )
                     },
                 )
             published, _, number = cursor.rpartition("|")

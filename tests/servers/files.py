@@ -1,4 +1,4 @@
-"""A real HTTP server for files whose bad habits a test can switch on."""
+"""A real HTTP server for files, with faults that a test can switch on."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from typing import Any
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves a folder on a free loopback port."""
+    """Serves a folder on a free port of loopback."""
 
     daemon_threads = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Requests)
         self.folder = folder
-        self.ignore_range = False  # answers 200 with the whole file, as many servers do
-        self.cut_after: int | None = None  # bytes of the next body after which the connection drops
-        self.when_cut: Callable[[], object] = lambda: None  # done after that
+        self.ignore_range = False  # answer 200 with the whole file, as many servers do
+        self.cut_after: int | None = (
+            None  # drop the connection after so many bytes of the next body
+        )
+        self.when_cut: Callable[[], object] = lambda: None  # called after that
         self.etags = True
-        self.pause_s = 0.0  # between pieces of a body
+        self.pause_s = 0.0  # between the pieces of a body
         self.redirects: dict[
             str, list[tuple[int, dict[str, str]]]
         ] = {}  # answers of a path before anything else
@@ -59,7 +61,7 @@ class _Requests(BaseHTTPRequestHandler):
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         if self.headers.get("If-Range", etag) != etag:
-            match = None  # another file than the one that was begun
+            match = None  # the client has the beginning of another file
         if match and not self.server.ignore_range:
             start, end = int(match[1]), min(int(match[2] or end), end)
             if start > end:

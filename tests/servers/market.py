@@ -1,4 +1,4 @@
-"""Sites in the shape of a marketplace, a social network and a shop, under their own host names on loopback."""
+"""Sites like a marketplace, a social network and a shop, with their host names, on loopback."""
 
 from __future__ import annotations
 
@@ -21,35 +21,73 @@ ITEM, SELLER, NOTE, USER = (
 )
 HASH = "ab12cd34ef"
 OFFER = {
-    "api": "mtop.taobao.idle.pc.detail", "ret": ["SUCCESS::调用成功"],
+    "api": "mtop.taobao.idle.pc.detail",
+    "ret": ["SUCCESS::调用成功"],
     "data": {
         "itemDO": {
-            "itemId": int(ITEM), "title": "某明星 LoRA 模型 代训练", "desc": f"SD1.5 真人 LoRA，9.9 秒发\nhttps://civitai.com/models/4711 AutoV2 {HASH.upper()}",
-            "soldPrice": "9.90", "wantCnt": 321, "browseCnt": "1.2万", "collectCnt": 45, "gmtCreate": 1760000000000,
-            "imageInfos": [{"url": "//img.alicdn.com/bao/one.png"}, {"url": "http://img.alicdn.com/bao/two.png"}],
+            "itemId": int(ITEM),
+            "title": "某明星 LoRA 模型 代训练",
+            "desc": (
+                f"SD1.5 真人 LoRA，9.9 秒发\nhttps://civitai.com/models/4711 AutoV2 {HASH.upper()}"
+            ),
+            "soldPrice": "9.90",
+            "wantCnt": 321,
+            "browseCnt": "1.2万",
+            "collectCnt": 45,
+            "gmtCreate": 1760000000000,
+            "imageInfos": [
+                {"url": "//img.alicdn.com/bao/one.png"},
+                {"url": "http://img.alicdn.com/bao/two.png"},
+            ],
         },
         "sellerDO": {"sellerId": int(SELLER), "nick": "小王AI工作室", "hasSoldNumInteger": 88},
     },
-}  # fmt: skip
-SHELL = """<!doctype html><html><head><meta charset="utf-8"><title>闲鱼</title></head><body><div id="root"></div>
+}
+SHELL = """<!doctype html><html><head><meta charset="utf-8"><title>闲鱼</title></head><body>
+<div id="root"></div>
 <script>fetch('/h5/mtop.taobao.idle.pc.detail/1.0/?jsv=2.7.2').then(r => r.text()).then(t => {
   const item = JSON.parse(t.slice(t.indexOf('(') + 1, -1)).data;
   document.title = item.itemDO.title + '_闲鱼';
   const root = document.querySelector('#root');
-  root.innerHTML = '<div class="item-user-info-nick--rtpDhkmQ"></div><div class="price--OEWLbcxC">¥' + item.itemDO.soldPrice +
-    '</div><div>' + item.itemDO.wantCnt + '人想要 1.2万浏览</div><div class="item-main-info--Kl2">' + item.itemDO.desc + '</div>';
+  root.innerHTML = '<div class="item-user-info-nick--rtpDhkmQ"></div>' +
+    '<div class="price--OEWLbcxC">¥' + item.itemDO.soldPrice + '</div>' +
+    '<div>' + item.itemDO.wantCnt + '人想要 1.2万浏览</div>' +
+    '<div class="item-main-info--Kl2">' + item.itemDO.desc + '</div>';
   root.firstChild.textContent = item.sellerDO.nick;
-  for (const one of item.itemDO.imageInfos) { const image = new Image(); image.src = one.url.replace(/^https?:/, ''); root.append(image); }
+  for (const one of item.itemDO.imageInfos) {
+    const image = new Image();
+    image.src = one.url.replace(/^https?:/, '');
+    root.append(image);
+  }
 });</script></body></html>"""
 STATE = {
     "note": {
         "noteDetailMap": {
             NOTE: {
                 "note": {
-                    "noteId": NOTE, "title": "今日穿搭", "desc": "新图来啦[话题]#", "time": 1761000000000, "type": "normal",
-                    "user": {"userId": USER, "nickname": "小红薯一号", "avatar": "http://sns-webpic.xhscdn.com/avatar.png"},
-                    "interactInfo": {"likedCount": "1.3万", "collectedCount": "402", "commentCount": "77", "shareCount": "5"},
-                    "imageList": [{"urlDefault": "http://sns-webpic.xhscdn.com/three.png", "width": 96, "height": 96}],
+                    "noteId": NOTE,
+                    "title": "今日穿搭",
+                    "desc": "新图来啦[话题]#",
+                    "time": 1761000000000,
+                    "type": "normal",
+                    "user": {
+                        "userId": USER,
+                        "nickname": "小红薯一号",
+                        "avatar": "http://sns-webpic.xhscdn.com/avatar.png",
+                    },
+                    "interactInfo": {
+                        "likedCount": "1.3万",
+                        "collectedCount": "402",
+                        "commentCount": "77",
+                        "shareCount": "5",
+                    },
+                    "imageList": [
+                        {
+                            "urlDefault": "http://sns-webpic.xhscdn.com/three.png",
+                            "width": 96,
+                            "height": 96,
+                        }
+                    ],
                     "tagList": [{"id": "1", "name": "AI写真", "type": "topic"}],
                 }
             }
@@ -57,18 +95,54 @@ STATE = {
     },
     "user": {
         "userPageData": {
-            "basicInfo": {"nickname": "小红薯一号", "redId": "4711", "desc": "每天一图", "images": "http://sns-webpic.xhscdn.com/avatar.png"},
-            "interactions": [{"type": "follows", "count": "12"}, {"type": "fans", "count": "3.4万"}, {"type": "interaction", "count": "9万"}],
+            "basicInfo": {
+                "nickname": "小红薯一号",
+                "redId": "4711",
+                "desc": "每天一图",
+                "images": "http://sns-webpic.xhscdn.com/avatar.png",
+            },
+            "interactions": [
+                {"type": "follows", "count": "12"},
+                {"type": "fans", "count": "3.4万"},
+                {"type": "interaction", "count": "9万"},
+            ],
         },
-        "notes": [[{"id": NOTE, "noteCard": {"displayTitle": "今日穿搭", "cover": {"urlDefault": "http://sns-webpic.xhscdn.com/three.png"}}}]],
+        "notes": [
+            [
+                {
+                    "id": NOTE,
+                    "noteCard": {
+                        "displayTitle": "今日穿搭",
+                        "cover": {"urlDefault": "http://sns-webpic.xhscdn.com/three.png"},
+                    },
+                }
+            ]
+        ],
     },
-}  # fmt: skip
+}
 SHOP = {
-    "@context": "https://schema.org", "@type": "Product", "name": "Celebrity LoRA", "sku": "77", "description": "Trained from 40 photos.",
+    "@context": "https://schema.org",
+    "@type": "Product",
+    "name": "Celebrity LoRA",
+    "sku": "77",
+    "description": "Trained from 40 photos.",
     "image": ["http://shop.example/four.png"],
-    "offers": {"@type": "Offer", "price": "12.50", "priceCurrency": "EUR", "seller": {"@type": "Organization", "name": "Face Shop", "url": "http://shop.example/seller"}},
-    "interactionStatistic": {"@type": "InteractionCounter", "interactionType": "https://schema.org/LikeAction", "userInteractionCount": 31},
-}  # fmt: skip
+    "offers": {
+        "@type": "Offer",
+        "price": "12.50",
+        "priceCurrency": "EUR",
+        "seller": {
+            "@type": "Organization",
+            "name": "Face Shop",
+            "url": "http://shop.example/seller",
+        },
+    },
+    "interactionStatistic": {
+        "@type": "InteractionCounter",
+        "interactionType": "https://schema.org/LikeAction",
+        "userInteractionCount": 31,
+    },
+}
 
 
 def picture(word: str, side: int = 96) -> bytes:
@@ -90,21 +164,33 @@ def _page(path: str) -> str | None:
     )  # type: ignore[index]
     if url.path in (f"/explore/{NOTE}", f"/user/profile/{USER}"):
         state = json.dumps(STATE, ensure_ascii=False).replace('"width": 96', '"width": undefined')
-        return f"<!doctype html><html><head><meta charset=utf-8><title>今日穿搭 - 小红书</title></head><body>{images}<p>新图来啦</p><script>window.__INITIAL_STATE__={state}</script></body></html>"
+        return (
+            "<!doctype html><html><head><meta charset=utf-8><title>今日穿搭 - "
+            f"小红书</title></head><body>{images}<p>新图来啦</p><script>"
+            f"window.__INITIAL_STATE__={state}</script></body></html>"
+        )
     if url.path == "/shop":
         return (
-            f'<!doctype html><html lang="en"><head><title>Shop</title><link rel="stylesheet" href="/style.css"><script type="application/ld+json">{json.dumps(SHOP)}</script></head>'
-            '<body><h1>Celebrity LoRA</h1><p>Trained from 40 photos.</p><img src="/four.png" srcset="/four.png 1x, /large.png 2x" alt="sample">'
-            '<div style="background-image:url(/five.png)"></div><iframe src="/frame"></iframe><a href="https://civitai.com/models/12">model</a></body></html>'
+            '<!doctype html><html lang="en"><head><title>Shop</title><link '
+            'rel="stylesheet" href="/style.css"><script '
+            f'type="application/ld+json">{json.dumps(SHOP)}</script></head>'
+            "<body><h1>Celebrity LoRA</h1><p>Trained from 40 photos.</p><img "
+            'src="/four.png" srcset="/four.png 1x, /large.png 2x" alt="sample">'
+            '<div style="background-image:url(/five.png)"></div><iframe '
+            'src="/frame"></iframe><a href="https://civitai.com/models/12">model</a></'
+            "body></html>"
         )
     if url.path == "/frame":
-        return '<!doctype html><title>frame</title><p>Inside the frame</p><img src="/six.png"><iframe src="/shop"></iframe>'
+        return (
+            "<!doctype html><title>frame</title><p>Inside the frame</p><img "
+            'src="/six.png"><iframe src="/shop"></iframe>'
+        )
     return None
 
 
 @contextmanager
 def serve_market() -> Iterator[str]:
-    """The sites on one port; a browser reaches them under any host name that is mapped to it."""
+    """Serve the sites on one port; a browser reaches them by host names that are mapped to it."""
 
     def answer(path: str, _headers: dict[str, str], _body: bytes) -> Answer:
         html = _page(path)

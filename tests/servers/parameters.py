@@ -1,4 +1,4 @@
-"""Pictures with a generator's parameters, built byte by byte in the forms that programs really write."""
+"""Pictures with generator parameters, built byte by byte in the formats that programs write."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from tests.servers.pictures import plain
 
 USER_COMMENT = 0x9286
 A1111 = (
-    "portrait of ohwx, 人像写真, café, <lora:ohwx_v2:0.8>\nNegative prompt: blurry, 低质量\nSteps: 25, Sampler: Euler a, CFG scale: 5, "
-    'Seed: 42, Size: 832x1216, Model hash: aabbccddee, Model: someXL, Lora hashes: "ohwx_v2: 0123456789ab", Version: v1.10.1'
+    "portrait of ohwx, 人像写真, café, <lora:ohwx_v2:0.8>\n"
+    "Negative prompt: blurry, 低质量\nSteps: 25, Sampler: Euler a, CFG scale: 5, "
+    "Seed: 42, Size: 832x1216, Model hash: aabbccddee, Model: someXL, Lora hashes: "
+    '"ohwx_v2: 0123456789ab", Version: v1.10.1'
 )
 
 
@@ -25,7 +27,7 @@ def tiff(
     ifd0: Mapping[int, tuple[int, bytes]],
     exif: Mapping[int, tuple[int, bytes]] | None = None,
 ) -> bytes:
-    """The TIFF structure of EXIF: tags with their type and bytes."""
+    """The TIFF structure of EXIF: tags with types and bytes."""
     sizes = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}
 
     def directory(tags: Mapping[int, tuple[int, bytes]], start: int) -> bytes:
@@ -57,7 +59,7 @@ def jpeg(exif: bytes) -> bytes:
 
 
 def with_exif(kind: str, exif: bytes) -> bytes:
-    """EXIF in a JPEG's segment, or where Pillow writes it into other formats."""
+    """EXIF in a segment of a JPEG, or where Pillow writes it in other formats."""
     return (
         jpeg(exif)
         if kind == "JPEG"
@@ -71,7 +73,7 @@ def commented(comment: bytes, order: str = "<", kind: str = "JPEG", tag_type: in
 
 
 def chunked(**texts: str | tuple[str, str]) -> bytes:
-    """A PNG with text chunks: iTXt, or what kind is named beside the text."""
+    """A PNG with text chunks: iTXt, or the kind that is named with the text."""
     info = PngImagePlugin.PngInfo()
     for name, told in texts.items():
         text, kind = (told, "iTXt") if isinstance(told, str) else told
@@ -112,7 +114,7 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
 def graph(
     *, model: list[Any] | None = None, clip: list[Any] | None = None, **nodes: Any
 ) -> dict[str, Any]:
-    """ComfyUI's usual graph; what is given takes the place of its nodes, or comes beside them."""
+    """ComfyUI's usual graph; the given nodes replace its nodes or are added to them."""
     model, clip = model or ["4", 0], clip or ["4", 1]
     usual = {
         "7": node("CLIPTextEncode", text="blurry, watermark", clip=clip),

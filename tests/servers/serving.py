@@ -1,4 +1,4 @@
-"""Running a server on loopback for the duration of a with-block."""
+"""Servers on loopback that run for the duration of a with-block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """A free port on loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -58,7 +58,7 @@ class _Requests(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve_answers(answer: Callable[[str, dict[str, str], bytes], Answer]) -> Iterator[str]:
-    """A server whose answers are what a function of path, headers and body gives."""
+    """A server whose answers are the results of a function of path, headers and body."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Requests)
     server.answer = answer  # type: ignore[attr-defined]
     with serve(server) as url:
@@ -71,7 +71,7 @@ def as_json(document: Any, status: int = 200, **headers: str) -> Answer:
 
 @contextmanager
 def serve_app(app: Any) -> Iterator[str]:
-    """An ASGI app on uvicorn in a thread."""
+    """Run an ASGI app with uvicorn in a thread."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

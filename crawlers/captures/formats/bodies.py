@@ -1,4 +1,4 @@
-"""The body of an answer out of what a capture stored of it."""
+"""The bodies of answers, decoded from the form in which a capture stores them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from crawlers.captures.formats.unpacking import (
     pieces_of,
     unpacked,
 )
-from crawlers.captures.pages.page import Body, Resources
+from crawlers.captures.pages.resources import Body, Resources
 from crawlers.captures.pages.sniffing import HEAD_BYTES, is_recognised, looks_like_text
 
 
 def body_of(
     pieces: Iterator[bytes], codings: Sequence[str], url: str, resources: Resources
 ) -> tuple[Body, bool]:
-    """A body without its content codings, and whether it is all there.
+    """Decode the content codings of a body, and say whether the body is complete.
 
-    Many archives store a body unpacked and keep the header that says how it was packed; such a body
-    is taken as it stands. One that cannot be unpacked is left empty with a note: packed bytes are
-    neither text nor an image.
+    Many archives store a body decoded and keep the header of its coding; such a body is taken as it
+    is. A body that cannot be decoded stays empty and gets a note, because encoded bytes are neither
+    text nor an image.
     """
     body = resources.body()
     if not codings:
@@ -65,7 +65,7 @@ def _write_or_raise(body: Body, pieces: Iterator[bytes]) -> bool:
 
 
 def _store(stored: IO[bytes], pieces: Iterator[bytes], most_bytes: int) -> bool:
-    """Keep bytes as they are stored; whether they are all there."""
+    """Store bytes unchanged, and return whether they are complete."""
     size = 0
     try:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""Digests as captures write them, whatever the algorithm and the alphabet."""
+"""Digests in captures, in any algorithm and encoding."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _KNOWN = {
 
 
 def is_known(algorithm: str) -> bool:
-    """Whether digests of an algorithm can be computed."""
+    """Whether digests of this algorithm can be computed."""
     return _plain(algorithm) in _KNOWN
 
 
-def digest_of(told: str | None) -> tuple[str, bytes] | None:
-    """Algorithm and bytes of a digest `algorithm:value` in base16, 32 or 64; None for other texts."""
-    name, _, value = (told or "").strip().partition(":")
+def digest_of(text: str | None) -> tuple[str, bytes] | None:
+    """Algorithm and bytes of a digest `algorithm:value` in base16, 32 or 64; None otherwise."""
+    name, _, value = (text or "").strip().partition(":")
     if not is_known(name):
         return None
     name = _KNOWN[_plain(name)]
@@ -55,7 +55,7 @@ def _base64(value: str) -> bytes | None:
 
 
 def is_of_nothing(digest: tuple[str, bytes] | None) -> bool:
-    """Whether a digest is the one of no bytes at all."""
+    """Whether a digest is that of zero bytes."""
     return (
         digest is not None and hashlib.new(digest[0], usedforsecurity=False).digest() == digest[1]
     )

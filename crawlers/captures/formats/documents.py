@@ -1,4 +1,4 @@
-"""Which HTML answers of a capture are pages, and which are frames or were fetched by scripts."""
+"""Distinction of pages from the HTML answers of frames and scripts in a capture."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from urllib.parse import urlsplit
 
 from crawlers.captures.pages.addresses import joined
 from crawlers.captures.pages.html import decoded, tree_of
-from crawlers.captures.pages.page import Resource, Resources
+from crawlers.captures.pages.resources import Resource, Resources
 
-# Fetch Metadata: what browsers say they ask for.
+# Fetch Metadata: the destination of a request according to the browser.
 _DOCUMENT = "document"
 
 
 def pages_in(resources: Resources, among: Sequence[Resource] | None = None) -> list[Resource]:
-    """The pages that somebody opened, each address once; every HTML answer where nobody says more."""
+    """The pages that a person opened, each address once; every HTML answer if that is unknown."""
     answers = resources.all if among is None else among
-    found = [one for one in answers if one.is_page and one.status == 200 and one.stands]
+    found = [
+        answer for answer in answers if answer.is_page and answer.status == 200 and answer.stands
+    ]
     frames = _Frames(found, resources)
-    own = [one for one in found if not frames.has(one)] or found
-    return list({one.url: one for one in reversed(own)}.values())[::-1]
+    own = [answer for answer in found if not frames.has(answer)] or found
+    return list({answer.url: answer for answer in reversed(own)}.values())[::-1]
 
 
 class _Frames:
-    """What each page embeds, read once."""
+    """The addresses that each page embeds, read once."""
 
     def __init__(self, pages: Sequence[Resource], resources: Resources) -> None:
         self._resources = resources
@@ -35,15 +37,15 @@ class _Frames:
             for url in inside - {around}:
                 self._around.setdefault(url, []).append(around)
 
-    def has(self, one: Resource) -> bool:
-        """Whether its request says that it is a part of a page, else whether a page embeds it.
+    def has(self, answer: Resource) -> bool:
+        """Whether an answer is part of another page, by its request or because a page embeds it.
 
-        Where two pages embed each other, the one that asked for the other is the page.
+        If two pages embed each other, the one that requested the other is the page.
         """
-        if one.asked_for:
-            return one.asked_for != _DOCUMENT
-        url, asker = _plain(one.url), _plain(one.referrer or "")
-        # Browsers tell other hosts no more than the host of the page.
+        if answer.asked_for:
+            return answer.asked_for != _DOCUMENT
+        url, asker = _plain(answer.url), _plain(answer.referrer or "")
+        # Browsers send other hosts no more than the origin of the page.
         return any(
             around not in self._inside[url] or asker in (around, f"{_origin(around)}/")
             for around in self._around.get(url, ())
@@ -55,7 +57,7 @@ class _Frames:
         places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
         urls = [joined(base, place.strip()) for place in places]
         found = [self._resources.find(url) for url in urls if url]
-        return {_plain(one.url) for one in found if one is not None}
+        return {_plain(answer.url) for answer in found if answer is not None}
 
 
 def _plain(url: str) -> str:

@@ -18,20 +18,22 @@ from crawlers.captures.formats.warc import is_whole, redirect_of
 from crawlers.captures.pages.addresses import is_web
 from crawlers.captures.pages.charsets import charset_in
 from crawlers.captures.pages.html import decoded
-from crawlers.captures.pages.page import Resource, Resources, Start
+from crawlers.captures.pages.page import Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.errors import CaptureRefused
+from crawlers.values import object_of, objects_of
 
-_MOST_BYTES = 250_000_000  # JSON is read whole
+_MOST_BYTES = 250_000_000  # JSON is read into memory
 _NOT_MODIFIED, _PART = 304, 206
 _NO_PAGES = frozenset({"OPTIONS", "HEAD", "CONNECT", "TRACE"})
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
 def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Entries' responses, and the pages they were recorded for; what was left out is noted."""
+    """Read the responses of all entries, and the pages for which they were recorded."""
     log = _log_of(path)
     entries, pages = list(log.get("entries") or ()), list(log.get("pages") or ())
-    titles = {str(one.get("id")): one for one in pages if isinstance(one, dict)}
+    titles = {str(page.get("id")): page for page in pages if isinstance(page, dict)}
     left_out = 0
     for entry in entries:
         try:
@@ -71,91 +73,96 @@ def _log_of(path: Path) -> dict[str, Any]:
 
 
 def _take_entry(entry: Any, resources: Resources) -> int:
-    """Keep the answer of an entry; 1 for one whose body was left out."""
+    """Add the answer of an entry; returns 1 if its body was left out, else 0."""
     request, response = entry["request"], entry["response"]
     if str(request.get("method") or "GET").upper() in _NO_PAGES:
         return 0
-    url, content, asked = str(request["url"]), response.get("content") or {}, _headers_of(request)
-    told, status = _headers_of(response), _number(response.get("status"))
+    url, content = str(request["url"]), response.get("content") or {}
+    asked, headers = _headers_of(request), _headers_of(response)
+    status = _number(response.get("status"))
     location = redirect_of(
-        status, url, str(response.get("redirectURL") or "") or told.get("location")
+        status, url, str(response.get("redirectURL") or "") or headers.get("location")
     )
     text = content.get("text")
     if location is None and not text and _number(content.get("size")) > 0:
         resources.miss("not in the capture: its body was not saved", url)
         return int(status < 300 or status == _NOT_MODIFIED)
     media_type, _, parameters = str(
-        content.get("mimeType") or told.get("content-type") or ""
+        content.get("mimeType") or headers.get("content-type") or ""
     ).partition(";")
     media_type = media_type.strip().lower()
-    packed_as = codings_in(told.get("content-encoding"))
+    packed_as = codings_in(headers.get("content-encoding"))
     stored = stored_body(str(text or ""), content, media_type, packed_as)
     data = stored.data
     if stored.note:
         resources.note(stored.note, url)
-    whole = status != _PART or is_whole(told.get("content-range"))
+    whole = status != _PART or is_whole(headers.get("content-range"))
     if not whole:
         resources.miss("only a part of it is in the capture (status 206)", url)
     if status == _NOT_MODIFIED and not data:
         resources.miss(
             "not in the capture; its server said that it had not changed (status 304)", url
         )
-    # A browser that kept an answer writes its body beside the status "not changed".
+    # A browser with a cached answer writes its body next to the status "not modified".
     if (status == _PART and whole) or (status == _NOT_MODIFIED and data):
         status = 200
     if stored.loss:
         resources.miss(stored.loss, url)
     body, complete = body_of(iter([data]), stored.codings, url, resources)
     resources.add(
-        body, url, media_type=media_type, charset="utf-8" if stored.is_text else charset_in(parameters), status=status,
-        referrer=asked.get("referer") or _parsed_in(entry, media_type), asked_for=_asked_for(asked), at=_utc(entry.get("startedDateTime")),
-        location=location, whole=whole and complete and not stored.loss, group=str(entry.get("pageref") or "") or None,
-    )  # fmt: skip
+        body,
+        url,
+        media_type=media_type,
+        charset="utf-8" if stored.is_text else charset_in(parameters),
+        status=status,
+        referrer=asked.get("referer") or _parsed_in(entry, media_type),
+        asked_for=_asked_for(asked),
+        at=_utc(entry.get("startedDateTime")),
+        location=location,
+        whole=whole and complete and not stored.loss,
+        group=str(entry.get("pageref") or "") or None,
+    )
     return 0
 
 
-def _headers_of(told: Any) -> dict[str, str]:
+def _headers_of(message: Any) -> dict[str, str]:
     return {
-        str(one["name"]).lower(): str(one["value"])
-        for one in told.get("headers") or ()
-        if isinstance(one, dict) and "name" in one and "value" in one
+        str(header["name"]).lower(): str(header["value"])
+        for header in objects_of(message.get("headers"))
+        if "name" in header and "value" in header
     }
 
 
 def _asked_for(headers: dict[str, str]) -> str:
-    return headers.get("sec-fetch-dest", "").strip().lower() or (
-        "empty" if "x-requested-with" in headers else ""
-    )
+    by_script = "empty" if "x-requested-with" in headers else ""
+    return headers.get("sec-fetch-dest", "").strip().lower() or by_script
 
 
-def _number(told: Any) -> int:
-    return int(told) if isinstance(told, int | float) and abs(told) < 1e15 else 0
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and abs(value) < 1e15 else 0
 
 
 def _parsed_in(entry: dict[str, Any], media_type: str) -> str | None:
-    """The page in whose markup Chrome found the address of another one."""
-    initiator = entry.get("_initiator")
-    if (
-        not isinstance(initiator, dict)
-        or initiator.get("type") != "parser"
-        or media_type not in _PAGES
-    ):
+    """The page in whose markup Chrome found the address of another page."""
+    initiator = object_of(entry.get("_initiator"))
+    if initiator.get("type") != "parser" or media_type not in _PAGES:
         return None
     return str(initiator.get("url") or "") or None
 
 
 def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
-    """Of each recorded page its documents; without recorded pages every HTML answer but frames."""
+    """The documents of each recorded page; without recorded pages all HTML answers but frames."""
     groups: dict[str | None, list[Resource]] = {}
-    for one in resources.all:
-        groups.setdefault(one.group, []).append(one)
+    for answer in resources.all:
+        groups.setdefault(answer.group, []).append(answer)
     starts: list[Start] = []
     for group, answers in groups.items():
         known = titles.get(group or "", {})
         title = str(known.get("title") or "")
         pages = pages_in(resources, answers)
         if group is not None:
-            pages = [one for one in pages if one.asked_for == "document"] or _main_of(pages, title)
+            documents = [page for page in pages if page.asked_for == "document"]
+            pages = documents or _main_of(pages, title)
         for page in pages:
             shown = title if len(pages) == 1 and not is_web(title) else ""
             at = _utc(known.get("startedDateTime")) if page is pages[0] else None
@@ -164,17 +171,17 @@ def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
 
 
 def _main_of(pages: Sequence[Resource], title: str) -> list[Resource]:
-    """The page that was recorded: the one that the title names, else the first nobody asked for."""
-    urls = {one.url.partition("#")[0] for one in pages}
+    """The recorded page: the one with the title, else the first one without a referrer."""
+    urls = {page.url.partition("#")[0] for page in pages}
     tests = (
-        lambda one: one.url == title,
-        lambda one: bool(title) and _title_of(one) == title,
-        lambda one: one.referrer not in urls - {one.url.partition("#")[0]},
+        lambda page: page.url == title,
+        lambda page: bool(title) and _title_of(page) == title,
+        lambda page: page.referrer not in urls - {page.url.partition("#")[0]},
     )
     left = list(pages)
     for test in tests:
-        left = [one for one in left if test(one)] or left
-    return sorted(left, key=lambda one: one.at or "")[:1]
+        left = [page for page in left if test(page)] or left
+    return sorted(left, key=lambda page: page.at or "")[:1]
 
 
 def _title_of(page: Resource) -> str:
@@ -182,9 +189,9 @@ def _title_of(page: Resource) -> str:
     return " ".join(found[1].split()) if found else ""
 
 
-def _utc(told: Any) -> str | None:
-    """A time of the file in UTC; as it stands there where it has no zone or is none."""
-    text = str(told or "")[:40]
+def _utc(value: Any) -> str | None:
+    """A time in UTC; unchanged if it has no zone or is none."""
+    text = str(value or "")[:40]
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """MHTML (RFC 2557, multipart/related of RFC 2387) as browsers save it.
 
-Parts are cut out of the file's bytes. The email package reads headers only: it takes bodies for
-text.
+The file is divided as bytes. The email package only parses headers, because it would treat bodies
+as text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.captures.pages.addresses import is_web
 from crawlers.captures.pages.charsets import charset_in
-from crawlers.captures.pages.page import Resource, Resources, Start
+from crawlers.captures.pages.page import Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.captures.pages.sniffing import HEAD_BYTES, media_type_of
 from crawlers.errors import CaptureRefused
 
@@ -33,7 +34,7 @@ _MOST_DEPTH = 10
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
 _PAGES = ("text/html", "application/xhtml+xml")
 _NOT_BASE64 = bytes(set(range(256)) - set(f"{ascii_letters}{digits}+/=".encode()))
-# Mail folders put a line before each message (RFC 4155): "From - Sun Mar 01 10:00:00 2026".
+# In mail folders a line precedes each message (RFC 4155): "From - Sun Mar 01 10:00:00 2026".
 _BEFORE_HEADERS = re.compile(
     rb"(?:\xef\xbb\xbf|\s)*(?:From (?![ \t]*:)[^\r\n]*\r?\n(?=[!-9;-~]+:))?"
 )
@@ -42,11 +43,11 @@ _AS_IT_IS = ("", "7bit", "8bit", "binary")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part that holds no others.
+    """A part that contains no other parts.
 
     Attributes:
         ids: its Content-ID and those of the parts around it.
-        base: what its Content-Location is relative to.
+        base: the base of its Content-Location.
         closed: whether a delimiter follows it.
     """
 
@@ -58,7 +59,7 @@ class _Part:
 
 
 def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Parts by their Content-Location and Content-ID, and the one that is the page (`_root`)."""
+    """Read all parts, and start at the part that is the page (`_root`)."""
     if path.stat().st_size > _MOST_BYTES:
         raise CaptureRefused(f"an MHTML file of more than {_MOST_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
@@ -83,13 +84,13 @@ def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | Non
 
 
 def message_begin(data: bytes) -> int:
-    """Where the headers of a message begin: behind marks, blank lines and the line that mail folders put before them."""
+    """The offset of a message's headers, behind marks, blank lines and the line of mail folders."""
     found = _BEFORE_HEADERS.match(data)
     return found.end() if found else 0
 
 
 def _split(data: bytes) -> tuple[Message, bytes]:
-    """Headers and body of a message or part."""
+    """The headers and the body of a message or part."""
     if data.startswith((b"\n", b"\r\n")):
         return Message(policy.compat32), data.partition(b"\n")[2]
     found = _BLANK_LINE.search(data)
@@ -120,9 +121,10 @@ def _parts(
 
 
 def _cut(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bool]]:
-    """The parts between delimiter lines (RFC 2046, 5.1.1), and whether a delimiter follows.
+    """Yield the parts between delimiter lines (RFC 2046, 5.1.1), and whether a delimiter follows.
 
-    The line end before a delimiter belongs to it; it is of the same kind as the one after it.
+    The line end before a delimiter belongs to the delimiter, and is of the same kind as the line
+    end after it.
     """
     lines = re.compile(rb"--" + re.escape(boundary) + rb"(--)?[ \t]*(\r?\n|\Z)")
     begin, line_end = None, b""
@@ -141,22 +143,22 @@ def _cut(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def _based(headers: Message, around: str | None) -> str | None:
-    """The base of a part: its Content-Base (RFC 2110), else that of what is around it.
+    """The base of a part: its Content-Base (RFC 2110), else that of the part around it.
 
-    RFC 2557, section 5.
+    See RFC 2557, section 5.
     """
-    told = _address(headers, "Content-Base")
-    if not told and headers.get_content_maintype() == "multipart":
-        told = _address(headers, "Content-Location")
-    return _joined(around, told) if told else around
+    address = _address(headers, "Content-Base")
+    if not address and headers.get_content_maintype() == "multipart":
+        address = _address(headers, "Content-Location")
+    return _joined(around, address) if address else around
 
 
 def _root(parts: list[_Part], start: str, saved_as: str) -> _Part | None:
-    """RFC 2387: the part that `start` names, else the first; Blink also says where the page was."""
+    """The part that `start` names (RFC 2387), else that of the snapshot, else the first page."""
     pages = [part for part in parts if _is_html(part)]
     named = [part for part in pages if start and start in part.ids]
-    there = [part for part in pages if saved_as and _location(part) == saved_as]
-    return next(iter([*named, *there, *pages]), None)
+    of_snapshot = [part for part in pages if saved_as and _location(part) == saved_as]
+    return next(iter([*named, *of_snapshot, *pages]), None)
 
 
 def _is_html(part: _Part) -> bool:
@@ -164,7 +166,7 @@ def _is_html(part: _Part) -> bool:
 
 
 def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) -> Resource:
-    """Keep a part under its addresses; the page of a snapshot also has the snapshot's."""
+    """Add a part under its addresses; the page also gets the address of the snapshot."""
     own_id = _content_id(str(part.headers.get("Content-ID") or ""))
     location = _location(part)
     if saved_as and not is_web(location):
@@ -184,12 +186,12 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
     )
     if own_id:
         resources.name(kept, f"cid:{quote(own_id)}")
-        resources.name(kept, f"cid:{own_id}")  # many writers forget to escape it
+        resources.name(kept, f"cid:{own_id}")  # many programs do not escape it
     return kept
 
 
 def _decoded(part: _Part) -> tuple[bytes, str | None]:
-    """A part's bytes without its transfer encoding (RFC 2045), and what is wrong with them."""
+    """The bytes of a part without transfer encoding (RFC 2045), and a problem with them."""
     encoding = (
         str(part.headers.get("Content-Transfer-Encoding") or "").partition(";")[0].strip().lower()
     )
@@ -199,21 +201,21 @@ def _decoded(part: _Part) -> tuple[bytes, str | None]:
         return binascii.a2b_qp(part.body), None
     if encoding != "base64":
         return b"", f"not read, since its transfer encoding {encoding[:40]!r} is not known"
-    told = part.body.translate(None, _NOT_BASE64).split(b"=")
-    broken = any(len(piece) % 4 == 1 for piece in told)
-    whole = (piece[:-1] if len(piece) % 4 == 1 else piece for piece in told)
+    pieces = part.body.translate(None, _NOT_BASE64).split(b"=")
+    broken = any(len(piece) % 4 == 1 for piece in pieces)
+    whole = (piece[:-1] if len(piece) % 4 == 1 else piece for piece in pieces)
     data = b"".join(base64.b64decode(piece + b"=" * (-len(piece) % 4)) for piece in whole)
     return data, "its base64 ends in the middle of a byte" if broken else None
 
 
 def _media_type(part: _Part) -> str:
-    """As declared; "" where nothing is."""
+    """The declared media type, "" without one."""
     return part.headers.get_content_type().lower() if part.headers.get("Content-Type") else ""
 
 
 def _location(part: _Part) -> str:
-    told = _address(part.headers, "Content-Location")
-    return (_joined(part.base, told) or told) if told else ""
+    address = _address(part.headers, "Content-Location")
+    return (_joined(part.base, address) or address) if address else ""
 
 
 def _joined(base: str | None, place: str) -> str | None:
@@ -224,30 +226,30 @@ def _joined(base: str | None, place: str) -> str | None:
 
 
 def _address(headers: Message, name: str) -> str:
-    """An address in a header; it may be folded, or an encoded word (RFC 2557, section 4.4)."""
-    told = re.sub(r"\r?\n[ \t]*", "", str(headers.get(name) or "")).strip().strip("<>")
-    if "=?" in told:
+    """The address in a header, which may be folded or an encoded word (RFC 2557, section 4.4)."""
+    text = re.sub(r"\r?\n[ \t]*", "", str(headers.get(name) or "")).strip().strip("<>")
+    if "=?" in text:
         try:
-            told = str(make_header(decode_header(told)))
+            text = str(make_header(decode_header(text)))
         except (LookupError, ValueError, MessageError):
-            return told
-    return re.sub(r"\s+", "%20", told.strip())
+            return text
+    return re.sub(r"\s+", "%20", text.strip())
 
 
-def _content_id(told: str) -> str:
-    return re.sub(r"\r?\n[ \t]*", "", told).strip().strip("<>").strip()
+def _content_id(text: str) -> str:
+    return re.sub(r"\r?\n[ \t]*", "", text).strip().strip("<>").strip()
 
 
 def _subject(headers: Message) -> str:
-    told = re.sub(r"\r?\n[ \t]*", " ", str(headers.get("Subject") or ""))
+    text = re.sub(r"\r?\n[ \t]*", " ", str(headers.get("Subject") or ""))
     try:
-        return str(make_header(decode_header(told)))[:500]
+        return str(make_header(decode_header(text)))[:500]
     except (LookupError, ValueError, MessageError):
-        return told[:500]
+        return text[:500]
 
 
 def _date(headers: Message) -> str | None:
-    """When it was saved; a time without a zone, or with -0000, is UTC (RFC 5322, 3.3)."""
+    """The time of saving; without a zone, or with -0000, it is UTC (RFC 5322, 3.3)."""
     try:
         moment = parsedate_to_datetime(str(headers.get("Date")))
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Which folder beside a saved page holds its own files: browsers name it in many languages."""
+"""The folder of a saved page's own files, which browsers name in many languages."""
 
 from __future__ import annotations
 
@@ -15,30 +15,28 @@ from crawlers.captures.pages.html import tree_of
 from crawlers.captures.pages.styles import style_urls
 
 PAGE_ENDINGS = (".html", ".htm", ".xhtml")
-# Such a folder is its page's own even where the page names none of its files.
+# Such a folder belongs to its page even if the page names none of its files.
 _KNOWN = ("_files", ".files", "_Dateien", "_fichiers", "_archivos", "_arquivos")
 _NAME = re.compile(r"(.+)[_.\- ][^\W\d_][^\s_.\-/\\]*+_?", re.DOTALL)
 _EMBEDDING = frozenset({"src", "data", "poster", "background", "href", "xlink:href"})
-_LINKING = frozenset(
-    {"a", "area", "base"}
-)  # what these name is another page, not a part of this one
+_LINKING = frozenset({"a", "area", "base"})  # these name other pages, not parts of this one
 _MOST_READ_BYTES = 16_000_000
 
 
 def own_folders(page: Path) -> list[Path]:
-    """The folders beside a page that hold its own files; no links, whatever they lead to."""
+    """The folders with a page's own files; no links, wherever they lead."""
     try:
-        folders = [one for one in page.parent.iterdir() if one.is_dir()]
+        folders = [path for path in page.parent.iterdir() if path.is_dir()]
     except OSError:
         return []
     return sorted(folder for folder, _ in folders_of_pages([page], folders))
 
 
 def folders_of_pages(pages: Iterable[Path], folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
-    """Each (folder, page) of which the folder is the page's own.
+    """Yield each folder that belongs to a page, with the page.
 
-    It is where the folder's name is the page's and one more word, such as "_files", and either the
-    word is one that browsers are known to write or the page embeds a file of the folder.
+    The folder's name is that of the page and one more word, such as "_files". Either browsers are
+    known to write that word, or the page embeds a file of the folder.
     """
     by_name: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for page in pages:
@@ -59,7 +57,7 @@ def folders_of_pages(pages: Iterable[Path], folders: Iterable[Path]) -> Iterator
 
 
 def _folders_embedded(page: Path) -> frozenset[str]:
-    """The names of the folders beside a page whose files it embeds, in the Unicode form NFC."""
+    """The names, in the Unicode form NFC, of the folders from which a page embeds files."""
     try:
         with page.open("rb") as stream:
             root = tree_of(page_text(stream.read(_MOST_READ_BYTES)))
@@ -76,7 +74,7 @@ def _folders_embedded(page: Path) -> frozenset[str]:
 
 
 def _embedded(root: Any) -> Iterator[str]:
-    """The addresses that elements and styles of a page embed."""
+    """Yield the addresses that elements and styles of a page embed."""
     for element in root.iter():
         tag = element.tag if isinstance(element.tag, str) else ""
         if tag == "style":

@@ -1,4 +1,4 @@
-"""The files of a zip by the names that a package's own list has for them, in any spelling."""
+"""The files of a zip by the names that the list of a package uses, in any spelling."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LIST = "datapackage.json"
 
 
 class PackageFiles:
-    """A zip whose names begin at the package: without "./", and without the one folder that holds all of it.
+    """A zip whose names are relative to the package: without "./" and without an outer folder.
 
     Raises:
         CaptureRefused: it holds several packages, each in a folder.
-        zipfile.BadZipFile: it is no zip.
+        zipfile.BadZipFile: it is not a zip.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,8 @@ class PackageFiles:
         try:
             plain: dict[str, str] = {}
             for name in self._zip.namelist():
-                # Of two spellings the plain one counts, of equal ones the last, as for every zip program.
+                # Of two spellings the plain one counts, of equal names the last one, as in every
+                # zip program.
                 if plain_name(name) not in plain or name == plain_name(name):
                     plain[plain_name(name)] = name
             root = _root_of(plain)
@@ -54,7 +55,7 @@ class PackageFiles:
 
 
 def plain_name(name: str) -> str:
-    """A name without "./", doubled slashes and backslashes; ".." stays, and so do web addresses."""
+    """A name without "./", double slashes and backslashes; ".." and web addresses stay."""
     if "://" in name:
         return name
     parts = name.replace("\\", "/").split("/")
@@ -63,7 +64,7 @@ def plain_name(name: str) -> str:
 
 
 def _root_of(names: dict[str, str]) -> str:
-    """The folder that holds the package, "" where it begins at the top."""
+    """The folder of the package, "" if it begins at the top."""
     if _LIST in names:
         return ""
     folders = [
@@ -72,8 +73,8 @@ def _root_of(names: dict[str, str]) -> str:
         if name.endswith(f"/{_LIST}") and name.count("/") == 1
     ]
     if len(folders) > 1:
-        told = ", ".join(sorted(folders))[:200]
+        listed = ", ".join(sorted(folders))[:200]
         raise CaptureRefused(
-            f"it holds several packages: unpack it, pack each folder and take it in, {told}"
+            f"it holds several packages: unpack it, pack each folder and take it in, {listed}"
         )
     return folders[0] if folders else ""

@@ -1,4 +1,4 @@
-"""What records of a WARC say of each other: what revisits refer to (WARC 1.1, 6.7), and who asked."""
+"""References between records of a WARC: revisits (WARC 1.1, 6.7), and requests of answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crawlers.captures.formats.digests import digest_of, is_of_nothing
-from crawlers.captures.pages.page import Resources
+from crawlers.captures.pages.resources import Resources
 
 _NOT_MODIFIED = 304
 _TO_SECONDS = len("2026-03-01T10:00:00")
@@ -33,7 +33,10 @@ class _Revisit:
 
 
 class Visits:
-    """The answers of all WARCs of a capture by record, address and digest; `settle` when all is read."""
+    """The answers of all WARCs of a capture by record, address and digest.
+
+    Call `settle` after everything is read.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -45,20 +48,18 @@ class Visits:
         self._asked: list[tuple[int, tuple[str, ...]]] = []
 
     def keep_request(self, record: Any, url: str) -> None:
-        """Remember the headers of a request, under the answer that it belongs to."""
+        """Store the headers of a request under the answer to which it belongs."""
         get = record.http_headers.get_header
-        told = {
-            "referrer": get("Referer") or "",
-            "asked_for": (get("Sec-Fetch-Dest") or "").strip().lower()
-            or ("empty" if get("X-Requested-With") else ""),
-        }
+        destination = (get("Sec-Fetch-Dest") or "").strip().lower()
+        by_script = "empty" if get("X-Requested-With") else ""
+        request = {"referrer": get("Referer") or "", "asked_for": destination or by_script}
         for name in ("WARC-Record-ID", "WARC-Concurrent-To"):
             if key := record.rec_headers.get_header(name):
-                self._requests[key] = told
-        self._requests.setdefault(url, told)
+                self._requests[key] = request
+        self._requests.setdefault(url, request)
 
     def keep_answer(self, record: Any, url: str, number: int) -> None:
-        """Remember an answer, so that revisits can refer to it."""
+        """Store an answer, so that revisits can refer to it."""
         answer = self._answer(record, url, number)
         if record_id := record.rec_headers.get_header("WARC-Record-ID"):
             self._by_id[record_id] = answer
@@ -67,7 +68,7 @@ class Visits:
             self._by_digest.setdefault(answer.digest, []).append(answer)
 
     def keep_revisit(self, record: Any, url: str, number: int) -> None:
-        """Remember that an answer, which is empty so far, is the same as another one."""
+        """Record that an answer, which is still empty, has the same body as another one."""
         get = record.rec_headers.get_header
         unchanged = "not-modified" in (get("WARC-Profile") or "").lower()
         self._revisits.append(
@@ -88,12 +89,12 @@ class Visits:
         return _Answer(number, url, get("WARC-Date"), digest_of(get("WARC-Payload-Digest")))
 
     def settle(self) -> None:
-        """Give every revisit the body that it refers to, every answer the page that asked for it."""
+        """Give every revisit its body, and every answer the facts of its request."""
         for number, keys in self._asked:
-            told = next((self._requests[key] for key in keys if key in self._requests), None)
-            if told is not None:
+            request = next((self._requests[key] for key in keys if key in self._requests), None)
+            if request is not None:
                 self._resources.change(
-                    number, referrer=told["referrer"] or None, asked_for=told["asked_for"]
+                    number, referrer=request["referrer"] or None, asked_for=request["asked_for"]
                 )
         left = self._revisits
         while left:
@@ -109,44 +110,55 @@ class Visits:
         if own.location is not None or is_of_nothing(revisit.answer.digest):
             return True
         if revisit.unchanged and self._resources.find(revisit.answer.url) is not None:
-            return True  # its address has an answer, and this one adds nothing to it
+            return True  # the address has an answer, to which this one adds nothing
         for candidate in self._candidates(revisit):
             found = self._resources.all[candidate.number]
             if candidate.number == own.number or not (found.size_bytes or found.location):
                 continue
             self._resources.change(
-                own.number, path=found.path, size_bytes=found.size_bytes, whole=found.whole, location=found.location,
-                media_type=own.media_type or found.media_type, charset=own.charset or found.charset,
+                own.number,
+                path=found.path,
+                size_bytes=found.size_bytes,
+                whole=found.whole,
+                location=found.location,
+                media_type=own.media_type or found.media_type,
+                charset=own.charset or found.charset,
                 status=found.status if own.status == _NOT_MODIFIED else own.status,
-            )  # fmt: skip
+            )
             self._keep_resolved(revisit, candidate)
             return True
         return False
 
     def _keep_resolved(self, revisit: _Revisit, original: _Answer) -> None:
-        """Other revisits may refer to this one."""
+        """Store a resolved revisit, so that other revisits can refer to it."""
         answer = replace(revisit.answer, digest=revisit.answer.digest or original.digest)
         if revisit.record_id:
             self._by_id[revisit.record_id] = answer
         self._by_url.setdefault(answer.url, []).append(answer)
 
     def _candidates(self, revisit: _Revisit) -> Iterator[_Answer]:
-        """Answers that a revisit can mean, the likeliest first; none whose payload is another one."""
+        """Yield the answers that a revisit may mean, the likeliest first.
+
+        Answers with another payload are left out.
+        """
         own = revisit.answer
         named = [self._by_id[revisit.refers_to]] if revisit.refers_to in self._by_id else []
-        there = self._by_url.get(revisit.refers_to_url or own.url, [])
+        address = revisit.refers_to_url or own.url
+        at_address = self._by_url.get(address, [])
         date = (revisit.refers_to_date or "")[:_TO_SECONDS]
-        dated = [one for one in there if date and (one.at or "")[:_TO_SECONDS] == date]
-        for one in (*named, *dated):
-            if _may_be_same(one, own):
-                yield one
+        dated = [
+            answer for answer in at_address if date and (answer.at or "")[:_TO_SECONDS] == date
+        ]
+        for answer in (*named, *dated):
+            if _may_be_same(answer, own):
+                yield answer
         if own.digest is not None:
             same = self._by_digest.get(own.digest, [])
-            yield from sorted(same, key=lambda one: one.url != (revisit.refers_to_url or own.url))
+            yield from sorted(same, key=lambda answer: answer.url != address)
         if revisit.unchanged or (revisit.refers_to_url and own.digest is None):
-            yield from (one for one in reversed(there) if _may_be_same(one, own))
+            yield from (answer for answer in reversed(at_address) if _may_be_same(answer, own))
 
 
-def _may_be_same(one: _Answer, other: _Answer) -> bool:
-    digests = (one.digest, other.digest)
+def _may_be_same(answer: _Answer, other: _Answer) -> bool:
+    digests = (answer.digest, other.digest)
     return None in digests or digests[0] == digests[1] or digests[0][0] != digests[1][0]  # type: ignore[index]

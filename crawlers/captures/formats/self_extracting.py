@@ -1,4 +1,4 @@
-"""SingleFile's self-extracting pages: an HTML file that is a zip of the page as well."""
+"""SingleFile's self-extracting pages: HTML files that contain a zip of the page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import zlib
 from pathlib import Path
 from urllib.parse import quote
 
-from crawlers.captures.pages.page import Resources
+from crawlers.captures.pages.resources import Resources
 
 _END, _END_BYTES, _LISTED, _LARGE_LOCATOR = b"PK\5\6", 22, b"PK\1\2", b"PK\6\7"
 _MOST_ENDS = 1_000
-# A local file header: version, flags, a method in use, date, checksum, sizes, short name and field.
+# A local file header: version, flags, a common method, date, checksum, sizes, short name and field.
 _MEMBER = re.compile(
     rb"PK\x03\x04[\x0a-\x40]\x00..[\x00\x08\x09\x0c\x0e\x5d\x5f]\x00.{16}.[\x00-\x03].[\x00-\x10]",
     re.DOTALL,
 )
-# What zipfile and its decompressors raise at broken, encrypted and odd members.
+# The exceptions of zipfile and its decompressors for broken, encrypted and odd members.
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -31,18 +31,22 @@ _BROKEN = (
 
 
 def page_within(data: bytes, own: str, resources: Resources, types: dict[str, str]) -> str | None:
-    """Take the members of the archive in an HTML file as answers; the address of the page in it, None without one.
+    """Add the members of the archive in an HTML file as answers.
 
     Args:
         data: the HTML file.
-        own: its address; members are named below it.
+        own: its address; members get addresses below it.
         types: media types by endings of names.
+
+    Returns:
+        The address of the page in the archive, None without one.
     """
     end = _end_of_archive(data)
     if end is None:
         if _MEMBER.search(data):
             resources.notes.append(
-                "an archive begins in the page and its end was not found: the page in it was not read. Save it again"
+                "an archive begins in the page and its end was not found: "
+                "the page in it was not read. Save it again"
             )
         return None
     pages: list[str] = []
@@ -58,17 +62,18 @@ def page_within(data: bytes, own: str, resources: Resources, types: dict[str, st
         resources.notes.append(f"the archive in the page cannot be read ({type(error).__name__})")
     if not pages:
         resources.notes.append(
-            "the archive in the page holds no page that can be read: only what lies around it was read"
+            "the archive in the page holds no page that can be read: "
+            "only what lies around it was read"
         )
         return None
     return min(pages, key=lambda url: url.count("/"))
 
 
 def _end_of_archive(data: bytes) -> int | None:
-    """Where the last archive in a file ends, however much stands behind it; None without one.
+    """The end of the last archive in a file, whatever follows it; None without an archive.
 
-    The end record (APPNOTE 4.3.16) counts where the archive's own list ends right before it, at
-    itself or at the two records that large archives have in between.
+    An end record (APPNOTE 4.3.16) counts if the archive's list ends right before it, or before the
+    two further records of large archives.
     """
     at = len(data)
     for _ in range(_MOST_ENDS):
@@ -79,9 +84,8 @@ def _end_of_archive(data: bytes) -> int | None:
             continue
         size = int.from_bytes(data[at + 12 : at + 16], "little")
         comment = int.from_bytes(data[at + 20 : at + 22], "little")
-        if data[at - 20 : at].startswith(_LARGE_LOCATOR) or (
-            size and data[at - size : at].startswith(_LISTED)
-        ):
+        list_ends_here = size and data[at - size : at].startswith(_LISTED)
+        if data[at - 20 : at].startswith(_LARGE_LOCATOR) or list_ends_here:
             return min(at + _END_BYTES + comment, len(data))
     return None
 

@@ -1,7 +1,6 @@
-"""Bodies without their transfer and content codings (RFC 9112, 7.1; RFC 9110, 8.4), gzip as a stream.
+"""Decoding of transfer codings (RFC 9112, 7.1), content codings (RFC 9110, 8.4) and gzip files.
 
-Everything is done piece by piece, so that a body that unpacks to a thousand times its size costs no
-memory.
+Everything is decoded piece by piece, so a body that expands a thousandfold needs no memory.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import brotli
 import zstandard
 
 _CHUNK = 1 << 16
-_ZSTD_CHUNK = 1 << 10  # a byte of zstd may become 32 kB, and a piece comes out at once
+_ZSTD_CHUNK = 1 << 10  # a byte of zstd may become 32 kB, which come out in one piece
 _ZSTD_WINDOW_BYTES = 8 << 20  # RFC 9659
 _MOST_CODINGS = 5
 _MOST_UNCHUNKED_BYTES = 16_000_000
@@ -27,21 +26,21 @@ _ZSTD_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 
 class CannotUnpack(Exception):
-    """A body is not packed as it claims, or it was cut off; what came before was given already."""
+    """A body is not encoded as stated, or truncated. The part before was already delivered."""
 
 
 class UnknownCoding(CannotUnpack):
-    """A body is packed in a way that is not read."""
+    """A body has a content coding that is not supported."""
 
 
 def without_chunks(stream: Any) -> Iterator[bytes]:
-    """A body sent with Transfer-Encoding: chunked, without its chunk sizes and trailers.
+    """Decode a body with Transfer-Encoding: chunked.
 
     Many archives keep the header and store the body without chunks. A body that does not begin with
-    a chunk is given as it is.
+    a chunk is yielded unchanged.
 
     Raises:
-        CannotUnpack: it ends, or goes wrong, inside a chunk.
+        CannotUnpack: the body ends or is broken inside a chunk.
     """
     line = stream.readline(1_024)
     found = _SIZE_LINE.fullmatch(line)
@@ -80,19 +79,19 @@ def _take(stream: Any, size: int) -> Iterator[bytes]:
 
 
 def codings_in(header: str | None) -> list[str]:
-    """The content codings that a header names, in the order in which they were applied."""
-    told = [one.strip().lower() for one in (header or "").split(",")]
-    return [one for one in told if one not in ("", "identity", "none")]
+    """The content codings in a header, in the order in which they were applied."""
+    words = [word.strip().lower() for word in (header or "").split(",")]
+    return [word for word in words if word not in ("", "identity", "none")]
 
 
 def unpacked(pieces: Iterator[bytes], codings: list[str]) -> Iterator[bytes]:
-    """A body without its content codings.
+    """Decode the content codings of a body.
 
     Raises:
-        UnknownCoding: at once, where one of them is not read.
-        CannotUnpack: where the bytes are not what they claim, or end too early.
+        UnknownCoding: at once, if one of them is not supported.
+        CannotUnpack: the bytes are not in that coding, or truncated.
     """
-    unknown = [one for one in codings if one not in _CODINGS]
+    unknown = [coding for coding in codings if coding not in _CODINGS]
     if unknown or len(codings) > _MOST_CODINGS:
         raise UnknownCoding(f"packed as {', '.join(unknown or codings)[:60]!r}")
     for coding in reversed(codings):
@@ -105,7 +104,7 @@ def _ungzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _undeflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Inflate zlib's form, as RFC 9110 says, or the plain one that many servers send."""
+    """Inflate zlib's format, as in RFC 9110, or the raw one that many servers send."""
     first = next(pieces, b"")
     if len(first) == 1:
         first += next(pieces, b"")
@@ -119,7 +118,7 @@ def _after(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _inflate(pieces: Iterator[bytes], window: int) -> Iterator[bytes]:
-    """Inflate all members; what comes after the last and is none is ignored, as browsers do."""
+    """Inflate all members. Other bytes after the last member are ignored, as in browsers."""
     unpacking, members, given = zlib.decompressobj(window), 0, False
     try:
         for piece in pieces:
@@ -158,7 +157,7 @@ def _unbrotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """All frames; what comes after the last and is none is ignored, as in gzip."""
+    """Decode all frames. Other bytes after the last frame are ignored, as with gzip."""
     frames = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
     unpacking, done, given = frames.decompressobj(), 0, False
     try:
@@ -181,8 +180,12 @@ def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 _CODINGS: dict[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
-    "gzip": _ungzip, "x-gzip": _ungzip, "deflate": _undeflate, "br": _unbrotli, "zstd": _unzstd,
-}  # fmt: skip
+    "gzip": _ungzip,
+    "x-gzip": _ungzip,
+    "deflate": _undeflate,
+    "br": _unbrotli,
+    "zstd": _unzstd,
+}
 
 
 def pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
@@ -191,7 +194,7 @@ def pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def head_of(stream: IO[bytes], most_bytes: int = 4_096) -> bytes:
-    """The first bytes of a file, unpacked where it is gzip; fewer where it is broken."""
+    """The first bytes of a file, decoded if it is gzip; fewer if it is broken."""
     head = stream.read(most_bytes)
     if not head.startswith(GZIP):
         return head
@@ -200,7 +203,7 @@ def head_of(stream: IO[bytes], most_bytes: int = 4_096) -> bytes:
 
 
 def is_packed_as(coding: str, head: bytes) -> bool | None:
-    """Whether bytes begin as a coding's do; None for one that has no mark of its own."""
+    """Whether bytes begin like those of a coding; None for a coding without magic number."""
     if coding in ("gzip", "x-gzip"):
         return head.startswith(GZIP)
     if coding == "zstd":
@@ -209,14 +212,14 @@ def is_packed_as(coding: str, head: bytes) -> bool | None:
 
 
 class Members(io.RawIOBase):
-    """A gzip file as the one stream that its members are together, wherever one of them begins.
+    """A gzip file as one stream of all its members.
 
-    warcio refuses files whose members hold more or less than one record. `record_begins` tells where
-    a record starts: one that starts a member is given a line of its own even where the record before
-    forgot to end its line. Without it the members are joined as they are.
+    warcio refuses files whose members do not hold exactly one record. If a member begins with
+    `record_begins`, the stream has a blank line before it, in case the previous record lacks the
+    end of its line. Without `record_begins` the members are simply joined.
 
     Attributes:
-        problem: how the file ended where it should not have.
+        problem: how the file ended wrongly, None if it did not.
     """
 
     def __init__(self, stream: IO[bytes], record_begins: bytes = b"") -> None:
@@ -264,7 +267,7 @@ class Members(io.RawIOBase):
         return data
 
     def _begin_member(self) -> bool:
-        """Whether another member follows; zeros and blank lines after the last are padding."""
+        """Whether another member follows. Zeros and blank lines after the last one are padding."""
         while True:
             self._packed = self._packed.lstrip(b"\0\r\n") or self._stream.read(_CHUNK)
             if not self._packed:

@@ -1,7 +1,8 @@
-"""WACZ 1.1.1: a zip of WARCs with a list of pages; its digests and its signature are checked before it is believed.
+"""WACZ 1.1.1: a zip of WARCs with a list of pages, whose digests and signature are checked first.
 
-Digests: datapackage.json names one for each file, datapackage-digest.json one for datapackage.json. Signature:
-WACZ Signing and Verification 0.1.0 (https://specs.webrecorder.net/wacz-auth/0.1.0/); it says who captured and when, never that a server sent it.
+Digests: datapackage.json holds one for each file, datapackage-digest.json one for datapackage.json.
+Signature: WACZ Signing and Verification 0.1.0 (https://specs.webrecorder.net/wacz-auth/0.1.0/). It
+says who captured and when, but never that a server sent the content.
 """
 
 from __future__ import annotations
@@ -30,24 +31,20 @@ from crawlers.captures.formats.package_files import PackageFiles, plain_name
 from crawlers.captures.formats.revisits import Visits
 from crawlers.captures.formats.unpacking import head_of
 from crawlers.captures.formats.warc import BROKEN, read_warc_stream, starts_in
-from crawlers.captures.pages.page import Resources, Start
+from crawlers.captures.pages.page import Start
+from crawlers.captures.pages.resources import Resources
 from crawlers.errors import CaptureRefused
+from crawlers.values import object_of, objects_of
 
 _MOST_FILES = 10_000
 _WARC_NAMES = (".warc", ".warc.gz")
 _MOST_LIST_BYTES = 50_000_000
-_MOST_TIMES_SMALLER = 200  # a bomb is smaller by more; WARCs are gzip already
-_OF_LENGTH = {
-    32: "md5",
-    40: "sha1",
-    64: "sha256",
-    96: "sha384",
-    128: "sha512",
-}  # hexadecimal digits
+_MOST_TIMES_SMALLER = 200  # a zip bomb shrinks by more; WARCs are gzip already
+_OF_LENGTH = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}  # hex digits
 
 
 def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Fill `resources` from its WARCs; its own list says which pages it was made of."""
+    """Read the WARCs of a package into `resources`, and the pages from the package's list."""
     visits = Visits(resources)
     try:
         with PackageFiles(path) as package:
@@ -72,13 +69,10 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
         raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
     if not warcs:
         unlisted = ", ".join(name for name in archives if name not in trusted)[:200]
-        raise CaptureRefused(
-            f"datapackage.json names none of its WARCs: {unlisted}"
-            if unlisted
-            else "it holds no WARC"
-        )
+        reason = f"datapackage.json names none of its WARCs: {unlisted}"
+        raise CaptureRefused(reason if unlisted else "it holds no WARC")
     visits.settle()
-    groups = {one.group for one in resources.all}
+    groups = {answer.group for answer in resources.all}
     known = [
         start if start.group in groups else replace(start, group=None)
         for start in listed
@@ -91,7 +85,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
 
 
 def _is_warc(package: PackageFiles, name: str, resources: Resources) -> bool:
-    """Whether a member is a WARC by its content; one that is none is noted."""
+    """Whether a member is a WARC by its content; adds a note if it is not."""
     if name.endswith("/"):
         return False
     with package.open(name) as stream:
@@ -107,11 +101,12 @@ def _before(package: PackageFiles) -> list[str]:
 
 
 def _must_be_one_package(package: PackageFiles, described: dict[str, Any]) -> None:
-    """Packages of packages (profile multi-wacz-package) are refused."""
+    """Raise CaptureRefused for packages of packages (profile multi-wacz-package)."""
     inside = sorted(name for name in _described(described) | set(package) if name.endswith(".wacz"))
     if described.get("profile") == "multi-wacz-package" or inside:
         raise CaptureRefused(
-            f"it is a package of packages: unpack it and take in each of them, {', '.join(inside)[:200] or 'none named'}"
+            "it is a package of packages: unpack it and take in each of them, "
+            f"{', '.join(inside)[:200] or 'none named'}"
         )
 
 
@@ -126,69 +121,71 @@ def _must_be_harmless(package: PackageFiles, most_bytes: int) -> None:
 
 
 def _check(package: PackageFiles, described: dict[str, Any]) -> list[str]:
-    """What holds of digests and signature; raises CaptureRefused where one does not."""
+    """Sentences about checked digests and signatures; raises CaptureRefused if one is wrong."""
     names = set(package)
-    told_of = described.get("resources")
-    resources = [
-        one for one in (told_of if isinstance(told_of, list) else ()) if isinstance(one, dict)
-    ]
-    agreed: Counter[str] = Counter()
-    unknown: list[str] = []
-    for one in resources:
-        name = plain_name(str(one.get("path") or ""))
-        if name not in names:
-            raise CaptureRefused(f"its list names {name[:100]!r}, which is not there")
-        algorithms, not_known = _agreeing(package, name, one, "datapackage.json")
-        agreed.update(algorithms)
-        unknown += [f"{name[:100]!r} ({told[:40]})" for told in not_known]
-        agreed["none"] += not algorithms and not not_known
-    unlisted = (
-        names - _described(described) - {"datapackage.json", "datapackage-digest.json"}
-        if resources
-        else set()
-    )
-    without = agreed.pop("none", 0)
-    checks = [
-        f"{many} files agree with the {_spelt(told)} in datapackage.json"
-        for told, many in agreed.items()
-    ]
-    checks += [f"{without} files have no hash there"] if without else []
-    checks += (
-        [f"hashes of a kind that is not known were not checked: {', '.join(unknown)[:300]}"]
-        if unknown
-        else []
-    )
-    checks += (
-        [f"not read, since datapackage.json does not name it: {', '.join(sorted(unlisted))[:200]}"]
-        if unlisted
-        else []
-    )
+    checks = _check_files(package, described, names)
     if "datapackage-digest.json" not in names:
         return [*checks, "it has no digest of its list, and no signature"]
     digest = _json_of(package, "datapackage-digest.json")
-    algorithms, not_known = _agreeing(
-        package, "datapackage.json", digest, "datapackage-digest.json"
-    )
-    if not algorithms and not not_known:
+    right, unknown = _agreeing(package, "datapackage.json", digest, "datapackage-digest.json")
+    if not right and not unknown:
         raise CaptureRefused("datapackage-digest.json holds no hash of datapackage.json")
-    said = (
-        "datapackage.json agrees with its digest"
-        if algorithms
-        else f"the digest of datapackage.json is of a kind that is not known ({', '.join(not_known)[:60]}): not checked"
-    )
-    return [*checks, said, _signature(digest)]
+    if right:
+        checks.append("datapackage.json agrees with its digest")
+    else:
+        checks.append(
+            "the digest of datapackage.json is of a kind that is not known "
+            f"({', '.join(unknown)[:60]}): not checked"
+        )
+    return [*checks, _signature(digest)]
+
+
+def _check_files(package: PackageFiles, described: dict[str, Any], names: set[str]) -> list[str]:
+    """Sentences about the digests of the files; raises CaptureRefused if one is wrong."""
+    entries = _entries(described)
+    agreed: Counter[str] = Counter()
+    unknown: list[str] = []
+    for entry in entries:
+        name = plain_name(str(entry.get("path") or ""))
+        if name not in names:
+            raise CaptureRefused(f"its list names {name[:100]!r}, which is not there")
+        right, not_known = _agreeing(package, name, entry, "datapackage.json")
+        agreed.update(right)
+        unknown += [f"{name[:100]!r} ({algorithm[:40]})" for algorithm in not_known]
+        agreed["none"] += not right and not not_known
+    own = {"datapackage.json", "datapackage-digest.json"}
+    unlisted = names - _described(described) - own if entries else set()
+    without = agreed.pop("none", 0)
+    checks = [
+        f"{count} files agree with the {_spelt(algorithm)} in datapackage.json"
+        for algorithm, count in agreed.items()
+    ]
+    if without:
+        checks.append(f"{without} files have no hash there")
+    if unknown:
+        listed = ", ".join(unknown)[:300]
+        checks.append(f"hashes of a kind that is not known were not checked: {listed}")
+    if unlisted:
+        listed = ", ".join(sorted(unlisted))[:200]
+        checks.append(f"not read, since datapackage.json does not name it: {listed}")
+    return checks
+
+
+def _entries(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """The descriptions of files in datapackage.json."""
+    return objects_of(described.get("resources"))
 
 
 def _agreeing(
-    package: PackageFiles, name: str, told: dict[str, Any], where: str
+    package: PackageFiles, name: str, entry: dict[str, Any], where: str
 ) -> tuple[list[str], list[str]]:
-    """The hashes of a file that were checked, and those of kinds that are not known.
+    """The algorithms of a file's correct hashes, and the unknown algorithms.
 
     Raises:
-        CaptureRefused: one of them is of other bytes.
+        CaptureRefused: a hash is wrong.
     """
     right, unknown = [], []
-    for algorithm, value in stated_hashes(told):
+    for algorithm, value in stated_hashes(entry):
         if (digest := digest_of(f"{algorithm}:{value}")) is None and is_known(algorithm):
             raise CaptureRefused(
                 f"{name[:100]!r} has a {_spelt(algorithm)} in {where} that is none: {value[:80]!r}"
@@ -197,31 +194,29 @@ def _agreeing(
             unknown.append(algorithm or f"{len(value)} characters")
         elif _digest(package, name, digest[0]) != digest[1]:
             raise CaptureRefused(
-                f"{name[:100]!r} does not agree with its {_spelt(digest[0])} in {where}: it was changed"
+                f"{name[:100]!r} does not agree with its {_spelt(digest[0])} in {where}: "
+                "it was changed"
             )
         else:
             right.append(digest[0])
     return right, unknown
 
 
-def stated_hashes(told: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every (algorithm, value) that a file's description states, in the forms of all WACZ versions.
+def stated_hashes(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """Every (algorithm, value) in the description of a file, in the forms of all WACZ versions.
 
-    `hash` as "sha256:VALUE" or as the value alone; `stats.hash` or `hash` with the algorithm in
-    `hashing`; `stats.sha256`. A value alone is of the algorithm whose length it has.
+    `hash` is "sha256:VALUE" or the value alone; `stats.hash` or `hash` may have the algorithm in
+    `hashing`; `stats.sha256` holds the value. The length of a value alone tells the algorithm.
     """
-    more = told.get("stats")
-    stats: dict[str, Any] = more if isinstance(more, dict) else {}
-    hashing = str(told.get("hashing") or "")
+    stats = object_of(entry.get("stats"))
+    hashing = str(entry.get("hashing") or "")
     found: list[tuple[str, str]] = []
-    for value in (told.get("hash"), stats.get("hash")):
+    for value in (entry.get("hash"), stats.get("hash")):
         if isinstance(value, str) and value:
             algorithm, separator, rest = value.partition(":")
-            found.append(
-                (algorithm, rest)
-                if separator
-                else (hashing or _OF_LENGTH.get(len(value), ""), value)
-            )
+            if not separator:
+                algorithm, rest = hashing or _OF_LENGTH.get(len(value), ""), value
+            found.append((algorithm, rest))
     found += [
         (name, value) for name, value in stats.items() if is_known(name) and isinstance(value, str)
     ]
@@ -229,7 +224,7 @@ def stated_hashes(told: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _spelt(algorithm: str) -> str:
-    """An algorithm as people write it."""
+    """An algorithm in its usual spelling."""
     return re.sub(r"^SHA-?(?=[1-9])", "SHA-", algorithm.upper())
 
 
@@ -237,73 +232,69 @@ def _signature(digest: dict[str, Any]) -> str:
     signed = digest.get("signedData")
     if not isinstance(signed, dict):
         return "it is not signed"
-    told = str(signed.get("hash") or "")
-    if told != digest.get("hash"):
+    value = str(signed.get("hash") or "")
+    if value != digest.get("hash"):
         raise CaptureRefused("its signature is one of another package")
     try:
         signature = base64.b64decode(str(signed["signature"]))
         if signed.get("domainCert"):
             certificate = load_pem_x509_certificate(str(signed["domainCert"]).encode())
-            _must_fit(certificate.public_key(), signature, told)
-            who = certificate.subject.rfc4514_string()[:100]
-            return f"signed with a certificate that calls itself {who!r}; whether anybody vouches for it was not asked"
+            _verify(certificate.public_key(), signature, value)
+            subject = certificate.subject.rfc4514_string()[:100]
+            return (
+                f"signed with a certificate that calls itself {subject!r}; "
+                "whether anybody vouches for it was not asked"
+            )
         key = load_der_public_key(base64.b64decode(str(signed["publicKey"])))
-        _must_fit(key, signature, told)
+        _verify(key, signature, value)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, KeyError, TypeError) as error:
         raise CaptureRefused(f"its signature does not hold ({type(error).__name__})") from error
-    return f"signed by a key that nobody vouches for, as {str(signed.get('software') or 'nobody')[:100]}"
+    software = str(signed.get("software") or "nobody")[:100]
+    return f"signed by a key that nobody vouches for, as {software}"
 
 
-def _must_fit(key: Any, signature: bytes, told: str) -> None:
+def _verify(key: Any, signature: bytes, value: str) -> None:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("not an elliptic curve key")
     half = len(signature) // 2
-    # Browsers sign as two plain numbers (IEEE P1363), servers in DER.
+    # Browsers write a signature as two numbers (IEEE P1363), servers in DER.
     plain = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
     for form in (signature, plain):
         for algorithm in (hashes.SHA256(), hashes.SHA384()):
             with contextlib.suppress(InvalidSignature):
-                key.verify(form, told.encode(), ec.ECDSA(algorithm))
+                key.verify(form, value.encode(), ec.ECDSA(algorithm))
                 return
     raise InvalidSignature
 
 
 def _described(described: dict[str, Any]) -> set[str]:
-    """The files that datapackage.json names."""
-    told = described.get("resources")
-    return {
-        plain_name(str(one.get("path")))
-        for one in (told if isinstance(told, list) else ())
-        if isinstance(one, dict)
-    }
+    """The names of the files in datapackage.json."""
+    return {plain_name(str(entry.get("path"))) for entry in _entries(described)}
 
 
 def _listed(package: PackageFiles, trusted: set[str], resources: Resources) -> Iterator[Start]:
-    """The package's own list of its pages, each address once."""
+    """Yield the pages in the package's own list, each address once."""
     seen: set[str] = set()
     for name in ("pages/pages.jsonl", "pages/extraPages.jsonl"):
         if name not in package or name not in trusted:
             continue
         for line in filter(str.strip, _text_of(package, name).split("\n")):
             try:
-                told = json.loads(line)
+                entry = json.loads(line)
             except ValueError:
                 resources.notes.append(f"a line of {name} cannot be read: {line[:80]!r}")
                 continue
-            if (
-                isinstance(told, dict)
-                and isinstance(told.get("url"), str)
-                and told["url"] not in seen
-            ):
-                seen.add(told["url"])
-                group = (
-                    str(told["id"]) if told.get("id") else None
-                )  # Browsertrix writes it into the records as well
-                yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")), group)
-
-
-def _at(told: Any) -> str | None:
-    return told[:40] if isinstance(told, str) else None
+            url = object_of(entry).get("url")
+            if isinstance(url, str) and url not in seen:
+                seen.add(url)
+                # Browsertrix writes the id of the page into the records as well.
+                group = str(entry["id"]) if entry.get("id") else None
+                at = entry.get("ts")
+                title, moment = (
+                    str(entry.get("title") or ""),
+                    at[:40] if isinstance(at, str) else None,
+                )
+                yield Start(url, title, moment, group)
 
 
 def _json_of(package: PackageFiles, name: str) -> dict[str, Any]:

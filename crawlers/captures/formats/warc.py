@@ -1,4 +1,4 @@
-"""WARC (ISO 28500), plain or gzip, read record by record with warcio; digests of records are checked on the way."""
+"""WARC (ISO 28500), plain or gzip, read with warcio; the digests of records are checked as well."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from crawlers.captures.formats.revisits import Visits
 from crawlers.captures.formats.unpacking import GZIP, Members, codings_in, pieces_of, without_chunks
 from crawlers.captures.pages.addresses import is_web
 from crawlers.captures.pages.charsets import charset_in
-from crawlers.captures.pages.page import Format, Resources, Start
+from crawlers.captures.pages.page import Format, Start
+from crawlers.captures.pages.resources import Resources
 
 _CHUNK = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # Fetch, "redirect status"
 _PART, _NOT_MODIFIED = 206, 304
 _WHOLE_RANGE = re.compile(r"\s*bytes\s+0-(\d+)/(\d+)\s*", re.IGNORECASE)
-# What warcio and zipfile raise at broken input.
+# The exceptions of warcio and zipfile for broken input.
 BROKEN = (
     ArchiveLoadFailed,
     lzma.LZMAError,
@@ -42,13 +43,15 @@ BROKEN = (
 
 _CHECKS = {
     True: "{} records agree with their own digests",
-    False: "{} records do NOT agree with their own digests: they were changed after they were captured",
+    False: (
+        "{} records do NOT agree with their own digests: they were changed after they were captured"
+    ),
     None: "{} records have digests of a kind that is not known: not checked",
 }
 
 
 def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Fill `resources`; where its pages begin, what made it, and what was checked."""
+    """Read the answers into `resources`; returns the pages, the tool and the checks."""
     visits = Visits(resources)
     with path.open("rb") as stream:
         tool, checks = read_warc_stream(stream, resources, visits)
@@ -57,16 +60,16 @@ def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None
 
 
 def starts_in(resources: Resources) -> list[Start]:
-    """The pages of WARCs that were read, after `Visits.settle`."""
+    """The pages of the WARCs that were read; call it after `Visits.settle`."""
     return [Start(page.url, saved_at=page.at, group=page.group) for page in pages_in(resources)]
 
 
 def read_warc_stream(
     stream: Any, resources: Resources, visits: Visits
 ) -> tuple[str | None, list[str]]:
-    """Read one WARC of an open stream that can be peeked into; what made it, and what was checked.
+    """Read one WARC from an open stream with `peek`; returns the tool and the checks.
 
-    A broken record ends the reading with a note: what came before it counts.
+    A broken record ends the reading with a note. The records before it count.
     """
     tool, cut_off, verdicts = None, False, Counter[bool | None]()
     members = Members(stream, b"WARC/") if stream.peek(2).startswith(GZIP) else None
@@ -77,17 +80,14 @@ def read_warc_stream(
             if record.rec_type == "warcinfo":
                 tool = tool or _software(record)
             else:
-                _look(record, resources, visits)
+                _take_record(record, resources, visits)
             if _is_cut_off(record):
                 cut_off = True
             elif record.rec_type in ("response", "resource"):
                 verdicts.update([agrees(record)] if has_digest(record) else [])
-        # The beginning of a record without an end: the iterator stops there and says nothing.
-        cut_off = (
-            cut_off
-            or bool(records.next_line)
-            or (members is not None and members.problem == "cut off")
-        )
+        # The iterator stops silently at the beginning of a record without an end.
+        member_cut_off = members is not None and members.problem == "cut off"
+        cut_off = cut_off or bool(records.next_line) or member_cut_off
         if members is not None and members.problem == "broken":
             resources.notes.append(f"the {Format.WARC} ends in a gzip member that cannot be read")
     except BROKEN as error:
@@ -96,7 +96,8 @@ def read_warc_stream(
         )
     if cut_off:
         resources.notes.append(
-            f"the {Format.WARC} was cut off: it ends inside a record, and what came after is missing"
+            f"the {Format.WARC} was cut off: it ends inside a record, "
+            "and what came after is missing"
         )
     return tool, [
         text.format(verdicts[verdict]) for verdict, text in _CHECKS.items() if verdicts[verdict]
@@ -104,14 +105,14 @@ def read_warc_stream(
 
 
 def _is_cut_off(record: Any) -> bool:
-    """Whether the file ends inside a record. warcio takes the end of a file for the end of a record, and says nothing."""
+    """Whether the file ends inside this record. warcio takes that for the end of the record."""
     while record.raw_stream.read(_CHUNK):
         pass
     announced = record.rec_headers.get_header("Content-Length")
     return announced is None or getattr(record.raw_stream, "limit", 0) > 0
 
 
-def _look(record: Any, resources: Resources, visits: Visits) -> None:
+def _take_record(record: Any, resources: Resources, visits: Visits) -> None:
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
     if not is_web(url):
         return
@@ -124,7 +125,7 @@ def _look(record: Any, resources: Resources, visits: Visits) -> None:
 
 
 def _take(record: Any, url: str, resources: Resources) -> int:
-    """Keep an answer; its number."""
+    """Add an answer and return its number."""
     headers, record_headers = record.http_headers, record.rec_headers
     status = _status(headers, record.rec_type)
     media_type, _, parameters = (
@@ -132,7 +133,7 @@ def _take(record: Any, url: str, resources: Resources) -> int:
     ).partition(";")
     if record.rec_type == "revisit":
         body, whole = resources.body(), True
-        media_type = media_type if headers else ""  # the record's own is of the record
+        media_type = media_type if headers else ""  # the header of the record describes the record
     else:
         body, whole = _body(record, url, resources)
     if reason := record_headers.get_header("WARC-Truncated"):
@@ -152,34 +153,36 @@ def _take(record: Any, url: str, resources: Resources) -> int:
             "not in the capture; its server said that it had not changed (status 304)", url
         )
     return resources.add(
-        body, url, media_type=media_type.strip().lower(), charset=charset_in(parameters), status=status, whole=whole,
-        at=record_headers.get_header("WARC-Date"), group=record_headers.get_header("WARC-Page-ID"),
+        body,
+        url,
+        media_type=media_type.strip().lower(),
+        charset=charset_in(parameters),
+        status=status,
+        whole=whole,
+        at=record_headers.get_header("WARC-Date"),
+        group=record_headers.get_header("WARC-Page-ID"),
         location=redirect_of(status, url, headers.get_header("Location")) if headers else None,
-    ).number  # fmt: skip
+    ).number
 
 
 def _body(record: Any, url: str, resources: Resources) -> tuple[Any, bool]:
     stream, headers = record.raw_stream, record.http_headers
     transfer = codings_in(_joined(headers, "Transfer-Encoding"))
     pieces = without_chunks(stream) if "chunked" in transfer else pieces_of(stream)
-    codings = codings_in(_joined(headers, "Content-Encoding")) + [
-        one for one in transfer if one != "chunked"
-    ]
+    codings = codings_in(_joined(headers, "Content-Encoding"))
+    codings += [coding for coding in transfer if coding != "chunked"]
     return body_of(pieces, codings, url, resources)
 
 
 def _joined(headers: Any, name: str) -> str | None:
-    """All values of a header; of Content-Type the last, as in Fetch."""
-    found = (
-        [value for told, value in headers.headers if told.lower() == name.lower()]
-        if headers
-        else []
-    )
+    """All values of a header; of Content-Type the last one, as in Fetch."""
+    pairs = headers.headers if headers else []
+    found = [value for key, value in pairs if key.lower() == name.lower()]
     return (found[-1] if name == "Content-Type" else ", ".join(found)) if found else None
 
 
 def redirect_of(status: int, url: str, location: str | None) -> str | None:
-    """Where an answer sends its reader, as an absolute address; None if nowhere (Fetch, "location URL")."""
+    """The absolute address of a redirect (Fetch, "location URL"); None if it is no redirect."""
     if status not in _REDIRECTS or not location:
         return None
     try:
@@ -196,7 +199,7 @@ def _status(headers: Any, kind: str) -> int:
 
 
 def is_whole(content_range: str | None) -> bool:
-    """Whether a part of an answer is all of it."""
+    """Whether a partial answer (206) holds the whole body."""
     found = _WHOLE_RANGE.fullmatch(content_range or "")
     return found is not None and int(found[1]) + 1 == int(found[2])
 

@@ -1,1 +1,1 @@
-"""Pictures of a capture: format, perceptual hash, provenance."""
+"""Pictures of captures: format, perceptual hash, provenance."""

@@ -1,9 +1,11 @@
-"""PDQ, the perceptual hash of Facebook's ThreatExchange ("The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing
-Algorithm", 2019), with OpenCV's filters: the `pdqhash` package is the same in C++ and comes as source alone, so that it needs
-a compiler.
+"""PDQ, the perceptual hash of Facebook's ThreatExchange, with OpenCV's filters.
 
-Luminance is smoothed by two passes of a box filter, sampled at 64 x 64, and transformed; a bit says whether a low frequency
-is above the median. Of 256 bits the two differ in a few at most (tests/test_pdq.py), 31 are allowed between copies.
+See "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019. The `pdqhash`
+package is the same in C++, but comes as source only, so that it needs a compiler.
+
+Luminance is smoothed by two passes of a box filter, sampled at 64 x 64, and transformed; a bit says
+whether a low frequency is above the median. Of 256 bits the two implementations differ in a few at
+most (tests/test_pdq.py); 31 are allowed between copies.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def pdq_of(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
 
 
 def _box(values: _Floats) -> _Floats:
-    """The mean over a window around each place, cut off at the borders."""
+    """The mean over a window around each pixel, cut off at the borders."""
     height, width = values.shape
     (down, top), (across, left) = _window(height), _window(width)
     sums = cv2.boxFilter(
@@ -53,14 +55,14 @@ def _box(values: _Floats) -> _Floats:
 
 
 def _window(side: int) -> tuple[int, int]:
-    """How many places it spans on a side of so many, and how many of them come before its middle."""
+    """The length of the window for a side of this length, and the part before its middle."""
     length = (side + 2 * _SIDE - 1) // (2 * _SIDE)
     return length, length - 1 - length // 2
 
 
 @lru_cache(256)
 def _places(side: int, length: int, before: int) -> _Floats:
-    """How many places of its window lie inside, for each place of a side."""
+    """For each position on a side, the number of pixels of its window that are inside."""
     place = np.arange(side)
     return np.asarray(
         np.minimum(place + length - before, side) - np.maximum(place - before, 0), np.float32
@@ -76,6 +78,6 @@ def _cosines() -> _Floats:
 
 
 def _quality(small: _Floats) -> int:
-    """How much the picture changes from place to place: without detail a hash says nothing."""
+    """The amount of change between neighbouring pixels; without detail a hash means nothing."""
     steps = sum(np.abs(np.trunc(np.diff(small, axis=axis) * 100 / 255)).sum() for axis in (0, 1))
     return min(int(steps / 90), 100)

@@ -1,7 +1,8 @@
-"""Pictures of a capture: size, perceptual hash, and which of them are the same picture.
+"""Size and perceptual hash of a capture's pictures, and groups of copies of one picture.
 
-PDQ (Facebook, 2019; crawlers.captures.images.pdq): 256 bits, at most 31 of which differ between copies of one picture; hashes of
-quality under 50 say nothing, since the picture has no detail.
+PDQ (Facebook, 2019; crawlers.captures.images.pdq) has 256 bits, of which at most 31 differ between
+copies of one picture. Hashes with a quality under 50 mean nothing, because the picture has no
+detail.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from crawlers.captures.images.pdq import pdq_of
 
 log = logging.getLogger(__name__)
 
-SMALLEST_SIDE_PX = 32  # below it lie icons and counters
+SMALLEST_SIDE_PX = 32  # smaller pictures are icons and counters
 MOST_BITS_BETWEEN_COPIES = 31
 LEAST_QUALITY = 50
-_HASHED_SIDE_PX = 512  # PDQ looks at 64x64 in the end
+_HASHED_SIDE_PX = 512  # PDQ reduces the picture to 64x64 in the end
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is known of an image file by looking at it.
+    """Facts about an image file.
 
     Attributes:
-        width, height: pixels; 0 for one that cannot be opened.
-        pdq: 256 bits as 64 hexadecimal digits; None where the picture has too little detail to be told apart.
+        width, height: pixels; 0 if it cannot be opened.
+        pdq: 256 bits as 64 hexadecimal digits; None if the picture has too little detail.
         problem: why it cannot be opened.
     """
 
@@ -46,12 +47,12 @@ class Picture:
     problem: str | None = None
 
     @property
-    def is_worth_a_look(self) -> bool:
+    def is_large_enough(self) -> bool:
         return min(self.width, self.height) >= SMALLEST_SIDE_PX
 
 
-def look_at(data: bytes) -> Picture:
-    """Size and hash of an image file's bytes."""
+def picture_from(data: bytes) -> Picture:
+    """The size and hash of an image file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -74,17 +75,18 @@ def look_at(data: bytes) -> Picture:
 
 
 def copies_among(hashes: Sequence[str | None]) -> list[int]:
-    """For each picture the number of the first one that it is a copy of, its own number if of none.
+    """For each picture the number of the first picture of which it is a copy, else its own.
 
-    A picture belongs to the first group whose first picture it is close to; pictures without a hash are copies of none.
+    A picture joins the first group whose first picture is similar enough. Pictures without a hash
+    are never copies.
     """
     firsts: list[int] = []
     bits = np.zeros((len(hashes), 32), np.uint8)
     groups = list(range(len(hashes)))
-    for number, told in enumerate(hashes):
-        if told is None:
+    for number, digits in enumerate(hashes):
+        if digits is None:
             continue
-        bits[number] = np.frombuffer(bytes.fromhex(told), np.uint8)
+        bits[number] = np.frombuffer(bytes.fromhex(digits), np.uint8)
         if firsts:
             distances = _bits_between(bits[firsts], bits[number])
             closest = int(np.argmin(distances))
@@ -95,5 +97,7 @@ def copies_among(hashes: Sequence[str | None]) -> list[int]:
     return groups
 
 
-def _bits_between(many: npt.NDArray[np.uint8], one: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    return np.asarray(np.unpackbits(many ^ one, axis=1).sum(axis=1), np.int64)
+def _bits_between(
+    many: npt.NDArray[np.uint8], single: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int64]:
+    return np.asarray(np.unpackbits(many ^ single, axis=1).sum(axis=1), np.int64)

@@ -1,8 +1,9 @@
-"""Where an image says it comes from: its generator's parameters, its labels as made by AI, its camera.
+"""The provenance that an image states: generator parameters, AI labels, camera.
 
-All of it is what the file says, and anybody can write anything into a file; no detector guesses here. Sources: parameters
-of generators (crawlers.captures.images.generators); IPTC Digital Source Type (cv.iptc.org/newscodes/digitalsourcetype); the metadata label
-of GB 45438-2025 (TC260, namespace http://www.tc260.org.cn/ns/AIGC/1.0/); EXIF; C2PA (crawlers.captures.images.content_credentials).
+All of it is what the file says, and anybody can write anything into a file; no detector guesses.
+Sources: parameters of generators (crawlers.captures.images.generators); IPTC Digital Source Type
+(cv.iptc.org/newscodes/digitalsourcetype); the metadata label of GB 45438-2025 (TC260, namespace
+http://www.tc260.org.cn/ns/AIGC/1.0/); EXIF; C2PA (crawlers.captures.images.content_credentials).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from crawlers.captures.images.generators.reading import generated
 from crawlers.captures.images.image_formats import ImageRefused, open_image
 
 _IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
-# What GB 45438-2025 lets Label say.
+# The values of Label that GB 45438-2025 allows.
 _LABELS = {
     "1": "1: made by AI / 属于",
     "2": "2: may be made by AI / 可能",
@@ -36,17 +37,17 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Everything an image says of where it comes from.
+    """The provenance of an image according to its file.
 
     Attributes:
-        generator: the program, None if it names none.
-        prompt: as written there.
-        ingredients: models it was made with.
+        generator: the program, None if none is named.
+        prompt: the prompt as written.
+        ingredients: the models with which it was made.
         source_type: IPTC's word, e.g. trainedAlgorithmicMedia.
-        label: fields of the GB 45438 label, by their names there.
-        camera: maker, model, time and software of EXIF, by name.
-        credentials: C2PA's manifest, None without one.
-        problems: what of it could not be read, in sentences.
+        label: the fields of the GB 45438 label by their names.
+        camera: maker, model, time and software from EXIF, by name.
+        credentials: the C2PA manifest, None without one.
+        problems: sentences about parts that could not be read.
     """
 
     generator: str | None = None
@@ -60,49 +61,39 @@ class Provenance:
 
     @property
     def says_ai(self) -> bool:
-        """Whether anything in it says that a model made or changed the image."""
+        """Whether any part of it says that a model made or changed the image."""
         trained = {
             "trainedAlgorithmicMedia",
             "compositeWithTrainedAlgorithmicMedia",
             "algorithmicMedia",
         }
-        told = {self.source_type, *(self.credentials.source_types if self.credentials else ())}
-        return bool(self.generator or self.ingredients or self.label.get("Label") or trained & told)
+        types = {self.source_type, *(self.credentials.source_types if self.credentials else ())}
+        is_labelled = bool(self.label.get("Label"))
+        return bool(self.generator or self.ingredients or is_labelled or trained & types)
 
     def statements(self) -> list[tuple[str, str]]:
-        """What the file says: what about, and what.
+        """The statements of the file as pairs of a subject and a text.
 
-        What about is one of "generator", "base model", "adapter", "source type" (IPTC), "label" (GB 45438), "credentials" (C2PA),
-        "credentials: signer", "credentials: program", "credentials: source type" (as the credentials claim), "camera" and "not read".
+        Subjects are "generator", "base model", "adapter", "source type" (IPTC), "label" (GB 45438),
+        "credentials" (C2PA), "credentials: signer", "credentials: program", "credentials: source
+        type" (claims of the credentials), "camera" and "not read".
         """
-        told = [("generator", self.generator)] if self.generator else []
-        told += [(one.role, one.told) for one in self.ingredients]
+        found = [("generator", self.generator)] if self.generator else []
+        found += [(ingredient.role, ingredient.text) for ingredient in self.ingredients]
         if self.source_type:
-            told.append(("source type", self.source_type))
+            found.append(("source type", self.source_type))
         if self.label:
-            told.append(
-                (
-                    "label",
-                    ", ".join(
-                        filter(
-                            None,
-                            (
-                                _LABELS.get(self.label.get("Label", ""), ""),
-                                self.label.get("ContentProducer"),
-                            ),
-                        )
-                    ),
-                )
-            )
+            words = (_LABELS.get(self.label.get("Label", "")), self.label.get("ContentProducer"))
+            found.append(("label", ", ".join(filter(None, words))))
         if self.credentials:
-            told += self.credentials.statements()
+            found += self.credentials.statements()
         if self.camera:
-            told.append(("camera", ", ".join(self.camera.values())))
-        return told + [("not read", problem) for problem in self.problems]
+            found.append(("camera", ", ".join(self.camera.values())))
+        return found + [("not read", problem) for problem in self.problems]
 
 
 def provenance_of(data: bytes) -> Provenance:
-    """What an image file's bytes say; what of it cannot be read is among its problems."""
+    """Read the provenance from an image file; unreadable parts are listed in its problems."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -111,8 +102,11 @@ def provenance_of(data: bytes) -> Provenance:
     except ImageRefused:
         return Provenance(credentials=credentials_in(data))
     except Exception as error:  # Pillow's plugins raise anything at damaged files
-        told = f"the file cannot be opened ({type(error).__name__}: {str(error)[:120]}), so that nothing in it was looked at"
-        return Provenance(credentials=credentials_in(data), problems=(told,))
+        problem = (
+            f"the file cannot be opened ({type(error).__name__}: {str(error)[:120]}), "
+            "so that nothing in it was looked at"
+        )
+        return Provenance(credentials=credentials_in(data), problems=(problem,))
     xmp, exif = texts.xmp, texts.exif
     descriptions = list(_xmp_values(xmp, "description"))
     comments = [*_xmp_values(xmp, "usercomment"), *_xmp_values(xmp, "parameters"), *descriptions]
@@ -122,17 +116,24 @@ def provenance_of(data: bytes) -> Provenance:
         *descriptions,
     ]
     found = generated(texts, comments, " ".join(filter(None, described)))
+    camera = {name: text for name, text in exif.items() if name not in found.taken}
     return Provenance(
-        found.generator, found.prompt, found.ingredients, _source_type(xmp), _label(xmp, texts.chunks, exif),
-        _camera({name: text for name, text in exif.items() if name not in found.taken}), _credentials(data, xmp), found.problems,
-    )  # fmt: skip
+        generator=found.generator,
+        prompt=found.prompt,
+        ingredients=found.ingredients,
+        source_type=_source_type(xmp),
+        label=_label(xmp, texts.chunks, exif),
+        camera=_camera(camera),
+        credentials=_credentials(data, xmp),
+        problems=found.problems,
+    )
 
 
 def _credentials(data: bytes, xmp: str) -> Credentials | None:
     if (found := credentials_in(data)) is not None:
         return found
     named = (credentials_elsewhere(address.strip()) for address in _xmp_values(xmp, "provenance"))
-    return next((one for one in named if one is not None), None)
+    return next((credentials for credentials in named if credentials is not None), None)
 
 
 def _camera(exif: dict[str, str]) -> dict[str, str]:
@@ -143,8 +144,8 @@ def _camera(exif: dict[str, str]) -> dict[str, str]:
         "Software": "software",
         "LensModel": "lens",
     }
-    told = {word: exif[name][:200] for name, word in wanted.items() if name in exif}
-    return told if told.keys() & {"maker", "model", "taken"} else {}
+    found = {word: exif[name][:200] for name, word in wanted.items() if name in exif}
+    return found if found.keys() & {"maker", "model", "taken"} else {}
 
 
 def _source_type(xmp: str) -> str | None:
@@ -153,15 +154,15 @@ def _source_type(xmp: str) -> str | None:
 
 
 def _label(xmp: str, texts: dict[str, str], exif: dict[str, str]) -> dict[str, str]:
-    """The label, which XMP holds as JSON in one property; some producers put the same JSON into text chunks or EXIF."""
-    for told in (
+    """The AI label, which is JSON in a property of XMP; some producers use text chunks or EXIF."""
+    for text in (
         *_xmp_values(xmp, "aigc"),
         texts.get("AIGC", ""),
         exif.get("UserComment", ""),
         exif.get("ImageDescription", ""),
     ):
         try:
-            found = json.loads(told) if told.strip().startswith("{") else None
+            found = json.loads(text) if text.strip().startswith("{") else None
         except (ValueError, RecursionError):
             continue
         found = found.get("AIGC", found) if isinstance(found, dict) else None
@@ -171,7 +172,7 @@ def _label(xmp: str, texts: dict[str, str], exif: dict[str, str]) -> dict[str, s
 
 
 def _xmp_values(xmp: str, name: str) -> Iterator[str]:
-    """Values of properties with that local name, in whatever case, as attributes, elements or resources."""
+    """Yield the values of properties with a local name, as attributes, elements or resources."""
     if not xmp:
         return
     parser = etree.XMLParser(
@@ -185,17 +186,14 @@ def _xmp_values(xmp: str, name: str) -> Iterator[str]:
         if not isinstance(element.tag, str):
             continue
         if _local(element.tag) == name:
-            yield " ".join(
-                [
-                    *(str(text) for text in element.itertext()),
-                    *(str(value) for value in element.attrib.values()),
-                ]
-            ).strip()
+            texts = [str(text) for text in element.itertext()]
+            values = [str(value) for value in element.attrib.values()]
+            yield " ".join([*texts, *values]).strip()
         for key, value in element.attrib.items():
             if _local(str(key)) == name:
                 yield str(value)
 
 
 def _local(tag: str) -> str:
-    """A tag without its namespace, also where a broken packet left the prefix in it."""
+    """A tag in lower case without its namespace or, in a broken packet, without its prefix."""
     return tag.rpartition("}")[2].rpartition(":")[2].lower()

@@ -1,1 +1,1 @@
-"""Pages as their readers saw them: text, images, frames, and the facts that sites state."""
+"""Captured pages: their text, images, frames and the facts that sites state."""

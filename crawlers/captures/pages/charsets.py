@@ -1,6 +1,6 @@
-"""The charset of a text as browsers find it (HTML Standard, 13.2.3; Encoding Standard, 4.2 and 6).
+"""The charset of a text, found as browsers do (HTML Standard, 13.2.3; Encoding Standard, 4.2, 6).
 
-Labels are those of the Encoding Standard, so that no codec of Python's own is ever used.
+Labels are those of the Encoding Standard, so Python's own codec names are never accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _UNMARKED = (
     (re.compile(rb"\0[<{\[]\0[^\0]"), "utf-16-be"),
 )
 _ATTRIBUTES = rb"""(?:[^>"']|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))*+"""
-# Comments, and elements whose content is no markup, hold no meta elements.
+# Comments, and elements whose content is not markup, contain no meta elements.
 _TAGS = re.compile(
     rb"<!--(?:-?>|.*?(?:-->|\Z))"
     rb"|<(script|style|title|textarea)\b" + _ATTRIBUTES + rb"(?:>.*?(?:</\1|\Z)|\Z)"
@@ -31,17 +31,17 @@ _XML = re.compile(rb"""\s*<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"']{1,60})["']""
 
 
 def page_text(data: bytes, declared: str | None = None) -> str:
-    """A page's text: by its mark, its server, its own markup, else UTF-8 with marks for what does not fit."""
+    """Decode a page by its mark, its server, its markup, else as UTF-8 with replacements."""
     return _decoded(data, declared, is_markup=True)
 
 
 def plain_text(data: bytes, declared: str | None = None) -> str:
-    """The same of a text without markup."""
+    """Decode a text without markup in the same way."""
     return _decoded(data, declared, is_markup=False)
 
 
 def head_in_utf8(head: bytes) -> bytes:
-    """The first bytes of a file in UTF-8 without a mark, if they are in UTF-16; else as they are."""
+    """The first bytes of a file, converted to UTF-8 if they are UTF-16."""
     codec = _marked(head)
     if codec is None or codec == "utf-8":
         return head
@@ -63,23 +63,20 @@ def _decoded(data: bytes, declared: str | None, *, is_markup: bool) -> str:
             return data[len(mark) :].decode(codec, "replace")
     own = _in_markup(data[:_MOST_HEAD_BYTES]) if is_markup else None
     codec = _codec(declared) or _marked(data) or own or "utf-8"
-    if (
-        codec.startswith("utf-16")
-        and b"\0" not in data[:1_024]
-        and data.lstrip()[:1] in (b"<", b"{", b"[")
-    ):
-        codec = own or "utf-8"  # in UTF-16 every sign of markup has a zero beside it
+    is_utf16 = codec.startswith("utf-16")
+    if is_utf16 and b"\0" not in data[:1_024] and data.lstrip()[:1] in (b"<", b"{", b"["):
+        codec = own or "utf-8"  # in UTF-16 every character of markup has a zero byte
     return data.decode(codec, "replace")
 
 
 def _marked(data: bytes) -> str | None:
-    """By its mark; UTF-16 without one by the zeros beside its first signs."""
+    """The codec of a mark, or UTF-16 if zero bytes follow the first characters."""
     codec = next((codec for mark, codec in _MARKS if data.startswith(mark)), None)
     return codec or next((codec for begin, codec in _UNMARKED if begin.match(data)), None)
 
 
 def _codec(label: str | None) -> str | None:
-    """The codec of a label; None for one that browsers do not know, or do not decode."""
+    """The codec of a label; None for a label that browsers do not accept."""
     found = webencodings.lookup(label) if label else None
     if found is None or found.name == "replacement":
         return None
@@ -87,10 +84,10 @@ def _codec(label: str | None) -> str | None:
 
 
 def _in_markup(head: bytes) -> str | None:
-    """What a page's meta elements say, or else its XML declaration.
+    """The charset of a page's meta elements, else of its XML declaration.
 
-    Browsers look ahead in the first 1,024 bytes, and begin again where an element comes later: the
-    whole head counts.
+    Browsers search the first 1,024 bytes and parse again if an element comes later, so the whole
+    head counts.
     """
     for tag in _TAGS.finditer(head):
         if tag["end"] is not None:
@@ -101,9 +98,9 @@ def _in_markup(head: bytes) -> str | None:
     return _as_markup(xml[1]) if xml else None
 
 
-def _in_meta(told: bytes) -> str | None:
+def _in_meta(element: bytes) -> str | None:
     attributes: dict[bytes, bytes] = {}
-    for name, value in _ATTRIBUTE.findall(told):
+    for name, value in _ATTRIBUTE.findall(element):
         quote = value[:1] if value[:1] in (b'"', b"'") else b""
         attributes.setdefault(name.lower(), value.removeprefix(quote).removesuffix(quote))
     if b"charset" in attributes:
@@ -115,7 +112,7 @@ def _in_meta(told: bytes) -> str | None:
 
 
 def _as_markup(label: bytes) -> str | None:
-    """The codec of a label that stands in markup, which could be read as ASCII."""
+    """The codec of a label in markup that can be read as ASCII."""
     codec = _codec(label.decode("ascii", "replace"))
     if codec is not None and codec.startswith("utf-16"):
         return "utf-8"

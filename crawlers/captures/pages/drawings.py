@@ -1,10 +1,10 @@
-"""Pictures within SVG drawings: a browser loads none that lie elsewhere, so only those of data: addresses count."""
+"""Pictures in SVG drawings. Browsers load none from elsewhere, so only data: addresses count."""
 
 from __future__ import annotations
 
 from lxml import etree
 
-from crawlers.captures.pages.page import Resource
+from crawlers.captures.pages.resources import Resource
 
 _MOST_BYTES = 100_000_000
 _TAGS = frozenset({"image", "feimage", "img"})
@@ -12,7 +12,7 @@ _PLACES = frozenset({"href", "src"})
 
 
 def pictures_in_drawing(drawing: Resource) -> list[str]:
-    """The data: addresses of the pictures in a drawing; [] for anything that is none or cannot be read."""
+    """The data: addresses of the pictures in a drawing; [] if it is none or cannot be read."""
     if not drawing.is_drawing or drawing.size_bytes > _MOST_BYTES:
         return []
     data = drawing.read()

@@ -1,4 +1,4 @@
-"""What a saved page says of itself, as fields that people can correct, and how sites write numbers, prices and times."""
+"""The facts of a captured page, and the parsing of numbers, prices and times on sites."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from crawlers.captures.pages.addresses import keys_of
 
 
 class PageKind(StrEnum):
-    """What a page is there for."""
+    """The purpose of a page."""
 
     OFFER = "offer"
     POST = "post"
     ACCOUNT = "account"
-    MODEL = "model"  # a hub's listing, with the pictures that it shows
+    MODEL = "model"  # a hub's listing and its preview pictures
     PAGE = "page"
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What a page says; None or empty where it does not.
+    """The facts of a page; None or empty where the page states none.
 
     Attributes:
         platform: the site, by a short name or its host.
         item_id: the site's own id of an offer or post.
-        price: as a number, in `currency` (ISO 4217).
-        counts: what the page counts, by "sold", "wanted", "likes", "saves", "comments", "views", "followers", "posts", "downloads".
+        price: a number in `currency` (ISO 4217).
+        counts: counters of the page under "sold", "wanted", "likes", "saves", "comments",
+            "views", "followers", "posts" and "downloads".
         published_at: UTC, ISO 8601.
         links: addresses in page and text, in their order.
         hashes: hexadecimal hashes in the text, 10 to 64 digits, lower case.
-        images: addresses of the images that belong to the offer or post; empty: all of the page may.
-        extractor: which one told it.
+        images: addresses of the images of the offer or post; if empty, any image may be one.
+        extractor: the name of the extractor.
     """
 
     kind: PageKind = PageKind.PAGE
@@ -68,7 +69,12 @@ _TIMES = {"万": 1e4, "萬": 1e4, "w": 1e4, "千": 1e3, "k": 1e3, "亿": 1e8}
 
 
 def edited(facts: PageFacts, changes: dict[str, Any]) -> PageFacts:
-    """Facts as somebody corrected them; raises KeyError for a field that there is not, ValueError for a value."""
+    """Facts with a person's corrections.
+
+    Raises:
+        KeyError: there is no such field.
+        ValueError: the value is invalid.
+    """
     unknown = set(changes) - set(FIELDS)
     if unknown:
         raise KeyError(", ".join(sorted(unknown)))
@@ -87,7 +93,7 @@ def edited(facts: PageFacts, changes: dict[str, Any]) -> PageFacts:
 
 
 def _readable(text: str) -> str:
-    """Without signs that turn the direction of what stands around them, and without control characters."""
+    """The text without control characters and without characters that change its direction."""
     return "".join(
         sign
         for sign in text
@@ -100,45 +106,45 @@ def _facts_adapter() -> TypeAdapter[PageFacts]:
     return TypeAdapter(PageFacts)
 
 
-def facts_from_dict(told: dict[str, Any]) -> PageFacts:
+def facts_from_dict(record: dict[str, Any]) -> PageFacts:
     """The inverse of dataclasses.asdict, also after a round trip through JSON."""
-    return _facts_adapter().validate_python(told)
+    return _facts_adapter().validate_python(record)
 
 
-def number_of(told: Any) -> int | None:
-    """A count as sites write it: 1234, "1.2万", "3k+", "10,000"."""
-    if isinstance(told, bool) or told is None:
+def number_of(value: Any) -> int | None:
+    """A count in a form that sites use: 1234, "1.2万", "3k+", "10,000"."""
+    if isinstance(value, bool) or value is None:
         return None
-    if isinstance(told, int | float):
-        return int(told) if 0 <= told < _MOST else None
-    found = _AMOUNT.search(str(told)[:60])
+    if isinstance(value, int | float):
+        return int(value) if 0 <= value < _MOST else None
+    number = _amount(value)
+    return int(number) if number is not None and number < _MOST else None
+
+
+def price_of(value: Any) -> float | None:
+    """A price in a form that sites use: 9.9, "¥9.90", "1.2万"."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value) if 0 <= value < 1e12 else None
+    number = _amount(value)
+    return None if number is None else round(number, 2)
+
+
+def _amount(value: Any) -> float | None:
+    found = _AMOUNT.search(str(value)[:60])
     if found is None:
         return None
-    number = float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1)
-    return int(number) if number < _MOST else None
-
-
-def price_of(told: Any) -> float | None:
-    """A price as sites write it: 9.9, "¥9.90", "1.2万"."""
-    if isinstance(told, bool) or told is None:
-        return None
-    if isinstance(told, int | float):
-        return float(told) if 0 <= told < 1e12 else None
-    found = _AMOUNT.search(str(told)[:60])
-    return (
-        None
-        if found is None
-        else round(float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1), 2)
-    )
+    return float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1)
 
 
 def well_formed(text: str) -> str:
-    """Text as databases and files take it: lone surrogates, which JSON and file names may hold, become marks."""
+    """A text that databases and files accept: lone surrogates become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def same_image(url: str) -> str:
-    """An image's address without scheme and size: sites serve one picture in many sizes."""
+    """An image's address without scheme and size, because sites serve a picture in many sizes."""
     try:
         parts = urlsplit(keys_of(f"https:{url}" if url.startswith("//") else url)[0])
     except ValueError:
@@ -146,39 +152,38 @@ def same_image(url: str) -> str:
     return f"{parts.netloc}{parts.path}".split("!")[0].split("_.")[0]
 
 
-def moment_of(told: Any) -> str | None:
-    """A time as sites write it (seconds or milliseconds since 1970, ISO 8601) in UTC, ISO 8601."""
+def moment_of(value: Any) -> str | None:
+    """A time (seconds or milliseconds since 1970, or ISO 8601) in UTC, ISO 8601."""
     try:
-        if isinstance(told, str) and not told.strip().isdigit():
-            at = datetime.fromisoformat(told.strip().replace("/", "-"))
+        if isinstance(value, str) and not value.strip().isdigit():
+            at = datetime.fromisoformat(value.strip().replace("/", "-"))
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-        seconds = float(told)
-        return datetime.fromtimestamp(
-            seconds / 1000 if seconds > 1e11 else seconds, UTC
-        ).isoformat()
+        seconds = float(value)
+        seconds = seconds / 1000 if seconds > 1e11 else seconds
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 
 
-def text_of(told: Any, longest: int = 2_000) -> str | None:
-    """A field that ought to be a text or a number; None for anything else and for nothing."""
-    if isinstance(told, bool) or not isinstance(told, str | int | float):
+def text_of(value: Any, longest: int = 2_000) -> str | None:
+    """A text, or a number as text; None for anything else and for an empty text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return str(told).strip()[:longest] or None
+    return str(value).strip()[:longest] or None
 
 
-def counted(**told: Any) -> dict[str, int]:
-    """Those counts that are numbers."""
+def counted(**values: Any) -> dict[str, int]:
+    """The counts that are numbers."""
     return {
-        name: number for name, value in told.items() if (number := number_of(value)) is not None
+        name: number for name, value in values.items() if (number := number_of(value)) is not None
     }
 
 
-def dig(told: Any, *path: str | int) -> Any:
-    """A value inside nested JSON; None where the path does not lead anywhere."""
+def dig(value: Any, *path: str | int) -> Any:
+    """A value inside nested JSON; None if the path does not exist."""
     for step in path:
         try:
-            told = told[step]
+            value = value[step]
         except (KeyError, IndexError, TypeError):
             return None
-    return told
+    return value

@@ -1,4 +1,4 @@
-"""The style sheets of a page: its style elements, what it links, and what these import."""
+"""The style sheets of a page: its style elements, linked sheets and their imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from crawlers.captures.pages.addresses import data_of, joined
 from crawlers.captures.pages.charsets import plain_text
-from crawlers.captures.pages.page import Resources
+from crawlers.captures.pages.resources import Resources
 from crawlers.captures.pages.styles import imported_urls
 
 _MOST_SHEET_BYTES = 8_000_000
@@ -15,13 +15,13 @@ _DEEPEST_IMPORTS = 5
 
 
 def sheets_of(root: Any, base: str, resources: Resources) -> tuple[list[tuple[str, str]], int]:
-    """The text of each style sheet that the capture holds with its address, each address once.
+    """The text and address of each style sheet in the capture, each address once.
 
     Returns:
-        The sheets, and how many lie deeper in imports of imports than is read.
+        The sheets, and the number of imports that are nested more deeply than the limit.
     """
     seen: set[int] = set()
-    level = [("".join(one.itertext()), base) for one in root.iter("style")]
+    level = [("".join(style.itertext()), base) for style in root.iter("style")]
     for link in root.iter("link"):
         if "stylesheet" in (link.get("rel") or "").lower():
             level += _sheet(link.get("href") or "", base, resources, seen)

@@ -1,6 +1,7 @@
-"""Addresses of images in style sheets and style attributes, and custom properties that stand for them.
+"""Addresses of images in style sheets and style attributes, also behind custom properties.
 
-Tokens as in CSS Syntax Level 3 (url-token, string-token, escapes); every pattern looks at each sign once.
+Tokens follow CSS Syntax Level 3 (url-token, string-token, escapes). Every pattern visits each
+character once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _URL = (
 _STRING = r"\"([^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+)\"|'([^'\\\n]*+(?:\\.[^'\\\n]*+)*+)'"
 _ADDRESS = re.compile(_URL, re.IGNORECASE | re.DOTALL)
 _IMPORT = re.compile(rf"@import\s*+(?:{_URL}|{_STRING})", re.IGNORECASE | re.DOTALL)
-# CSS Images Level 4, 2.4: candidates are url() or a string, each with a resolution and a type(); an old prefix is as common.
+# CSS Images Level 4, 2.4: candidates are url() or a string, with a resolution and a type(). The old
+# prefix is still common.
 _SET = re.compile(r"(?:-webkit-)?image-set\(", re.IGNORECASE)
 _TYPE = r"type\(\s*+(?:\"[^\"\n]*+\"|'[^'\n]*+')?+\s*+\)"
 _IN_SET = re.compile(
@@ -31,7 +33,7 @@ _ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})[ \t\n\f\r]?|(\n)|(.))", re.DOTALL
 
 
 def style_images(style: str) -> Iterator[list[str]]:
-    """Each image that a style names by url() or image-set(): its addresses, that of the finest one first."""
+    """Yield the addresses of each image in url() or image-set(), the highest resolution first."""
     at = 0
     while found := _IMAGE.search(style, at):
         addresses, at = _candidates(style, found)
@@ -40,19 +42,19 @@ def style_images(style: str) -> Iterator[list[str]]:
 
 
 def style_urls(style: str) -> Iterator[str]:
-    """Every address that a style names, of images and of style sheets."""
+    """Yield every address in a style: of images and of imported style sheets."""
     yield from itertools.chain(imported_urls(style), *style_images(style))
 
 
 def imported_urls(style: str) -> Iterator[str]:
-    """Addresses of the style sheets that a style sheet imports."""
+    """Yield the addresses of imported style sheets."""
     for found in _IMPORT.finditer(style):
         if address := _address(*found.groups()):
             yield address
 
 
 def custom_urls(style: str) -> dict[str, str]:
-    """Custom properties of a style sheet that stand for an image, and its address: `--name: url(...)`."""
+    """The custom properties of a style sheet whose value is an image: `--name: url(...)`."""
     found: dict[str, str] = {}
     at = 0
     while name := _PROPERTY.search(style, at):
@@ -64,7 +66,7 @@ def custom_urls(style: str) -> dict[str, str]:
 
 
 def _candidates(style: str, image: re.Match[str]) -> tuple[list[str], int]:
-    """The addresses of one image, and where it ends."""
+    """The addresses of one image, and the offset behind it."""
     if not _SET.fullmatch(image[0]):
         address = _address(*image.groups())
         return [address] if address else [], image.end()
@@ -74,33 +76,29 @@ def _candidates(style: str, image: re.Match[str]) -> tuple[list[str], int]:
         at = token.end()
         if token[6]:
             with contextlib.suppress(ValueError):
-                found[-1:] = [
-                    (float(token[6]) * _DOTS_PER_X[token[7].lower()], one) for _, one in found[-1:]
-                ]
+                resolution = float(token[6]) * _DOTS_PER_X[token[7].lower()]
+                found[-1:] = [(resolution, address) for _, address in found[-1:]]
         elif token[8]:
             depth += 1 if token[8] == "(" else -1
         elif address := _address(*token.groups()[:5]):
             found.append((1.0, address))
-    return [address for _, address in sorted(found, key=lambda one: -one[0])], at
+    return [address for _, address in sorted(found, key=lambda candidate: -candidate[0])], at
 
 
 def custom_properties(style: str) -> Iterator[str]:
-    """Names of the custom properties that a style uses: `var(--name)`."""
+    """Yield the names of the custom properties in a style: `var(--name)`."""
     for found in _USE.finditer(style):
         yield found[1]
 
 
 def _address(*quoted: str | None) -> str:
-    told = next((one for one in quoted if one is not None), "")
-    return _ESCAPE.sub(_sign, told).strip() if "\\" in told else told.strip()
+    text = next((match for match in quoted if match is not None), "")
+    return _ESCAPE.sub(_sign, text).strip() if "\\" in text else text.strip()
 
 
 def _sign(escape: re.Match[str]) -> str:
     if escape[1]:
         code = int(escape[1], 16)
-        return (
-            chr(code)
-            if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000
-            else "\N{REPLACEMENT CHARACTER}"
-        )
+        is_valid = 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000
+        return chr(code) if is_valid else "\N{REPLACEMENT CHARACTER}"
     return "" if escape[2] else escape[3]

@@ -1,7 +1,8 @@
-"""Pages of Xianyu (闲鱼, goofish.com): an offer, or a seller's page.
+"""Extractor for pages of Xianyu (闲鱼, goofish.com): offers and sellers' pages.
 
-The site's pages are empty shells; what they show comes as JSON from its mtop interface and is in WARC, WACZ and HAR
-captures. Pages that were saved as a document hold what was drawn: those fields are read from the tree.
+The site's pages are empty shells. Their content comes as JSON from the mtop interface, which WARC,
+WACZ and HAR captures hold. Pages saved as a document hold the rendered elements, from which the
+same fields are read.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from crawlers.captures.pages.facts import (
     text_of,
 )
 from crawlers.captures.pages.html import tree_of
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 
 PLATFORM = "xianyu"
 _JSONP = re.compile(r"^\s*[\w.$]+\(\s*(.*)\)\s*;?\s*$", re.DOTALL)
-# Counted repetitions: a page of nothing but digits must not take minutes.
+# Bounded repetitions, so that a page of digits does not take minutes.
 _NUMBER = r"(\d[\d.,]{0,15}\s{0,3}万?)"
 _PRICE = re.compile(rf"[¥￥]\s{{0,3}}{_NUMBER}")
 _WANT = re.compile(rf"{_NUMBER}\s{{0,3}}人?想要")
@@ -34,23 +35,23 @@ _VIEWS = re.compile(rf"{_NUMBER}\s{{0,3}}次?浏览")
 _SOLD = re.compile(rf"卖出\s{{0,3}}{_NUMBER}\s{{0,3}}件")
 
 
-def xianyu_facts(page: SavedPage) -> PageFacts | None:
-    """Facts of an offer or an account; None if nothing of the known structure is there."""
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url or "").query).items()}
+def xianyu_facts(page: CapturedPage) -> PageFacts | None:
+    """Facts of an offer or an account; None if the page has no known structure."""
+    query = {name: values[0] for name, values in parse_qs(urlsplit(page.url or "").query).items()}
     answers = list(_answers(page))
-    wanted = asked.get("id")
+    wanted = query.get("id")
     for data in answers:
         found = _offer(data)
         if found is not None and wanted in (None, found.item_id):
             return found
     for data in answers:
-        account = _account(data, page, asked.get("userId"))
+        account = _account(data, page, query.get("userId"))
         if account is not None:
             return account
-    return _drawn(page, wanted, asked.get("userId"))
+    return _drawn(page, wanted, query.get("userId"))
 
 
-def _answers(page: SavedPage) -> Iterator[Any]:
+def _answers(page: CapturedPage) -> Iterator[Any]:
     for url, text in page.answers:
         if "mtop." not in url:
             continue
@@ -65,35 +66,57 @@ def _offer(data: Any) -> PageFacts | None:
     item, seller = dig(data, "itemDO"), dig(data, "sellerDO")
     if not isinstance(item, dict) or not (item.get("title") or item.get("desc")):
         return None
-    images = [text_of(dig(one, "url")) for one in dig(item, "imageInfos") or ()]
+    images = [text_of(dig(image, "url")) for image in dig(item, "imageInfos") or ()]
     seller_id = text_of(dig(seller, "sellerId"))
+    title = text_of(item.get("title"), 500) or (text_of(item.get("desc")) or "")[:80]
+    seller_page = f"https://www.goofish.com/personal?userId={seller_id}" if seller_id else None
     return PageFacts(
-        kind=PageKind.OFFER, platform=PLATFORM, title=text_of(item.get("title"), 500) or (text_of(item.get("desc")) or "")[:80],
-        text=text_of(item.get("desc"), 200_000) or "", account_name=text_of(dig(seller, "nick")), account_id=seller_id,
-        account_url=f"https://www.goofish.com/personal?userId={seller_id}" if seller_id else None, item_id=text_of(item.get("itemId")),
-        price=price_of(item.get("soldPrice") or item.get("defaultPrice")), currency="CNY",
+        kind=PageKind.OFFER,
+        platform=PLATFORM,
+        title=title,
+        text=text_of(item.get("desc"), 200_000) or "",
+        account_name=text_of(dig(seller, "nick")),
+        account_id=seller_id,
+        account_url=seller_page,
+        item_id=text_of(item.get("itemId")),
+        price=price_of(item.get("soldPrice") or item.get("defaultPrice")),
+        currency="CNY",
         counts=counted(
-            wanted=item.get("wantCnt"), views=item.get("browseCnt"), saves=item.get("collectCnt"), sold=dig(seller, "hasSoldNumInteger"),
+            wanted=item.get("wantCnt"),
+            views=item.get("browseCnt"),
+            saves=item.get("collectCnt"),
+            sold=dig(seller, "hasSoldNumInteger"),
         ),
-        published_at=moment_of(item.get("gmtCreate")), images=tuple(_with_scheme(one) for one in images if one), extractor="xianyu offer",
-    )  # fmt: skip
+        published_at=moment_of(item.get("gmtCreate")),
+        images=tuple(_with_scheme(url) for url in images if url),
+        extractor="xianyu offer",
+    )
 
 
-def _account(data: Any, page: SavedPage, user_id: str | None) -> PageFacts | None:
+def _account(data: Any, page: CapturedPage, user_id: str | None) -> PageFacts | None:
     base, module = dig(data, "module", "base"), dig(data, "module", "social")
     name = text_of(dig(base, "displayName"))
     if name is None:
         return None
+    avatar = text_of(dig(base, "avatar", "avatar"))
     return PageFacts(
-        kind=PageKind.ACCOUNT, platform=PLATFORM, title=name, text=text_of(dig(base, "introduction"), 20_000) or "", account_name=name,
-        account_id=user_id or text_of(dig(data, "baseInfo", "kcUserId")), account_url=page.url,
-        counts=counted(followers=dig(module, "followers"), sold=dig(data, "module", "shop", "salesCount")),
-        images=tuple(_with_scheme(one) for one in [text_of(dig(base, "avatar", "avatar"))] if one), extractor="xianyu account",
-    )  # fmt: skip
+        kind=PageKind.ACCOUNT,
+        platform=PLATFORM,
+        title=name,
+        text=text_of(dig(base, "introduction"), 20_000) or "",
+        account_name=name,
+        account_id=user_id or text_of(dig(data, "baseInfo", "kcUserId")),
+        account_url=page.url,
+        counts=counted(
+            followers=dig(module, "followers"), sold=dig(data, "module", "shop", "salesCount")
+        ),
+        images=(_with_scheme(avatar),) if avatar else (),
+        extractor="xianyu account",
+    )
 
 
-def _drawn(page: SavedPage, item_id: str | None, user_id: str | None) -> PageFacts | None:
-    """What a document shows that was saved after its scripts had run: class names carry a hash behind a word that stays."""
+def _drawn(page: CapturedPage, item_id: str | None, user_id: str | None) -> PageFacts | None:
+    """Facts from the rendered elements, whose class names are a stable word and a hash."""
     if page.html is None or (item_id is None and user_id is None):
         return None
     root = tree_of(page.html)
@@ -102,27 +125,44 @@ def _drawn(page: SavedPage, item_id: str | None, user_id: str | None) -> PageFac
         if not name:
             return None
         return PageFacts(
-            kind=PageKind.ACCOUNT, platform=PLATFORM, title=name, text=_first(root, "introduction") or "", account_name=name,
-            account_id=user_id, account_url=page.url, counts=counted(sold=_found(_SOLD, page.text)), extractor="xianyu account as drawn",
-        )  # fmt: skip
+            kind=PageKind.ACCOUNT,
+            platform=PLATFORM,
+            title=name,
+            text=_first(root, "introduction") or "",
+            account_name=name,
+            account_id=user_id,
+            account_url=page.url,
+            counts=counted(sold=_found(_SOLD, page.text)),
+            extractor="xianyu account as drawn",
+        )
     text = _first(root, "item-main-info", "desc--") or ""
     price = _PRICE.search(page.text)
     if not text and price is None:
         return None
     return PageFacts(
-        kind=PageKind.OFFER, platform=PLATFORM, title=page.title.removesuffix("_闲鱼"), text=text, item_id=item_id,
-        account_name=_first(root, "item-user-info-nick", "nick--"), price=price_of(price[1]) if price else None, currency="CNY",
-        counts=counted(wanted=_found(_WANT, page.text), views=_found(_VIEWS, page.text), sold=_found(_SOLD, page.text)),
+        kind=PageKind.OFFER,
+        platform=PLATFORM,
+        title=page.title.removesuffix("_闲鱼"),
+        text=text,
+        item_id=item_id,
+        account_name=_first(root, "item-user-info-nick", "nick--"),
+        price=price_of(price[1]) if price else None,
+        currency="CNY",
+        counts=counted(
+            wanted=_found(_WANT, page.text),
+            views=_found(_VIEWS, page.text),
+            sold=_found(_SOLD, page.text),
+        ),
         extractor="xianyu offer as drawn",
-    )  # fmt: skip
+    )
 
 
 def _first(root: Any, *words: str) -> str | None:
     for word in words:
         for element in root.xpath("//*[contains(@class, $word)]", word=word):
-            told = " ".join(element.text_content().split())
-            if told:
-                return str(told)
+            text = " ".join(element.text_content().split())
+            if text:
+                return str(text)
     return None
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crawlers.captures.capture_store import CaptureRow, Captures
+from crawlers.captures.capture_rows import CaptureRow
+from crawlers.captures.capture_store import CaptureStore
 from reports.cases.case_store import CaseStore
 from scanner.captures.subjects import subject_of
 from scanner.clock import Clock
@@ -35,7 +36,7 @@ def capture_rows(
     scan_session: ScanSession, settings: Settings, job: Job, progress: JobProgress
 ) -> list[dict[str, Any]]:
     """Take in an upload, if there is one, and judge what is new among all captures."""
-    captures = Captures(scan_session.crawl, settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, settings.captures_path)
     capture: CaptureRow | None = None
     own_keys: set[str] = set()
     if job.source:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crawlers.listing import Listing
 from face_index.vault.state import gallery_version_of
 from reports.cases.case_store import Standing
 from reports.cases.review import CaseStatus

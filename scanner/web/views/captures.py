@@ -12,7 +12,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.capture_rows import PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import ties_of_image, ties_of_page
 from crawlers.errors import UnknownCapture
@@ -207,15 +208,15 @@ def _person(session: Session) -> Person:
 
 
 @contextmanager
-def _captures(context: AppContext) -> Iterator[Captures]:
+def _captures(context: AppContext) -> Iterator[CaptureStore]:
     store = CrawlStore(context.settings.crawl_path)
     try:
-        yield Captures(store, context.settings.captures_path)
+        yield CaptureStore(store, context.settings.captures_path)
     finally:
         store.close()
 
 
-def _existing_id(captures: Captures, capture_id: str) -> str:
+def _existing_id(captures: CaptureStore, capture_id: str) -> str:
     """The id itself; raises NotThere if it is no full id of a capture."""
     if captures.known(capture_id) is None:
         raise NotThere("no such capture")
@@ -298,7 +299,7 @@ def _page(
     )
 
 
-def _content(captures: Captures, row: PageRow, typed: Form | None) -> dict[str, object]:
+def _content(captures: CaptureStore, row: PageRow, typed: Form | None) -> dict[str, object]:
     images = captures.images(row.page_id)
     ties = [
         *ties_of_page(captures.store, row.facts),

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from crawlers.errors import HubError
 from crawlers.http.destinations import is_address, refuse_credentials
-from crawlers.hubs.catalog import REMOTE_HUBS
+from crawlers.hubs.registry import REMOTE_HUBS
 from crawlers.hubs.storage import is_storage
 from scanner.casework.exports import as_csv
 from scanner.identification.verdict import Outcome

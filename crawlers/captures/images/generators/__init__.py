@@ -1,1 +1,1 @@
-"""What image generators write into their pictures: where it lies, how each of them writes it, and what it says."""
+"""Parameters that image generators write into their pictures, in the format of each generator."""

@@ -1,4 +1,4 @@
-"""Every text that an image file holds beside its picture: chunks, EXIF, XMP, comments, and what its pixels hide."""
+"""All texts in an image file: chunks, EXIF, XMP, comments, and texts hidden in its pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crawlers.captures.images.generators.encodings import exif_text
 from crawlers.captures.images.generators.hidden_texts import HiddenTextUnreadable, hidden_text
 
 MOST_CHARS = 4_000_000
-# Pillow opens no PNG with a packed text of more than 1 MB, so that a long workflow would hide the picture.
+# Pillow refuses PNGs with a compressed text over 1 MB, so a long workflow would hide the picture.
 PngImagePlugin.MAX_TEXT_CHUNK = 2 * MOST_CHARS
 HIDDEN = "hidden in its pixels"
 _XMP = ("xmp", "XML:com.adobe.xmp")
@@ -23,13 +23,13 @@ _LOSSLESS_WEBP = b"VP8L"
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedTexts:
-    """Texts by where they stand.
+    """Texts by the places where they are stored.
 
     Attributes:
-        chunks: of PNG, GIF and JPEG, by their names, and what is hidden in the pixels.
-        exif: by the names of the tags.
+        chunks: texts of PNG, GIF and JPEG by their names, and a text hidden in the pixels.
+        exif: texts by the names of their tags.
         xmp: the packet, "" without one.
-        problems: what could not be read, in sentences.
+        problems: sentences about texts that could not be read.
     """
 
     chunks: dict[str, str]
@@ -39,7 +39,7 @@ class EmbeddedTexts:
 
 
 def texts_of(picture: Image.Image, data: bytes) -> EmbeddedTexts:
-    """All texts of a picture that was opened from these bytes."""
+    """Read all texts of a picture that was opened from these bytes."""
     problems: list[str] = []
     is_whole = _loaded(picture, problems)
     chunks, xmp = _chunks(picture, problems, is_whole=is_whole)
@@ -54,7 +54,7 @@ def texts_of(picture: Image.Image, data: bytes) -> EmbeddedTexts:
             chunks[HIDDEN] = hidden
     except HiddenTextUnreadable as error:
         problems.append(str(error))
-    except Exception as error:  # and at damaged pixels
+    except Exception as error:  # and anything at damaged pixels
         problems.append(
             f"its pixels, and texts hidden in them, cannot be read ({type(error).__name__})"
         )
@@ -62,7 +62,7 @@ def texts_of(picture: Image.Image, data: bytes) -> EmbeddedTexts:
 
 
 def _loaded(picture: Image.Image, problems: list[str]) -> bool:
-    """Read a PNG to its end, since texts may stand behind the pixels; False where it has none."""
+    """Read a PNG to its end, as texts may follow the pixels; False if its pixels are damaged."""
     if isinstance(picture, PngImagePlugin.PngImageFile):
         try:
             picture.load()
@@ -75,7 +75,7 @@ def _loaded(picture: Image.Image, problems: list[str]) -> bool:
 
 
 def _is_lossless(data: bytes) -> bool:
-    """Whether the lowest bits of pixels are kept: only then can anything be hidden in them."""
+    """Whether the lowest bits of pixels are kept, so that a text can be hidden in them."""
     return data.startswith(b"\x89PNG") or (
         data.startswith(b"RIFF") and _LOSSLESS_WEBP in data[:4_096]
     )
@@ -90,16 +90,14 @@ def _chunks(
     if isinstance(picture, PngImagePlugin.PngImageFile) and is_whole:
         known = {**picture.text, **known}
     for name, value in known.items():
-        if (
-            name in _NO_TEXT
-            or not isinstance(value, str | bytes)
-            or str(name).startswith("Raw profile")
-        ):
+        is_text = isinstance(value, str | bytes) and name not in _NO_TEXT
+        if not is_text or str(name).startswith("Raw profile"):
             continue
         text = _chunk(value)
         if len(text) > MOST_CHARS:
             problems.append(
-                f"its text {str(name)[:40]} has {len(text):,} characters; no more than {MOST_CHARS:,} are read"
+                f"its text {str(name)[:40]} has {len(text):,} characters; "
+                f"no more than {MOST_CHARS:,} are read"
             )
         elif name in _XMP:
             xmp = text
@@ -113,7 +111,7 @@ def _chunk(value: str | bytes) -> str:
         return value.decode("utf-8", "replace")
     if isinstance(value, PngImagePlugin.iTXt):
         return str(value)
-    # A tEXt chunk is Latin-1 by PNG's specification; generators write UTF-8 into it.
+    # A tEXt chunk is Latin-1 by PNG's specification, but generators write UTF-8.
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -132,6 +130,6 @@ def _exif(picture: Image.Image) -> Iterator[tuple[str, str]]:
 
 
 def prefixed(text: str) -> str:
-    """A text without the name of a field in front of its JSON, as ComfyUI writes `Prompt: {...}` into EXIF."""
+    """A text without the prefix that ComfyUI writes into EXIF before JSON, such as `Prompt:`."""
     found = re.match(r"\s*[A-Za-z_]{2,40}\s*:\s*(?=[{\[])", text)
     return text[found.end() :] if found else text.strip()

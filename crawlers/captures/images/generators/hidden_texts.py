@@ -1,8 +1,8 @@
-"""Parameters hidden in the lowest bits of a picture's pixels (stealth_pnginfo; NovelAI writes the same).
+"""Parameters hidden in the lowest bits of pixels (stealth_pnginfo; NovelAI writes the same).
 
-Column by column, in the alpha channel one bit of each pixel, else one of red, green and blue each: a signature,
-the length of the text in bits (32 bits, big-endian), and the text as UTF-8, packed with gzip or not, as the
-signature says.
+The pixels are read column by column: one bit of the alpha channel, or one bit each of red, green
+and blue. They hold a signature, the length of the text in bits (32 bits, big-endian), and the text
+in UTF-8, with gzip or without, which the signature says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-_SIGNATURES = {  # whether the text is packed
+_SIGNATURES = {  # True for gzip
     "alpha": {b"stealth_pnginfo": False, b"stealth_pngcomp": True},
     "colours": {b"stealth_rgbinfo": False, b"stealth_rgbcomp": True},
 }
@@ -23,14 +23,14 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class HiddenTextUnreadable(Exception):
-    """A picture's pixels hold the signature of a hidden text, and no text that can be read behind it."""
+    """The pixels hold the signature of a hidden text, but no readable text."""
 
 
 def hidden_text(picture: Image.Image) -> str | None:
     """The hidden text of a picture; None without a signature.
 
     Raises:
-        HiddenTextUnreadable: the signature is there and the text is not.
+        HiddenTextUnreadable: there is a signature, but no readable text.
     """
     if picture.mode not in ("RGBA", "RGB"):
         return None
@@ -51,10 +51,10 @@ def hidden_text(picture: Image.Image) -> str | None:
 
 
 def _bytes(picture: Image.Image, channels: slice, start: int, length: int) -> bytes:
-    """Bytes from the lowest bits, as many of them as there are."""
+    """Bytes from the lowest bits; fewer if the picture has no more."""
     each = channels.stop - channels.start
     wide, high = picture.size
-    last = min(wide, -(-(start + length) * 8 // each) // high + 1)  # columns that hold them
+    last = min(wide, -(-(start + length) * 8 // each) // high + 1)  # columns with these bits
     columns = np.asarray(picture.crop((0, 0, last, high))).transpose(1, 0, 2)
     bits = (columns[:, :, channels] & 1).reshape(-1)
     return np.packbits(bits[start * 8 : (start + length) * 8]).tobytes()

@@ -1,9 +1,9 @@
-"""The models that a picture says it was made with, and the ways in which generators name them.
+"""The models with which a picture was made, and the ways in which generators name them.
 
-Hashes: AutoV1 is 8 digits of SHA-256 over 64 kB of a file, AutoV2 the first 10 digits of SHA-256 over all of
-it, AutoV3 the first 12 over its tensors (Civitai's names for what AUTOMATIC1111 writes); SwarmUI writes all 64
-digits over the tensors, InvokeAI BLAKE3 and others with the algorithm in front. AIR:
-github.com/civitai/civitai/wiki/AIR-%E2%80%90-Uniform-Resource-Names-for-AI.
+Hashes: AutoV1 is 8 digits of SHA-256 over 64 kB of a file, AutoV2 the first 10 digits of SHA-256
+over all of it, AutoV3 the first 12 over its tensors (Civitai's names for what AUTOMATIC1111
+writes). SwarmUI writes all 64 digits over the tensors, InvokeAI BLAKE3 and others with a prefix for
+the algorithm. AIR: github.com/civitai/civitai/wiki/AIR-%E2%80%90-Uniform-Resource-Names-for-AI.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _ROLES |= dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """A model that the file says it was made with.
+    """A model with which a picture was made, according to its file.
 
     Attributes:
         role: "base model" or "adapter".
-        digest: 8 to 64 hexadecimal digits as the generator wrote them: the beginning of an AutoV1, AutoV2 or
-            AutoV3 hash.
-        other_hash: one of another algorithm, e.g. "blake3:" and its digits.
+        digest: 8 to 64 hexadecimal digits as the generator wrote them: the beginning of an AutoV1,
+            AutoV2 or AutoV3 hash.
+        other_hash: a hash of another algorithm, e.g. "blake3:" and its digits.
         listing: hub and number of the listing that it names, e.g. "civitai:67890".
     """
 
@@ -55,30 +55,23 @@ class Ingredient:
     listing: str | None = None
 
     @property
-    def told(self) -> str:
-        known = [
-            self.digest,
-            self.other_hash,
-            self.listing if self.listing_in_name is None else None,
-        ]
-        beside = ", ".join(filter(None, known))
+    def text(self) -> str:
+        """The name with hashes and listing in parentheses."""
+        listing = None if self._is_listing_in_name else self.listing
+        beside = ", ".join(filter(None, (self.digest, self.other_hash, listing)))
         return " ".join(filter(None, (self.name, beside and f"({beside})")))
 
     @property
-    def listing_in_name(self) -> str | None:
-        return (
-            self.listing
-            if self.name and self.listing and listing_of(self.name) == self.listing
-            else None
-        )
+    def _is_listing_in_name(self) -> bool:
+        return bool(self.name and self.listing and listing_of(self.name) == self.listing)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one text in a picture says of how it was generated.
+class Parameters:
+    """The generation parameters in one text of a picture.
 
     Attributes:
-        problem: what of it could not be followed, in a sentence.
+        problem: a sentence about a part that could not be interpreted.
     """
 
     generator: str
@@ -88,13 +81,13 @@ class Reading:
 
 
 def role_of(kind: Any) -> str | None:
-    """Base model or adapter, by a generator's word for the kind of a model; None for VAEs, upscalers and the rest."""
+    """The role for a generator's word for a kind of model; None for VAEs, upscalers and others."""
     return _ROLES.get(kind.strip().lower().replace(" ", "")) if isinstance(kind, str) else None
 
 
-def hashes_of(told: Any) -> tuple[str | None, str | None]:
-    """The digest, and the hash of another algorithm, that a text is; None where it is none."""
-    found = _HASH.fullmatch(told.strip().strip("\"'").lower()) if isinstance(told, str) else None
+def hashes_of(text: Any) -> tuple[str | None, str | None]:
+    """A text as a digest and as a hash of another algorithm; None for what it is not."""
+    found = _HASH.fullmatch(text.strip().strip("\"'").lower()) if isinstance(text, str) else None
     if found is None:
         return None, None
     algorithm, digits = found[1], found[2]
@@ -102,20 +95,19 @@ def hashes_of(told: Any) -> tuple[str | None, str | None]:
         return None, None
     if algorithm is None or algorithm in _OURS:
         return (digits, None) if len(digits) <= 64 else (None, None)
-    if algorithm == "random":  # InvokeAI's name for a file that it did not hash
+    if algorithm == "random":  # InvokeAI's word for a file that it did not hash
         return None, None
-    return (
-        None,
-        f"{algorithm.partition('_')[0] if algorithm.startswith('blake3') else algorithm}:{digits}",
-    )
+    if algorithm.startswith("blake3"):
+        algorithm = algorithm.partition("_")[0]
+    return None, f"{algorithm}:{digits}"
 
 
 def named(
-    role: str, name: Any, told_hash: Any = None, listing: str | None = None
+    role: str, name: Any, hash_text: Any = None, listing: str | None = None
 ) -> Ingredient | None:
-    """An ingredient by what a generator wrote; None where that names nothing."""
+    """An ingredient from the words of a generator; None if they name nothing."""
     word = _word(name)
-    digest, other = hashes_of(told_hash)
+    digest, other = hashes_of(hash_text)
     if word is None and digest is None and other is None and listing is None:
         return None
     return Ingredient(role, word, digest, other, listing or (listing_of(word) if word else None))
@@ -129,9 +121,8 @@ def listing_of(name: str) -> str | None:
     source, item, version = found[3].lower(), found[4], found[5]
     if source == "civitai":
         return f"civitai:{version}" if version and version.isdigit() else None
-    return (
-        f"huggingface:{item}" if source in ("huggingface", "hf") and item.count("/") == 1 else None
-    )
+    is_repository = source in ("huggingface", "hf") and item.count("/") == 1
+    return f"huggingface:{item}" if is_repository else None
 
 
 def role_of_air(name: str) -> str | None:
@@ -140,10 +131,10 @@ def role_of_air(name: str) -> str | None:
 
 
 def civitai_resource(resource: Any) -> Ingredient | None:
-    """An entry of Civitai's lists of resources: by AIR, or by the number of the version."""
-    if not isinstance(resource, dict) or is_nothing(
-        resource.get("weight", resource.get("strength"))
-    ):
+    """An entry of Civitai's lists of resources, by AIR or by the number of the version."""
+    if not isinstance(resource, dict):
+        return None
+    if is_nothing(resource.get("weight", resource.get("strength"))):
         return None
     air, version = resource.get("air"), resource.get("modelVersionId")
     if isinstance(air, str) and (role := role_of_air(air)):
@@ -161,17 +152,17 @@ def civitai_resource(resource: Any) -> Ingredient | None:
 
 
 def tags_in(text: str) -> list[str]:
-    """Adapters that a prompt's tags load, `<lora:NAME:STRENGTH>`; those with no strength load nothing."""
+    """Adapters in a prompt's tags, `<lora:NAME:STRENGTH>`, without those of strength 0."""
     found = []
     for inside in _TAG.findall(text):
         name, *strengths = (part.strip() for part in inside.split(":"))
-        if name and not (strengths and all(is_nothing(one) for one in strengths)):
+        if name and not (strengths and all(map(is_nothing, strengths))):
             found.append(name)
     return list(dict.fromkeys(found))
 
 
 def is_nothing(strength: Any) -> bool:
-    """Whether a strength is the number 0, so that what it belongs to has no effect."""
+    """Whether a strength is the number 0, so that the adapter has no effect."""
     if isinstance(strength, bool) or not isinstance(strength, int | float | str):
         return False
     try:
@@ -181,54 +172,55 @@ def is_nothing(strength: Any) -> bool:
 
 
 def stem_of(name: str) -> str:
-    """A file's name without folders and ending; an AIR as it stands."""
+    """A file's name without folders and ending; an AIR is left unchanged."""
     if _AIR.fullmatch(name.strip()):
         return name.strip()
     bare = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    ending = next((one for one in _ENDINGS if bare.lower().endswith(one)), "")
+    ending = next((ending for ending in _ENDINGS if bare.lower().endswith(ending)), "")
     return bare[: len(bare) - len(ending)]
 
 
 def joined(found: Iterable[Ingredient | None]) -> tuple[Ingredient, ...]:
-    """Each model once: what is said of one of the same name in several places is put together."""
+    """Combine ingredients, so that each model occurs once with everything known about it."""
     kept: list[Ingredient] = []
-    for one in dict.fromkeys(found):
-        if one is None:
+    for new in dict.fromkeys(found):
+        if new is None:
             continue
-        place = next((number for number, other in enumerate(kept) if _are_one(one, other)), None)
+        place = next((number for number, old in enumerate(kept) if _are_same(new, old)), None)
         if place is None:
-            kept.append(one)
+            kept.append(new)
         else:
-            other = kept[place]
+            old = kept[place]
             kept[place] = replace(
-                other, name=other.name or one.name, digest=_longer(other.digest, one.digest),
-                other_hash=other.other_hash or one.other_hash, listing=other.listing or one.listing,
-            )  # fmt: skip
+                old,
+                name=old.name or new.name,
+                digest=_longer(old.digest, new.digest),
+                other_hash=old.other_hash or new.other_hash,
+                listing=old.listing or new.listing,
+            )
     return tuple(kept[:_MOST_INGREDIENTS])
 
 
-def _are_one(one: Ingredient, other: Ingredient) -> bool:
-    if one.role != other.role:
+def _are_same(first: Ingredient, second: Ingredient) -> bool:
+    if first.role != second.role:
         return False
-    if (
-        one.digest
-        and other.digest
-        and not (one.digest.startswith(other.digest) or other.digest.startswith(one.digest))
-    ):
+    digests = sorted(filter(None, (first.digest, second.digest)), key=len)
+    if len(digests) == 2 and not digests[1].startswith(digests[0]):
         return False
-    if one.listing and one.listing == other.listing:
+    if first.listing and first.listing == second.listing:
         return True
-    if one.name and other.name:
-        return stem_of(one.name) == stem_of(other.name)
-    return bool(one.digest and other.digest)
+    if first.name and second.name:
+        return stem_of(first.name) == stem_of(second.name)
+    return len(digests) == 2
 
 
-def _longer(one: str | None, other: str | None) -> str | None:
-    return max((one or "", other or ""), key=len) or None
+def _longer(first: str | None, second: str | None) -> str | None:
+    return max((first or "", second or ""), key=len) or None
 
 
-def _word(told: Any) -> str | None:
-    if not isinstance(told, str | int) or isinstance(told, bool):
+def _word(value: Any) -> str | None:
+    if not isinstance(value, str | int) or isinstance(value, bool):
         return None
-    word = str(told).strip()
+    word = str(value).strip()
+
     return None if word.lower() in ("", "none", "null", "undefined", "[none]") else word[:300]

@@ -1,8 +1,8 @@
-"""ComfyUI's graph as it was run: which nodes led to the picture.
+"""ComfyUI's graph in the form in which it was run, and the nodes that led to the picture.
 
-A graph holds every node of the drawing, used or not, so that nothing in it was used merely because it is there.
-What was used is what leads, from input to input, to the picture: from the nodes that save it, else from the
-samplers.
+A graph holds every node of the drawing, so its presence does not mean that a node was used. The
+nodes that were used are those from which inputs lead to the picture: to the nodes that save it, or
+to the samplers if none does.
 """
 
 from __future__ import annotations
@@ -13,48 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_NODES = 5_000
-_ON, _OFF = (
-    ("on_true", "true", "tt_value", "if_true", "value_if_true"),
-    ("on_false", "false", "ff_value", "if_false", "value_if_false"),
-)
+_ON = ("on_true", "true", "tt_value", "if_true", "value_if_true")
+_OFF = ("on_false", "false", "ff_value", "if_false", "value_if_false")
 _SELECTORS = frozenset(
-    {
-        "select",
-        "index",
-        "input",
-        "selected_index",
-        "selected",
-        "which",
-        "choice",
-        "switch",
-        "select_input",
-        "boolean",
-        "bool",
-        "cond",
-        "condition",
-    }
-)
+    ["select", "index", "input", "selected_index", "selected", "which", "choice", "switch",
+     "select_input", "boolean", "bool", "cond", "condition"]
+)  # fmt: skip
 LOADED = frozenset(
     {"ckpt_name", "unet_name", "base_ckpt_name", "refiner_ckpt_name", "unet", "ckpt", "gguf_name"}
 )
 _FALSE = frozenset({"off", "false", "no", "disable", "disabled", "0"})
-_NO_IMAGE = ("vae", "upscale_model")  # what is reached through these only draws nothing
+_NO_IMAGE = ("vae", "upscale_model")  # nodes reached only through these do not draw
 _WORDS_OF_VALUES = (
-    "value",
-    "string",
-    "text",
-    "air",
-    "lora_name",
-    "ckpt_name",
-    "unet_name",
-    "model_name",
-    "name",
-    "lora",
-    "model",
-    "int",
-    "float",
-    "boolean",
-)
+    "value", "string", "text", "air", "lora_name", "ckpt_name", "unet_name", "model_name", "name",
+    "lora", "model", "int", "float", "boolean",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +35,7 @@ class Node:
     """One node.
 
     Attributes:
-        kind: its class.
+        kind: the name of its class.
         inputs: values, and links to outputs of other nodes.
     """
 
@@ -76,7 +49,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An input that another node's output feeds."""
+    """An input that the output of another node feeds."""
 
     name: str
     source: str
@@ -85,7 +58,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The nodes by their number."""
+    """The nodes by their numbers."""
 
     nodes: Mapping[str, Node]
 
@@ -106,7 +79,7 @@ class Graph:
         return [link for name, value in node.inputs.items() if (link := self.link(name, value))]
 
     def followed(self, number: str) -> list[Link]:
-        """The links through which a node really takes something: a switch takes one of its inputs."""
+        """The links that a node really uses, because a switch uses only one of its inputs."""
         node = self.nodes[number]
         links = self.links(number)
         if any(
@@ -114,14 +87,15 @@ class Graph:
             for name in ("switch", "enabled")
             if name in node.inputs
         ):
-            # What applies a stack of adapters and is off takes none; a part of a stack passes the others on.
+            # A disabled node that applies a stack of adapters uses none of them; a disabled part of
+            # a stack passes on the others.
             is_part = any(name.lower().startswith("lora_name") for name in node.inputs)
             links = [link for link in links if is_part or "lora" not in link.name.lower()]
         switches = "switch" in node.word or _decides(links)
         return _chosen(self, number, links) if links and switches else links
 
     def used(self) -> dict[str, bool]:
-        """Nodes that led to the picture, and whether they did other than through a text encoder only."""
+        """The nodes that led to the picture; False for those that only led to a text encoder."""
         reached = dict.fromkeys(self.roots(), True)
         waiting = list(reached.items())
         while waiting:
@@ -141,17 +115,17 @@ class Graph:
         return reached
 
     def _passes_model(self, number: str, *, draws: bool, encodes: bool) -> bool:
-        """Whether what a node takes as a model draws.
+        """Whether the model input of a node contributes to the picture.
 
-        A scheduler asks it for steps only, a text encoder's loader passes on the encoder, and what loads a
-        checkpoint gives out that one.
+        A scheduler only asks the model for steps, the loader of a text encoder passes on the
+        encoder, and a loader of a checkpoint has a model of its own.
         """
         asks = "scheduler" in self.nodes[number].word and not is_sampler(self, number)
         loads = any(isinstance(self.nodes[number].inputs.get(name), str) for name in LOADED)
         return not asks and not loads and (draws or not encodes)
 
     def roots(self) -> list[str]:
-        """The nodes at which the picture comes out."""
+        """The nodes that output the picture."""
         consumed = {link.source for number in self.nodes for link in self.links(number)}
         samplers = [number for number in self.nodes if is_sampler(self, number)]
         ends = [number for number in self.nodes if number not in consumed]
@@ -178,57 +152,51 @@ class Graph:
             waiting += fresh
         return False
 
-    def value(self, name: str, told: Any, depth: int = 0) -> Any:
-        """A value, also where another node holds it."""
-        link = self.link(name, told)
+    def value(self, name: str, raw: Any, depth: int = 0) -> Any:
+        """The value of an input, given directly or by another node."""
+        link = self.link(name, raw)
         if link is None:
-            return told.get("content") if isinstance(told, dict) and "content" in told else told
+            return raw.get("content") if isinstance(raw, dict) and "content" in raw else raw
         if depth > 20:
             return None
         source = self.nodes[link.source]
         by_slot = _slots(source.inputs.get("resources_json"))
         if str(link.slot) in by_slot:
             return by_slot[str(link.slot)]
-        names = [
-            name,
-            *_WORDS_OF_VALUES,
-            *(one for one in source.inputs if self.link(one, source.inputs[one])),
-        ]
-        for one in dict.fromkeys(names):
-            if (
-                one in source.inputs
-                and (found := self.value(one, source.inputs[one], depth + 1)) is not None
-            ):
-                return found
+        linked = (key for key in source.inputs if self.link(key, source.inputs[key]))
+        for key in dict.fromkeys((name, *_WORDS_OF_VALUES, *linked)):
+            if key in source.inputs:
+                found = self.value(key, source.inputs[key], depth + 1)
+                if found is not None:
+                    return found
         return None
 
 
 def graph_of(document: Any) -> Graph | None:
-    """The graph that a JSON document is; None for any other document."""
+    """The graph in a JSON document; None for any other document."""
     if not isinstance(document, dict):
         return None
     nodes = {
-        str(number): Node(one["class_type"], one["inputs"])
-        for number, one in list(document.items())[:MOST_NODES]
-        if isinstance(one, dict)
-        and isinstance(one.get("class_type"), str)
-        and isinstance(one.get("inputs"), dict)
+        str(number): Node(entry["class_type"], entry["inputs"])
+        for number, entry in list(document.items())[:MOST_NODES]
+        if isinstance(entry, dict)
+        and isinstance(entry.get("class_type"), str)
+        and isinstance(entry.get("inputs"), dict)
     }
     return Graph(nodes) if nodes else None
 
 
 def is_false(value: Any) -> bool:
-    """Whether a switch is off, by whatever word."""
+    """Whether the value of a switch means off."""
     return value is False or (isinstance(value, str) and value.strip().lower() in _FALSE)
 
 
 def is_sampler(graph: Graph, number: str) -> bool:
-    """Whether a node draws: it takes a model and a prompt, by whatever names."""
+    """Whether a node draws, which means that it uses a model and a prompt under any names."""
     node = graph.nodes[number]
     names = {link.name.lower() for link in graph.links(number)}
-    if any(word in node.word for word in ("pipe", "context")) and not any(
-        word in node.word for word in ("sampler", "detailer")
-    ):
+    is_pipe = any(word in node.word for word in ("pipe", "context"))
+    if is_pipe and not any(word in node.word for word in ("sampler", "detailer")):
         return False
     if "sampler" in node.word and names:
         return True
@@ -236,7 +204,7 @@ def is_sampler(graph: Graph, number: str) -> bool:
 
 
 def samplers_in(graph: Graph, used: Mapping[str, Any]) -> Iterator[str]:
-    """Samplers that led to the picture, the first to draw first."""
+    """Yield the samplers that led to the picture, the first one to draw first."""
     yield from (number for number in reversed(list(used)) if is_sampler(graph, number))
 
 
@@ -246,30 +214,30 @@ def _decides(links: list[Link]) -> bool:
 
 
 def _chosen(graph: Graph, number: str, links: list[Link]) -> list[Link]:
-    """The input that a switch takes, with what it is switched by; all where that cannot be told."""
+    """The input that a switch selects, and the selecting input; all inputs if that is unknown."""
     inputs = graph.nodes[number].inputs
-    told = {
+    selected = {
         name.lower(): graph.value(name, value)
         for name, value in inputs.items()
         if name.lower() in _SELECTORS
     }
-    for value in told.values():
+    for value in selected.values():
         if isinstance(value, bool):
             ways, ending = (_ON, "_a") if value else (_OFF, "_b")
-            if found := [
+            found = [
                 link
                 for link in links
                 if link.name.lower() in ways or link.name.lower().endswith(ending)
-            ]:
+            ]
+            if found:
                 return found
-        number_told = int(value) if isinstance(value, str | int) and str(value).isdigit() else None
-        if number_told is not None and (
-            found := [one for one in links if _number_of(one.name) == number_told]
-        ):
-            return found
+        if isinstance(value, str | int) and str(value).isdigit():
+            found = [link for link in links if _number_of(link.name) == int(value)]
+            if found:
+                return found
     others = [link for link in links if link.name.lower() not in _SELECTORS]
-    if "(rgthree)" in graph.nodes[number].word and not told:
-        return others[:1]  # the first that is there
+    if "(rgthree)" in graph.nodes[number].word and not selected:
+        return others[:1]  # this kind of switch takes the first input that is connected
     return links
 
 
@@ -278,10 +246,10 @@ def _number_of(name: str) -> int | None:
     return int(digits) if digits else None
 
 
-def _slots(told: Any) -> Mapping[str, Any]:
-    """Which model Civitai's selector gives out at which of its outputs."""
+def _slots(resources: Any) -> Mapping[str, Any]:
+    """The models that Civitai's selector outputs, by output."""
     try:
-        found = json.loads(told).get("bySlot") if isinstance(told, str) else None
+        found = json.loads(resources).get("bySlot") if isinstance(resources, str) else None
     except (ValueError, AttributeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

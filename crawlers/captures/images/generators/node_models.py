@@ -1,9 +1,9 @@
-"""Models that the nodes of a ComfyUI graph load: checkpoints, and adapters by every loader and stack.
+"""The models that the nodes of a ComfyUI graph load: checkpoints and adapters.
 
-Loaders are told by what their inputs are called, since there are hundreds of kinds of them: `lora_name`,
-`lora_name_1` with `switch_1` and `model_weight_1` (Comfyroll, Efficiency Nodes), `lora_1_name` (Easy Use),
-`lora_01` with `strength_01`, `lora_1` as {on, lora, strength} (rgthree), `loras` as a list of {name, active,
-strength} (Lora Manager), and tags in a text.
+There are hundreds of kinds of loaders, so they are recognised by the names of their inputs:
+`lora_name`, `lora_name_1` with `switch_1` and `model_weight_1` (Comfyroll, Efficiency Nodes),
+`lora_1_name` (Easy Use), `lora_01` with `strength_01`, `lora_1` as {on, lora, strength} (rgthree),
+`loras` as a list of {name, active, strength} (Lora Manager), and tags in a text.
 """
 
 from __future__ import annotations
@@ -22,28 +22,23 @@ from crawlers.captures.images.generators.ingredients import (
 )
 from crawlers.captures.images.generators.node_graph import LOADED, Graph, Node, is_false
 from crawlers.captures.images.generators.node_prompts import text_in
+from crawlers.values import objects_of
 
 _LORA_INPUT = re.compile(
     r"lora(?:_?(?:name|path|file|filename|model))?_?(\d{1,3}|[a-z])?|lora_(\d{1,3})_name|lora_air",
     re.IGNORECASE,
 )
 _MODEL_INPUTS = frozenset(
-    {
-        "model",
-        "model_name",
-        "model_path",
-        "checkpoint",
-        "checkpoint_name",
-        "diffusion_model",
-        "transformer",
-    }
-)
+    ["model", "model_name", "model_path", "checkpoint", "checkpoint_name", "diffusion_model",
+     "transformer"]
+)  # fmt: skip
 _LOADS_MODEL = re.compile(
-    r"checkpoint|unet|diffusion|\bdit|ditloader|gguf|model\s*(?:loader|selector)|load\w*\s*model|settings"
+    r"checkpoint|unet|diffusion|\bdit|ditloader|gguf|model\s*(?:loader|selector)|"
+    r"load\w*\s*model|settings"
 )
 _LOADS_OTHER = re.compile(
-    r"upscale|control|clip|vae|vision|style|ipadapter|ip-adapter|\bsam|detector|lora|gligen|hypernet|photomaker|"
-    r"instantid|pulid|face|depth|audio|text|bbox|"
+    r"upscale|control|clip|vae|vision|style|ipadapter|ip-adapter|\bsam|detector|lora|gligen|"
+    r"hypernet|photomaker|instantid|pulid|face|depth|audio|text|bbox|"
     r"ultralytics|onnx|llm|caption|rembg|segment|latent"
 )
 _EMBEDDING = re.compile(r"\bembedding:([^\s,():<>\[\]]{1,200})", re.IGNORECASE)
@@ -51,20 +46,12 @@ _GATES = ("switch", "toggle", "enabled", "enable", "active", "on", "lora_on", "l
 _COUNTS = ("lora_count", "num_loras", "loras_count")
 _BOTH = ("strength", "lora_wt", "wt", "weight", "lora_strength", "lora_weight")
 _MODEL_STRENGTHS = (
-    "strength_model",
-    "model_str",
-    "model_weight",
-    "model_strength",
-    "lora_model_strength",
+    "strength_model", "model_str", "model_weight", "model_strength", "lora_model_strength",
     "strength_model_",
-)
+)  # fmt: skip
 _CLIP_STRENGTHS = (
-    "strength_clip",
-    "clip_str",
-    "clip_weight",
-    "clip_strength",
-    "lora_clip_strength",
-)
+    "strength_clip", "clip_str", "clip_weight", "clip_strength", "lora_clip_strength",
+)  # fmt: skip
 _TEXTS = re.compile(
     r"text|prompt|positive|negative|wildcard|lora_syntax|tags|string|value|clip_[lg]|t5",
     re.IGNORECASE,
@@ -72,10 +59,10 @@ _TEXTS = re.compile(
 
 
 def models_of(graph: Graph, number: str, *, only_text: bool) -> Iterator[Ingredient | None]:
-    """What one node loads.
+    """Yield the models that one node loads.
 
     Args:
-        only_text: it led to the picture through a text encoder only.
+        only_text: whether the node only led to the picture through a text encoder.
     """
     node = graph.nodes[number]
     if not only_text:
@@ -89,18 +76,17 @@ def models_of(graph: Graph, number: str, *, only_text: bool) -> Iterator[Ingredi
 
 def _bases(graph: Graph, node: Node) -> Iterator[str]:
     loads = bool(_LOADS_MODEL.search(node.word)) and not _LOADS_OTHER.search(node.word)
-    for name, told in node.inputs.items():
-        if name.lower() in LOADED or (
-            loads and name.lower() in _MODEL_INPUTS and _holds_word(graph, name, told)
-        ):
-            value = graph.value(name, told)
+    for name, raw in node.inputs.items():
+        is_model = loads and name.lower() in _MODEL_INPUTS and _holds_word(graph, name, raw)
+        if name.lower() in LOADED or is_model:
+            value = graph.value(name, raw)
             if isinstance(value, str):
                 yield value
 
 
-def _holds_word(graph: Graph, name: str, told: Any) -> bool:
-    """Whether a model's input is a name and not another node's model."""
-    link = graph.link(name, told)
+def _holds_word(graph: Graph, name: str, raw: Any) -> bool:
+    """Whether the model input of a node is a name, and not the model of another node."""
+    link = graph.link(name, raw)
     return link is None or not graph.links(link.source)
 
 
@@ -108,31 +94,29 @@ def _adapters(graph: Graph, node: Node, *, only_text: bool) -> Iterator[str]:
     listed = _listed(node.inputs.get("loras"))
     for entry in listed or ():
         yield from _of_entry(entry)
-    for name, told in node.inputs.items():
-        if (found := _LORA_INPUT.fullmatch(name)) is not None:
-            place = found[1] or found[2] or ""
-            value = graph.value(name, told)
-            if isinstance(value, dict):
-                yield from _of_entry(value)
-            elif not _is_off(graph, node, place) and not _has_no_strength(
-                graph, node, place, only_text=only_text
-            ):
-                yield from _words(value)
-    texts = {name: told for name, told in node.inputs.items() if _TEXTS.search(name)}
+    for name, raw in node.inputs.items():
+        if (found := _LORA_INPUT.fullmatch(name)) is None:
+            continue
+        place = found[1] or found[2] or ""
+        value = graph.value(name, raw)
+        if isinstance(value, dict):
+            yield from _of_entry(value)
+        elif not (
+            _is_off(graph, node, place) or _has_no_strength(graph, node, place, only_text=only_text)
+        ):
+            yield from _words(value)
+    texts = {name: raw for name, raw in node.inputs.items() if _TEXTS.search(name)}
     if listed is None and _loads_tags(node, graph):
-        for name, told in texts.items():
-            is_conditioning = "positive" in name.lower() and graph.link(name, told) is not None
-            yield from (
-                tags_in(text_in(graph, name, told))
-                if "neg" not in name.lower() and not is_conditioning
-                else ()
-            )
-    for told in texts.values():
-        yield from _EMBEDDING.findall(told) if isinstance(told, str) else ()
+        for name, raw in texts.items():
+            is_conditioning = "positive" in name.lower() and graph.link(name, raw) is not None
+            if "neg" not in name.lower() and not is_conditioning:
+                yield from tags_in(text_in(graph, name, raw))
+    for raw in texts.values():
+        yield from _EMBEDDING.findall(raw) if isinstance(raw, str) else ()
 
 
 def _of_entry(entry: Mapping[str, Any]) -> Iterator[str]:
-    """One entry of a list: on unless it says otherwise, and with some strength."""
+    """Yield the adapter of an entry of a list, unless it is off or has no strength."""
     if any(is_false(entry.get(name)) for name in ("on", "active", "enabled")):
         return
     if not _is_weak(*(entry.get(name) for name in ("strength", "strengthTwo", "clipStrength"))):
@@ -140,25 +124,19 @@ def _of_entry(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _words(value: Any) -> Iterator[str]:
-    """A file's name; Civitai's loader has the numbers of model and version, "12345@67890"."""
+    """Yield a file's name, or "12345@67890" of Civitai's loader (model and version) as an AIR."""
     if isinstance(value, str):
-        yield (
-            f"urn:air:other:lora:civitai:{value}"
-            if re.fullmatch(r"\d+@\d+", value.strip())
-            else value
-        )
+        is_numbers = re.fullmatch(r"\d+@\d+", value.strip())
+        yield f"urn:air:other:lora:civitai:{value}" if is_numbers else value
 
 
-def _listed(told: Any) -> list[dict[str, Any]] | None:
-    value = told.get("__value__") if isinstance(told, dict) else told
-    if not isinstance(value, list) or not value:
-        return None
-    entries = [one for one in value if isinstance(one, dict)]
-    return entries or None
+def _listed(raw: Any) -> list[dict[str, Any]] | None:
+    value = raw.get("__value__") if isinstance(raw, dict) else raw
+    return objects_of(value) or None
 
 
 def _loads_tags(node: Node, graph: Graph) -> bool:
-    """Whether a node makes models of tags: CLIPTextEncode reads them as words, loaders of models load them."""
+    """Whether a node loads the models of tags. CLIPTextEncode treats tags as words."""
     if "cliptextencode" in node.word:
         return False
     names = {name.lower() for name in node.inputs}
@@ -170,8 +148,8 @@ def _loads_tags(node: Node, graph: Graph) -> bool:
 
 
 def _is_off(graph: Graph, node: Node, place: str) -> bool:
-    """Whether a switch of the node, or of its entry at that place, is off, or that place is not counted."""
-    values = {name.lower(): told for name, told in node.inputs.items()}
+    """Whether a switch of the node or of its entry is off, or the entry is beyond the count."""
+    values = {name.lower(): raw for name, raw in node.inputs.items()}
     for gate in _GATES:
         names = (
             (f"{gate}_{place}", f"{gate}{place}", f"lora_{place}_{gate}", f"{gate}_lora_{place}")
@@ -184,18 +162,15 @@ def _is_off(graph: Graph, node: Node, place: str) -> bool:
         return values.get("bypass") is True or str(values.get("bypass", "")).lower() == "true"
     for name in _COUNTS:
         count = graph.value(name, values[name]) if name in values else None
-        if (
-            place.isdigit()
-            and isinstance(count, int)
-            and not isinstance(count, bool)
-            and int(place) > count
-        ):
+        if isinstance(count, bool) or not isinstance(count, int):
+            continue
+        if place.isdigit() and int(place) > count:
             return True
     return False
 
 
 def _has_no_strength(graph: Graph, node: Node, place: str, *, only_text: bool) -> bool:
-    values = {name.lower(): told for name, told in node.inputs.items()}
+    values = {name.lower(): raw for name, raw in node.inputs.items()}
     mode = str(values.get("input_mode") or values.get("mode") or "").lower()
     kinds = [*_BOTH, *_MODEL_STRENGTHS, *_CLIP_STRENGTHS]
     if mode == "simple":
@@ -204,9 +179,8 @@ def _has_no_strength(graph: Graph, node: Node, place: str, *, only_text: bool) -
         kinds = [*_MODEL_STRENGTHS, *_CLIP_STRENGTHS]
     if only_text and any(name in values for name in _CLIP_STRENGTHS):
         kinds = [*_CLIP_STRENGTHS]
-    found = [_strength(graph, values, kind, place) for kind in kinds]
-    told = [one for one in found if one is not None]
-    return bool(told) and all(map(is_nothing, told))
+    strengths = [_strength(graph, values, kind, place) for kind in kinds]
+    return _is_weak(*strengths)
 
 
 def _strength(graph: Graph, values: Mapping[str, Any], kind: str, place: str) -> Any:
@@ -219,5 +193,6 @@ def _strength(graph: Graph, values: Mapping[str, Any], kind: str, place: str) ->
 
 
 def _is_weak(*strengths: Any) -> bool:
-    told = [one for one in strengths if one is not None]
-    return bool(told) and all(map(is_nothing, told))
+    """Whether all of the given strengths are 0; False if none is given."""
+    given = [strength for strength in strengths if strength is not None]
+    return bool(given) and all(map(is_nothing, given))

@@ -1,4 +1,4 @@
-"""The prompt of a ComfyUI graph: the texts that the samplers' positive input leads to, and no others."""
+"""The prompt of a ComfyUI graph: the texts that reach the samplers' positive inputs."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ _MOST_CHARS = 200_000
 _DEEPEST = 200
 _TEXT_INPUT = re.compile(
     r"(?:base_|refiner_|opt_|input_|output_|user_|populated_|conditioning\.|lora_)?"
-    r"(?:text|prompt|positive|positive_prompt|text_positive|prompt_positive|positive_text|string|value|multiline|"
-    r"content|clip_l|clip_g|t5xxl|t5|llama|qwen\w*|"
+    r"(?:text|prompt|positive|positive_prompt|text_positive|prompt_positive|positive_text|string|"
+    r"value|multiline|content|clip_l|clip_g|t5xxl|t5|llama|qwen\w*|"
     r"prefix|suffix|prepend|append|any|line)(?:_?(?:[a-h]|g|l|\d{1,3}))?",
     re.IGNORECASE,
 )
 _NO_TEXT = re.compile(
-    r"model\w*|clip|clip_vision\w*|vae\w*|image\w*|pixels|mask\w*|samples|latent\w*|control_?net\w*|style_model|seed|"
-    r"noise\w*|sigmas|sampler|steps|cfg|width|height|batch_size|denoise|guidance|strength\w*|upscale_model|lora_stack|"
-    r"bbox\w*|segm\w*|sam_\w*|start_percent|end_percent|start_image|end_image|audio|video|image_embeds",
+    r"model\w*|clip|clip_vision\w*|vae\w*|image\w*|pixels|mask\w*|samples|latent\w*|"
+    r"control_?net\w*|style_model|seed|noise\w*|sigmas|sampler|steps|cfg|width|height|batch_size|"
+    r"denoise|guidance|strength\w*|upscale_model|lora_stack|bbox\w*|segm\w*|sam_\w*|"
+    r"start_percent|end_percent|start_image|end_image|audio|video|image_embeds",
     re.IGNORECASE,
 )
 _SAMPLER_INPUTS = re.compile(
-    r"positive\w*|conditioning\w*|cond\d?|guider|text_embeds|prompt\w*|\w*pipe|sdxl_tuple|ctx|context|base_ctx|script",
+    r"positive\w*|conditioning\w*|cond\d?|guider|text_embeds|prompt\w*|\w*pipe|sdxl_tuple|ctx|"
+    r"context|base_ctx|script",
     re.IGNORECASE,
 )
 _TWO_OUTPUTS = re.compile(
     r"controlnet\w*apply|controlnetapply|apply\w*controlnet|inpaintmodelconditioning"
 )
 _SHOWS = ("showtext", "show text", "showany", "previewany", "preview any", "display")
-# What these make of a text or a picture is not in the graph; what they are told is not the prompt.
+# The texts that these nodes generate are not in the graph, and their instructions are no prompts.
 _MAKES_TEXT = re.compile(
-    r"llm|ollama|gpt|gemini|llava|florence|joy.?caption|caption|interrogat|tagger|qwen.?vl|translat|prompt.?(?:generat|enhanc|upsampl)"
+    r"llm|ollama|gpt|gemini|llava|florence|joy.?caption|caption|interrogat|tagger|qwen.?vl|"
+    r"translat|prompt.?(?:generat|enhanc|upsampl)"
 )
 _SEPARATORS = ("delimiter", "separator", "sep", "join_with")
 
 
 def prompt_of(graph: Graph, used: Mapping[str, Any]) -> str | None:
-    """The positive prompt; of samplers with different ones, each in a line of its own."""
+    """The positive prompt; different prompts of several samplers are joined by line breaks."""
     texts: list[str] = []
     for number in samplers_in(graph, used):
         text = _joined(list(_of_sampler(graph, number)), "\n")
@@ -49,7 +52,7 @@ def prompt_of(graph: Graph, used: Mapping[str, Any]) -> str | None:
 
 
 def text_in(graph: Graph, name: str, value: Any) -> str:
-    """The text that an input has, or that other nodes make for it."""
+    """The text of an input, given directly or by other nodes."""
     link = graph.link(name, value)
     return _text(graph, link, frozenset()) if link else value if isinstance(value, str) else ""
 
@@ -66,17 +69,17 @@ def _of_sampler(graph: Graph, number: str) -> Iterator[str]:
 
 
 def _text(graph: Graph, link: Link, seen: frozenset[str]) -> str:
-    """What one output of a node says."""
+    """The text of one output of a node."""
     node = graph.nodes[link.source]
     makes_text = _MAKES_TEXT.search(node.word) and "encode" not in node.word
     if link.source in seen or len(seen) > _DEEPEST or "zeroout" in node.word or makes_text:
         return ""
     seen = seen | {link.source}
-    # The second output of these is their negative conditioning.
+    # The second output of these nodes is their negative conditioning.
     turned = link.slot == 1 and bool(
         _TWO_OUTPUTS.search(node.word.replace(" ", "").replace("_", ""))
     )
-    followed = {one.name for one in graph.followed(link.source)}
+    followed = {link.name for link in graph.followed(link.source)}
     parts: list[str] = []
     own: list[str] = []
     for name, value in _inputs(node):
@@ -88,12 +91,12 @@ def _text(graph: Graph, link: Link, seen: frozenset[str]) -> str:
         elif isinstance(value, str) and _TEXT_INPUT.fullmatch(name):
             own.append(value.strip())
             parts.append("" if any(word in node.word for word in _SHOWS) else value.strip())
-    # What shows a text keeps the one of an earlier run, unless it is all there is.
+    # A node that shows a text holds that of an earlier run, which counts if there is no other.
     return _joined(parts, _separator(node)) or _joined(own[-1:], "")
 
 
 def _inputs(node: Node) -> list[tuple[str, Any]]:
-    """Inputs of a node; of wildcards only what was made of them."""
+    """The inputs of a node; of wildcards only the resulting text."""
     if isinstance(node.inputs.get("populated_text"), str) and node.inputs["populated_text"].strip():
         return [(name, value) for name, value in node.inputs.items() if name == "populated_text"]
     return list(node.inputs.items())

@@ -1,4 +1,4 @@
-"""How a picture was generated: every text in it, shown to every reader, and what they understood put together."""
+"""The generation of a picture: every reader sees every text, and the results are combined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crawlers.captures.images.generators.embedded_texts import HIDDEN, EmbeddedT
 from crawlers.captures.images.generators.ingredients import (
     ADAPTER,
     Ingredient,
-    Reading,
+    Parameters,
     joined,
     stem_of,
 )
@@ -25,29 +25,22 @@ _MOST_CHARS = 200_000
 _JOB = re.compile(
     r"\bJob ID:\s*[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE
 )
-# What generators call their texts; elsewhere broken JSON is nobody's parameters.
+# The names under which generators store texts. Broken JSON under other names is ignored.
 _OWN = (
-    "parameters",
-    "prompt",
-    "workflow",
-    "invokeai_metadata",
-    "sd-metadata",
-    "generation_data",
-    "UserComment",
-    "Make",
-    HIDDEN,
-)
-_DRAWING = 4
+    "parameters", "prompt", "workflow", "invokeai_metadata", "sd-metadata", "generation_data",
+    "UserComment", "Make", HIDDEN,
+)  # fmt: skip
+_DOCUMENT, _GRAPH, _TEXT, _FIELDS, _DRAWING = range(5)  # ranks, the most reliable first
 _INSIDE = ("prompt", "workflow", "parameters", "generation_data", "Comment")
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """How a picture was generated, as far as its texts say.
+class Generation:
+    """The generation of a picture according to its texts.
 
     Attributes:
-        problems: texts that look like a generator's and cannot be read, in sentences.
-        taken: names of EXIF's tags that hold parameters and nothing of a camera.
+        problems: sentences about texts that look like parameters but cannot be read.
+        taken: names of EXIF tags that hold parameters and no facts about a camera.
     """
 
     generator: str | None
@@ -57,15 +50,15 @@ class Generated:
     taken: frozenset[str]
 
 
-def generated(texts: EmbeddedTexts, comments: list[str], description: str) -> Generated:
-    """What all texts of a picture say together.
+def generated(texts: EmbeddedTexts, comments: list[str], description: str) -> Generation:
+    """Combine the parameters in all texts of a picture.
 
     Args:
         comments: texts of XMP that may be parameters.
-        description: what EXIF, XMP and PNG describe the picture with.
+        description: the descriptions of the picture in EXIF, XMP and PNG.
     """
     problems, taken = list(texts.problems), set()
-    readings: list[tuple[int, Reading]] = []
+    readings: list[tuple[int, Parameters]] = []
     chunks = dict(texts.chunks)
     places = [
         *chunks.items(),
@@ -78,29 +71,25 @@ def generated(texts: EmbeddedTexts, comments: list[str], description: str) -> Ge
         if place in texts.exif and (found or _is_json(text)):
             taken.add(place)
     if easy := read_document(chunks, chunks):  # Easy Diffusion has a chunk for each field
-        readings.append((3, easy))
+        readings.append((_FIELDS, easy))
     if not readings and _JOB.search(description):
-        return Generated(
-            "Midjourney", description[:_MOST_CHARS].strip(), (), tuple(problems), frozenset(taken)
-        )
-    ranks = [rank for rank, _ in readings]
-    if any(
-        rank < _DRAWING for rank in ranks
-    ):  # a drawing counts only where nothing tells what was run
-        readings = [one for one in readings if one[0] < _DRAWING]
-    problems += [one.problem for _, one in readings if one.problem]
-    generator, prompt, ingredients = _together(
-        [one for _, one in sorted(readings, key=lambda one: one[0])]
-    )
-    return Generated(
-        generator, prompt, ingredients, tuple(dict.fromkeys(problems)), frozenset(taken)
+        prompt = description[:_MOST_CHARS].strip()
+        return Generation("Midjourney", prompt, (), tuple(problems), frozenset(taken))
+    if any(rank < _DRAWING for rank, _ in readings):
+        # A drawing only counts if no text says what was run.
+        readings = [(rank, found) for rank, found in readings if rank < _DRAWING]
+    problems += [found.problem for _, found in readings if found.problem]
+    readings.sort(key=lambda ranked: ranked[0])
+    generator, prompt_found, ingredients = _together([found for _, found in readings])
+    return Generation(
+        generator, prompt_found, ingredients, tuple(dict.fromkeys(problems)), frozenset(taken)
     )
 
 
 def _readings(
     place: str, text: str, chunks: dict[str, str], problems: list[str]
-) -> Iterator[tuple[int, Reading]]:
-    """What a text says, with how much it counts: documents of a generator, then graphs, texts, and drawings."""
+) -> Iterator[tuple[int, Parameters]]:
+    """Yield the parameters in a text with their rank."""
     if len(text) < 2 or place == "invokeai_graph":
         return
     plain = prefixed(text).strip("\0 \n")
@@ -110,30 +99,30 @@ def _readings(
         except (ValueError, RecursionError) as error:
             if place in _OWN and plain.startswith("{") and (found := read_webui(text)) is None:
                 problems.append(
-                    f"its text {place} looks like a generator's parameters and cannot be read: {_why(error)}"
+                    f"its text {place} looks like a generator's parameters and cannot be read: "
+                    f"{_why(error)}"
                 )
                 return
         else:
             yield from _of_document(document, chunks, 0)
             return
     if place == "Dream" and (found := read_dream(text)) is not None:
-        yield 0, found
+        yield _DOCUMENT, found
     elif (found := read_webui(text)) is not None:
-        yield 2, found
+        yield _TEXT, found
 
 
 def _of_document(
     document: Any, chunks: dict[str, str], depth: int
-) -> Iterator[tuple[int, Reading]]:
-    around = (
-        {**chunks, **{name: value for name, value in document.items() if isinstance(value, str)}}
-        if isinstance(document, dict)
-        else chunks
-    )
+) -> Iterator[tuple[int, Parameters]]:
+    around = chunks
+    if isinstance(document, dict):
+        texts = {name: value for name, value in document.items() if isinstance(value, str)}
+        around = {**chunks, **texts}
     if (found := read_document(document, around)) is not None:
-        yield 0, found
+        yield _DOCUMENT, found
     elif (found := read_graph(document)) is not None:
-        yield 1, found
+        yield _GRAPH, found
     elif (found := read_drawing(document)) is not None:
         yield _DRAWING, found
     elif isinstance(document, dict) and depth < 2:
@@ -147,32 +136,39 @@ def _of_document(
             if isinstance(inner, dict):
                 yield from _of_document(inner, around, depth + 1)
             elif isinstance(inner, str) and (read := read_webui(inner)) is not None:
-                yield 2, read
+                yield _TEXT, read
 
 
-def _together(readings: list[Reading]) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
-    """The first that says most; beside a graph stands a text with the hashes of its models, of the same run."""
+def _together(readings: list[Parameters]) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
+    """The most reliable reading, completed by others of the same run.
+
+    Next to a graph there may be a text of the same run with the hashes of its models.
+    """
     if not readings:
         return None, None, ()
     first = readings[0]
     others = [
-        one for one in readings[1:] if one.generator == first.generator or _are_one_run(first, one)
+        other
+        for other in readings[1:]
+        if other.generator == first.generator or _are_same_run(first, other)
     ]
     ingredients = list(first.ingredients)
     for other in others:
-        known = {(one.role, stem_of(one.name)) for one in ingredients if one.name}
+        known = {(model.role, stem_of(model.name)) for model in ingredients if model.name}
         adds = not ingredients or other.generator == first.generator
         ingredients += [
-            one
-            for one in other.ingredients
-            if adds or (one.name and (one.role, stem_of(one.name)) in known) or one.role == ADAPTER
+            model
+            for model in other.ingredients
+            if adds
+            or model.role == ADAPTER
+            or (model.name and (model.role, stem_of(model.name)) in known)
         ]
-    prompt = next((one.prompt for one in [first, *others] if one.prompt), None)
+    prompt = next((found.prompt for found in [first, *others] if found.prompt), None)
     return first.generator, prompt[:_MOST_CHARS] if prompt else None, joined(ingredients)
 
 
-def _are_one_run(first: Reading, other: Reading) -> bool:
-    """Whether a text in the web UI's form was written by the nodes that saved a graph's picture."""
+def _are_same_run(first: Parameters, other: Parameters) -> bool:
+    """Whether a text in the web UI's format was written by nodes that saved a graph's picture."""
     return first.generator == COMFYUI and other.generator in (COMFYUI, "AUTOMATIC1111")
 
 

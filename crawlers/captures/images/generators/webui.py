@@ -1,8 +1,8 @@
-"""Parameters as AUTOMATIC1111's web UI writes them, and every program that writes them in its way.
+"""Parameters in the format of AUTOMATIC1111's web UI, which many programs use.
 
-A prompt of any number of lines, lines from "Negative prompt:" on, and one line of settings, `Steps: 20,
-Sampler: Euler a, ...`, whose values are quoted as JSON where they hold commas or colons
-(modules/infotext_utils.py there). Uploaders' tools put all into one line.
+The text holds a prompt of any number of lines, lines from "Negative prompt:" on, and one line of
+settings, `Steps: 20, Sampler: Euler a, ...`. Values with commas or colons are quoted as JSON (see
+modules/infotext_utils.py there). Tools of uploaders put everything into one line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crawlers.captures.images.generators.ingredients import (
     ADAPTER,
     BASE,
     Ingredient,
-    Reading,
+    Parameters,
     civitai_resource,
     hashes_of,
     is_nothing,
@@ -28,15 +28,16 @@ from crawlers.captures.images.generators.ingredients import (
     tags_in,
 )
 
-_KNOWN = frozenset({
-    "steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type", "scheduler", "clip skip",
-    "version", "distilled cfg scale", "lora hashes", "hashes", "civitai resources", "civitai metadata", "ensd",
-    "denoising strength", "vae hash", "vae", "guidance scale", "resolution", "base model", "cfg",
-})  # fmt: skip
-_LOOKED_UP = frozenset({
-    "app", "lyco hashes", "ti hashes", "hypernet", "hypernet hash", "hypernet strength", "used embeddings", "refiner",
-    "hires checkpoint",
-})  # fmt: skip
+_KNOWN = frozenset([
+    "steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type",
+    "scheduler", "clip skip", "version", "distilled cfg scale", "lora hashes", "hashes",
+    "civitai resources", "civitai metadata", "ensd", "denoising strength", "vae hash", "vae",
+    "guidance scale", "resolution", "base model", "cfg",
+])  # fmt: skip
+_LOOKED_UP = frozenset([
+    "app", "lyco hashes", "ti hashes", "hypernet", "hypernet hash", "hypernet strength",
+    "used embeddings", "refiner", "hires checkpoint",
+])  # fmt: skip
 _FEWEST_KNOWN = 3
 _LABEL = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
 _START = re.compile(r"Steps:\s*\d+", re.IGNORECASE)
@@ -62,38 +63,40 @@ class _Parts:
     settings: dict[str, Any]
 
 
-def read_webui(text: str) -> Reading | None:
-    """What a text in this form says; None for any other text."""
+def read_webui(text: str) -> Parameters | None:
+    """Read a text in this format; None for any other text."""
     parts = _parts(text)
     if parts is None:
         return None
     settings = parts.settings
     adapters, unused = _adapters(parts)
     resources = list(_resources(settings))
-    models = [*_models(settings), *(one for one in resources if one.role == BASE)]
-    others = [one for one in (*adapters, *resources) if one is not None and one.role == ADAPTER]
-    used = [
-        one for one in others if one.name is None or one.listing or stem_of(one.name) not in unused
+    models = [*_models(settings), *(model for model in resources if model.role == BASE)]
+    others = [
+        adapter
+        for adapter in (*adapters, *resources)
+        if adapter is not None and adapter.role == ADAPTER
     ]
-    return Reading(_program(settings), parts.prompt or None, joined([*_one_base(models), *used]))
+    used = [
+        adapter
+        for adapter in others
+        if adapter.name is None or adapter.listing or stem_of(adapter.name) not in unused
+    ]
+    return Parameters(_program(settings), parts.prompt or None, joined([*_one_base(models), *used]))
 
 
 def _one_base(models: list[Ingredient | None]) -> list[Ingredient | None]:
-    """A checkpoint named by its file and again by its page, under another name: one where there is one of each."""
-    present = [one for one in models if one is not None]
-    pages = [one for one in present if one.listing]
-    files = [one for one in present if not one.listing]
+    """Combine a checkpoint's file with its page, which may have another name.
+
+    They are combined only if there is one of each.
+    """
+    present = [model for model in models if model is not None]
+    pages = [model for model in present if model.listing]
+    files = [model for model in present if not model.listing]
     if len(pages) == 1 and len(files) == 1:
         file, page = files[0], pages[0]
-        return [
-            Ingredient(
-                BASE,
-                file.name or page.name,
-                file.digest or page.digest,
-                file.other_hash,
-                page.listing,
-            )
-        ]
+        name, digest = file.name or page.name, file.digest or page.digest
+        return [Ingredient(BASE, name, digest, file.other_hash, page.listing)]
     return [*models]
 
 
@@ -105,24 +108,24 @@ def _parts(text: str) -> _Parts | None:
     if start is None:
         return None
     before = text[:start]
-    # A prompt may speak of a negative one; where a line begins with those words, that is the negative one.
+    # The prompt itself may contain these words. At the beginning of a line they are the label.
     negative = _NEGATIVE_LINE.search(before)
     if negative is None and (inline := _NEGATIVE_INLINE.search(before)) is not None:
         return _Parts(before[: inline.start()].strip().rstrip(_BETWEEN), settings)
     prompt = before[: negative.start()] if negative else before
-    return _Parts(
-        prompt.strip() if start == 0 or before.endswith("\n") else prompt.strip().rstrip(_BETWEEN),
-        settings,
-    )
+    prompt = prompt.strip()
+    is_own_line = start == 0 or before.endswith("\n")
+    return _Parts(prompt if is_own_line else prompt.rstrip(_BETWEEN), settings)
 
 
 def _settings(text: str) -> tuple[int | None, dict[str, Any]]:
-    """Where the settings begin, and what they say: the last line of settings, else the first place in a line."""
+    """The offset of the settings and their values: the last such line, else a part of a line."""
     lines = list(re.finditer(r"^[^\n]+$", text, re.MULTILINE))[-_MOST_STARTS:]
     for line in reversed(lines):
         if _START.match(line[0].lstrip()) and _is_enough(settings := _settings_of(line[0])):
             return line.start(), settings
-    for found in [one for one in _START.finditer(text) if _goes_on(text, one.end())][:_MOST_STARTS]:
+    starts = [found for found in _START.finditer(text) if _goes_on(text, found.end())]
+    for found in starts[:_MOST_STARTS]:
         if _is_enough(settings := _settings_of(text[found.start() :].partition("\n")[0])):
             return found.start(), settings
     if lines and _is_enough(settings := _settings_of(lines[-1][0])):
@@ -135,7 +138,7 @@ def _settings_of(line: str) -> dict[str, Any]:
 
 
 def _goes_on(text: str, place: int) -> bool:
-    """Whether another setting follows, and not more of a prompt that speaks of steps."""
+    """Whether another setting follows, so that this is no prompt with the word steps."""
     key = _KEY.match(text, place + 1) if text[place : place + 1] == "," else None
     return key is not None and key[1].lower() in _KNOWN - {"steps"}
 
@@ -149,16 +152,14 @@ def _is_enough(settings: dict[str, Any]) -> bool:
 
 
 def _pairs(line: str) -> Iterator[tuple[str, Any]]:
-    """Keys, those that are known in small letters, and values of a line; of a key that comes twice the first counts."""
+    """Yield keys and values of a line; known keys in lower case, repeated keys only once."""
     seen: set[str] = set()
     place = 0
     while (key := _KEY.match(line, place)) is not None:
         value, place = _value(line, key.end())
-        name = (
-            key[1].lower()
-            if key[1].lower() in _KNOWN | _LOOKED_UP or key[1].lower().startswith("addnet")
-            else key[1]
-        )
+        lowered = key[1].lower()
+        is_known = lowered in _KNOWN | _LOOKED_UP or lowered.startswith("addnet")
+        name = lowered if is_known else key[1]
         if name not in seen:
             seen.add(name)
             yield name, value
@@ -185,7 +186,7 @@ def _value(line: str, place: int) -> tuple[Any, int]:
 
 
 def _program(settings: dict[str, Any]) -> str:
-    """AUTOMATIC1111, whose form it is, unless another program names itself."""
+    """The program: AUTOMATIC1111, whose format it is, unless another one names itself."""
     version, app = str(settings.get("version", "")), str(settings.get("app", ""))
     for program in ("Fooocus", "ComfyUI", "SD.Next", "Draw Things"):
         if version.startswith(program) or app.startswith(program):
@@ -195,8 +196,7 @@ def _program(settings: dict[str, Any]) -> str:
 
 def _models(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
     hashes = _named_hashes(settings)
-    name, told = settings.get("model"), settings.get("model hash")
-    yield named(BASE, name, told or hashes.get("model"))
+    yield named(BASE, settings.get("model"), settings.get("model hash") or hashes.get("model"))
     for key in ("refiner", "hires checkpoint"):
         if isinstance(settings.get(key), str) and "use same" not in settings[key].lower():
             found = _IN_BRACKETS.fullmatch(settings[key].strip())
@@ -204,13 +204,13 @@ def _models(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
 
 
 def _named_hashes(settings: dict[str, Any]) -> dict[str, Any]:
-    """The field Hashes of Civitai's extension: what kind, a colon and the name, with the hash."""
+    """The field Hashes of Civitai's extension: hashes by "kind:name"."""
     hashes = settings.get("hashes")
     return hashes if isinstance(hashes, dict) else {}
 
 
 def _adapters(parts: _Parts) -> tuple[list[Ingredient | None], set[str]]:
-    """Adapters by the tags of the prompts and by the lists of hashes, and names of those that tags give no strength."""
+    """The adapters in tags and lists of hashes, and the names of adapters with strength 0."""
     settings = parts.settings
     prompts = [
         parts.prompt,
@@ -222,15 +222,13 @@ def _adapters(parts: _Parts) -> tuple[list[Ingredient | None], set[str]]:
     ]
     tagged = [name for prompt in prompts for name in tags_in(prompt)]
     found = [named(ADAPTER, name) for name in tagged]
-    for name, told in _named_hashes(settings).items():
+    for name, digest in _named_hashes(settings).items():
         kind, _, bare = str(name).partition(":")
         if bare and role_of(kind) == ADAPTER:
-            found.append(named(ADAPTER, bare, told))
+            found.append(named(ADAPTER, bare, digest))
     for key in _LISTS:
-        found += [
-            named(ADAPTER, name, told)
-            for name, told in [*_listed(settings.get(key)), *_behind(settings, key)]
-        ]
+        listed = [*_listed(settings.get(key)), *_behind(settings, key)]
+        found += [named(ADAPTER, name, digest) for name, digest in listed]
     found += _others(settings)
     written = {
         stem_of(name.split(":")[0].strip()) for prompt in prompts for name in _all_tags(prompt)
@@ -244,43 +242,40 @@ def _all_tags(prompt: str) -> list[str]:
     )
 
 
-def _listed(told: Any) -> Iterator[tuple[str, str | None]]:
-    """`NAME: HASH, NAME: HASH`, as one text or as what JSON made of it."""
-    if isinstance(told, dict):
-        yield from ((str(name), value) for name, value in told.items() if isinstance(value, str))
+def _listed(value: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield the pairs of `NAME: HASH, NAME: HASH`, given as a text or as parsed JSON."""
+    if isinstance(value, dict):
+        yield from ((str(name), text) for name, text in value.items() if isinstance(text, str))
         return
-    for part in told.split(",") if isinstance(told, str) else ():
-        name, colon, value = part.strip().rpartition(":")
+    for part in value.split(",") if isinstance(value, str) else ():
+        name, colon, digest = part.strip().rpartition(":")
         if colon and name.strip():
-            yield name.strip(), value.strip()
+            yield name.strip(), digest.strip()
 
 
 def _behind(settings: dict[str, Any], key: str) -> Iterator[tuple[str, str]]:
-    """More of a list that was not quoted: what follows it is a name and a hash each, and no setting."""
+    """Yield the rest of an unquoted list, whose pairs of name and hash look like settings."""
     names = list(settings)
     for name in names[names.index(key) + 1 :] if key in settings else ():
-        if (
-            name in _KNOWN
-            or name.endswith("hash")
-            or not isinstance(settings[name], str)
-            or hashes_of(settings[name])[0] is None
-        ):
+        value = settings[name]
+        if name in _KNOWN or name.endswith("hash") or not isinstance(value, str):
             return
-        yield name, settings[name]
+        if hashes_of(value)[0] is None:
+            return
+        yield name, value
 
 
 def _others(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
-    """Hypernetworks, the extension Additional Networks, and embeddings of older versions."""
-    if isinstance(settings.get("hypernet"), str) and not is_nothing(
-        settings.get("hypernet strength")
-    ):
-        yield named(ADAPTER, settings["hypernet"], settings.get("hypernet hash"))
+    """Yield hypernetworks, adapters of Additional Networks, and embeddings of old versions."""
+    hypernet = settings.get("hypernet")
+    if isinstance(hypernet, str) and not is_nothing(settings.get("hypernet strength")):
+        yield named(ADAPTER, hypernet, settings.get("hypernet hash"))
     if str(settings.get("addnet enabled", "")).lower() == "true":
         for number in range(1, 11):
             model = settings.get(f"addnet model {number}")
             weights = [settings.get(f"addnet weight{which} {number}") for which in ("", " a", " b")]
-            told = [one for one in weights if one is not None]
-            if isinstance(model, str) and not (told and all(map(is_nothing, told))):
+            given = [weight for weight in weights if weight is not None]
+            if isinstance(model, str) and not (given and all(map(is_nothing, given))):
                 found = _IN_PARENTHESES.fullmatch(model.strip())
                 yield named(ADAPTER, found[1] if found else model, found[2] if found else None)
     embeddings = settings.get("used embeddings")
@@ -290,9 +285,13 @@ def _others(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
 
 
 def _resources(settings: dict[str, Any]) -> Iterator[Ingredient]:
-    """What Civitai names by the numbers of its pages; its metadata repeat the list without names."""
-    told = settings.get("civitai resources")
-    entries = told if isinstance(told, list) else []
+    """Yield the models that Civitai names by the numbers of their pages.
+
+    Its metadata repeat the list without names.
+    """
+    resources = settings.get("civitai resources")
+    entries = resources if isinstance(resources, list) else []
+
     known = {found.listing for entry in entries if (found := civitai_resource(entry))}
     metadata = settings.get("civitai metadata")
     more = metadata.get("resources") if isinstance(metadata, dict) else None
