@@ -62,12 +62,12 @@ def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
         any_thread=any_thread,
     )
     if not any_thread:
-        vault.login = system_login()
+        vault.audit.login = system_login()
     if (
         vault.is_new
     ):  # a mistyped --home must not look like a healthy one in which nobody is registered
         log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
-    for problem in vault.testimony.problems:
+    for problem in vault.rollback.findings.problems:
         log.error("%s; nobody who was erased is searched. %s", problem, REPAIR)
     return vault
 

@@ -138,8 +138,8 @@ def register(vault: Vault, submission: Submission) -> Callable[..., Identity]:
     """Submits and approves a person; anything about the submission can be changed."""
 
     def do(name: str = "person-1", **changes: object) -> Identity:
-        identity = vault.submit(replace(submission, name=name, **changes), NOON)
-        return vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+        identity = vault.enrolments.submit(replace(submission, name=name, **changes), NOON)
+        return vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
     return do
 

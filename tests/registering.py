@@ -23,8 +23,10 @@ def register_somebody(scan_session: ScanSession, name: str = "late person") -> I
     version = scan_session.reader.version
     prototypes = prototypes_of(sum(name.encode()), version.dimension)
     vault = open_vault(scan_session.settings)
-    identity = vault.submit(Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now)
-    approved = vault.approve(identity.identity_id, "olga", proof(), now, "told apart")
+    identity = vault.enrolments.submit(
+        Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now
+    )
+    approved = vault.enrolments.approve(identity.identity_id, "olga", proof(), now, "told apart")
     vault.close()
     return approved
 

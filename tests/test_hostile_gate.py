@@ -16,7 +16,6 @@ from fastapi.testclient import TestClient
 from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, LicenceKind
 from face_index.vault import Submission
-from face_index.vault.licences import grant_licence
 from scanner.casework.service import CaseService
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.comparison import comparison_record
@@ -150,8 +149,8 @@ def enrol(settings: Settings, consent: Consent) -> str:
     submission = Submission(
         "Mina Held", lasting, prototypes_of(5, version.dimension), version, [PHOTO], 2, "sam"
     )
-    identity = scan_session.vault.submit(submission, now)
-    scan_session.vault.approve(identity.identity_id, "olga", proof(), now)
+    identity = scan_session.vault.enrolments.submit(submission, now)
+    scan_session.vault.enrolments.approve(identity.identity_id, "olga", proof(), now)
     scan_session.close()
     return identity.identity_id
 
@@ -333,8 +332,7 @@ class TestLicences:
         service = CaseService(hub.settings)
         hub_name = hub.settings.web.hub_name
         for value in (f"{hub_name}:friend", "url:friend", "civitai:friend"):
-            grant_licence(
-                service.vault, "Mina Held", LicenceKind.UPLOADER, value, date(2089, 1, 1), note="", actor="olga", now=service.clock()
+            service.vault.licences.grant("Mina Held", LicenceKind.UPLOADER, value, date(2089, 1, 1), note="", actor="olga", now=service.clock()
             )  # fmt: skip
         service.close()
         return hub
@@ -372,8 +370,7 @@ class TestLicences:
         )
         service = CaseService(hub.settings)
         sha256 = sha256_of(BYTES)
-        grant_licence(
-            service.vault, "Mina Held", LicenceKind.MODEL, sha256, date(2089, 1, 1), note="", actor="olga", now=service.clock()
+        service.vault.licences.grant("Mina Held", LicenceKind.MODEL, sha256, date(2089, 1, 1), note="", actor="olga", now=service.clock()
         )  # fmt: skip
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert action(scan) == ("clear", "allow")
@@ -509,7 +506,7 @@ class TestScores:
     def test_who_has_withdrawn_is_not_told_of(self, hub: Hub) -> None:
         hub.ended(hub.send({"triggers": [TRIGGER]}))
         service = CaseService(hub.settings)
-        service.vault.withdraw("Mina Held", service.clock(), "olga")
+        service.vault.erasure.withdraw("Mina Held", service.clock(), "olga")
         service.close()
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert "withdrawn" not in json.dumps(scan)
@@ -533,8 +530,10 @@ class TestScores:
             "sam",
             born_on=born,
         )
-        identity = scan_session.vault.submit(one, scan_session.clock())
-        scan_session.vault.approve(identity.identity_id, "olga", proof(), scan_session.clock())
+        identity = scan_session.vault.enrolments.submit(one, scan_session.clock())
+        scan_session.vault.enrolments.approve(
+            identity.identity_id, "olga", proof(), scan_session.clock()
+        )
         scan_session.close()
         hub = Hub(settings)
         scan = hub.ended(hub.send({"title": "Kit Young"}))

@@ -17,9 +17,9 @@ import pytest
 from face_index.errors import NotDecidable, UnknownIdentity, VaultDamaged, VaultSetBack
 from face_index.identity import Identity
 from face_index.vault import Vault
-from face_index.vault.backups import make_backup
 from face_index.vault.check import check_vault
 from face_index.vault.keys import FileKeys
+from face_index.vault.repair import repair
 from face_index.vault.restoration import restore
 from face_index.vault.rotation import rotate_master_key
 from face_index.vault.witness import END_FILE, ERASURES_FILE
@@ -61,19 +61,19 @@ def older(vault: Vault, register: Register, again: Callable[[], Vault], tmp_path
     vault.close()
     opened = again()
     copy = copy_of(opened, tmp_path / "older.db")
-    opened.withdraw("leaves", LATER, "olga")
+    opened.erasure.withdraw("leaves", LATER, "olga")
     opened.close()
     return copy
 
 
 def is_noticed(opened: Vault) -> None:
     day = LATER.date()
-    assert [one.name for one in opened.identities()] == ["stays"]
-    assert len(opened.active_templates(VERSION, day)) == 1
-    assert len(opened.gallery_on(VERSION, day)[1]) == 1
-    assert len(opened.all_templates(VERSION)) == 1
+    assert [one.name for one in opened.people.all()] == ["stays"]
+    assert len(opened.templates.active(VERSION, day)) == 1
+    assert len(opened.templates.gallery_on(VERSION, day)[1]) == 1
+    assert len(opened.templates.all(VERSION)) == 1
     with pytest.raises(UnknownIdentity):
-        opened.find("leaves")
+        opened.people.find("leaves")
     told = " ".join(check_vault(opened))
     assert "older copy of vault.db was put in its place" in told
     assert "1 of the people who were erased would be back" in told
@@ -86,7 +86,7 @@ def test_a_copied_back_vault_searches_nobody_who_was_erased(
     for _ in range(2):  # opening it does not make it good
         opened = again()
         is_noticed(opened)
-        opened.note("photos shown", "vault", "olga", LATER)
+        opened.audit.record("photos shown", "vault", "olga", LATER)
         opened.close()
 
 
@@ -119,16 +119,16 @@ def test_without_any_receipt_nobody_is_searched_and_nothing_is_repaired(
         (folder / ERASURES_FILE).unlink()
     opened = again()
     with pytest.raises(VaultSetBack, match=r"nobody is searched: .* of 1 people who were erased"):
-        opened.gallery_on(VERSION, LATER.date())
+        opened.templates.gallery_on(VERSION, LATER.date())
     with pytest.raises(VaultSetBack):
-        opened.repair("olga", LATER, "all is well")
+        repair(opened, "olga", LATER, "all is well")
     assert "of whom neither vault.db nor a receipt" in " ".join(check_vault(opened))
     opened.close()
     (elsewhere / ERASURES_FILE).write_text(kept)
     opened = again()
     is_noticed(opened)
-    assert len(opened.repair("olga", LATER, "a receipt was found")) == 1
-    assert [one.name for one in opened.identities()] == ["stays"]
+    assert len(repair(opened, "olga", LATER, "a receipt was found")) == 1
+    assert [one.name for one in opened.people.all()] == ["stays"]
     opened.close()
 
 
@@ -171,13 +171,13 @@ def test_rows_put_in_again_beside_the_receipt(
             db.execute(f"insert or ignore into {table} select * from older.{table}")
         db.commit()
     opened = again()
-    assert [one.name for one in opened.identities()] == ["stays"]
-    assert len(opened.all_templates(VERSION)) == 1
+    assert [one.name for one in opened.people.all()] == ["stays"]
+    assert len(opened.templates.all(VERSION)) == 1
     told = check_vault(opened)
     assert told == [
         "1 of the people who were erased still have rows in the vault: `portrait-scanner vault repair` erases them again"
     ]
-    assert len(opened.repair("olga", LATER, "somebody put rows in")) == 1
+    assert len(repair(opened, "olga", LATER, "somebody put rows in")) == 1
     assert check_vault(opened) == []
     opened.close()
 
@@ -189,8 +189,8 @@ def test_repair_erases_again_and_says_so(
     opened = again()
     before = opened.gallery_version
     with pytest.raises(NotDecidable):
-        opened.repair("olga", LATER, " ")
-    [erased] = opened.repair("olga", LATER, "a colleague copied the wrong file")
+        repair(opened, "olga", LATER, " ")
+    [erased] = repair(opened, "olga", LATER, "a colleague copied the wrong file")
     assert check_vault(opened) == []
     assert (
         opened.gallery_version > before + 1
@@ -201,7 +201,7 @@ def test_repair_erases_again_and_says_so(
     older.unlink()
     reopened = again()
     assert check_vault(reopened) == []
-    assert [one["identity_id"] for one in reopened.erasures()] == [erased]
+    assert [one["identity_id"] for one in reopened.erasure.rows()] == [erased]
     reopened.close()
     assert b"leaves" not in bytes_below(vault.path.parent)
 
@@ -211,7 +211,7 @@ def test_a_vault_of_before_there_were_witnesses(
 ) -> None:
     register("stays")
     register("left before")
-    vault.withdraw("left before", LATER, "olga")
+    vault.erasure.withdraw("left before", LATER, "olga")
     with closing(sqlite3.connect(vault.path)) as db:
         db.execute("delete from vault_facts where name = 'witnesses'")
         db.commit()
@@ -230,10 +230,10 @@ class TestWhatIsAllowed:
         register("leaves")
         vault.close()
         opened = again()
-        backup = make_backup(opened, tmp_path / "backup.db", "olga", NOON)
+        backup = opened.backups.make(tmp_path / "backup.db", "olga", NOON)
         carried = Path(shutil.copy(backup, tmp_path / "carried.db"))
-        opened.withdraw("leaves", LATER, "olga")
-        opened.note("photos shown", "vault", "olga", LATER)
+        opened.erasure.withdraw("leaves", LATER, "olga")
+        opened.audit.record("photos shown", "vault", "olga", LATER)
         opened.close()
         for lost in (False, True):
             if lost:  # the whole folder but the key: the other witness knows who left
@@ -241,10 +241,10 @@ class TestWhatIsAllowed:
             told = restore(
                 carried, vault.path, keys, [], "olga", LATER, (vault.path.parent, elsewhere)
             )
-            assert told["erased_again"] == 1
+            assert told.erased_again == 1
             opened = again()
             assert check_vault(opened) == []
-            assert [one.name for one in opened.identities()] == ["stays"]
+            assert [one.name for one in opened.people.all()] == ["stays"]
             opened.close()
 
     def test_a_restore_that_is_killed_before_the_witnesses_know(self, older: Path, vault: Vault, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -280,7 +280,7 @@ class TestWhatIsAllowed:
             moved / "vault" / "vault.db", keys, witnesses=(moved / "vault", moved / "erasures")
         )
         assert "is missing" in " ".join(check_vault(opened))
-        assert opened.repair("olga", LATER, "only the folder of the vault was moved") == []
+        assert repair(opened, "olga", LATER, "only the folder of the vault was moved") == []
         assert check_vault(opened) == []
         opened.close()
         assert (moved / "erasures" / ERASURES_FILE).exists()
@@ -292,7 +292,7 @@ class TestWhatIsAllowed:
 
         monkeypatch.setattr("face_index.vault.witness._write", full)
         opened = again()
-        opened.note("photos shown", "vault", "olga", LATER)
+        opened.audit.record("photos shown", "vault", "olga", LATER)
         opened.close()
         monkeypatch.undo()
         opened = again()
@@ -314,16 +314,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from face_index.vault import Vault
 from face_index.vault.keys import FileKeys
-from face_index.vault import witness, vault as module
+from face_index.vault import witness
+from face_index.vault.backups import Backups
 LATER = datetime.fromisoformat(sys.argv[5])
 path, elsewhere, key, when = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 opened = Vault(path, FileKeys(key), witnesses=(path.parent, elsewhere))
 def killed(*_, **__):
     os._exit(9)
-target = {"receipts": (witness.Witnesses, "note_erasure"), "end": (witness.Witnesses, "note_end"), "backups": (module, "erase_from_backups"),
-          "second receipt": (witness, "note_erasure")}[when]
+target = {
+    "receipts": (witness.Witnesses, "note_erasure"),
+    "end": (witness.Witnesses, "note_end"),
+    "backups": (Backups, "erase_person"),
+    "second receipt": (witness, "append_receipt"),
+}[when]
 if when == "second receipt":
-    first, done = witness.note_erasure, []
+    first, done = witness.append_receipt, []
     def second(folder, receipt):
         if done:
             os._exit(9)
@@ -331,7 +336,7 @@ if when == "second receipt":
         first(folder, receipt)
     killed = second
 setattr(*target, killed)
-opened.withdraw("leaves", LATER, "olga")
+opened.erasure.withdraw("leaves", LATER, "olga")
 """
 
 
@@ -357,8 +362,8 @@ def test_a_withdrawal_that_is_killed_between_vault_and_witnesses(
     assert done.returncode == 9
     opened = again()
     assert check_vault(opened) == []
-    assert [one.name for one in opened.identities()] == ["stays"]
-    [row] = opened.erasures()
+    assert [one.name for one in opened.people.all()] == ["stays"]
+    [row] = opened.erasure.rows()
     assert json.loads(row["receipt"])["signature"]
     copy = copy_of(opened, tmp_path / "whole.db")
     opened.close()
@@ -378,8 +383,8 @@ def test_many_processes_raise_no_false_alarm(vault: Vault, register: Register, a
         "path, elsewhere, key = map(Path, sys.argv[1:4])\n"
         "for number in range(25):\n"
         "    opened = Vault(path, FileKeys(key), witnesses=(path.parent, elsewhere))\n"
-        "    assert not opened.testimony.problems, opened.testimony.problems\n"
-        "    opened.note('photos shown', 'vault', 'olga', datetime.fromisoformat(sys.argv[4])); opened.close()\n"
+        "    assert not opened.rollback.findings.problems, opened.rollback.findings.problems\n"
+        "    opened.audit.record('photos shown', 'vault', 'olga', datetime.fromisoformat(sys.argv[4])); opened.close()\n"
     )
     key = tmp_path / "keys" / "master.key"
     arguments = [

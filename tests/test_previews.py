@@ -17,7 +17,7 @@ from crawlers.captures.capture_store import Captures
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.sweeps.sweep import sweep
-from face_index.vault.licences import LicenceKind, grant_licence
+from face_index.consent import LicenceKind
 from reports.verify_bundle import verify
 from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
@@ -159,9 +159,9 @@ class TestWorld:
             for one in scan_session.crawl.latest("civitai")
             if one.title.startswith("QMV")
         )
-        person = scan_session.vault.find("person-104").identity_id
+        person = scan_session.vault.people.find("person-104").identity_id
         until = scan_session.clock().date() + timedelta(days=30)
-        grant_licence(scan_session.vault, person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=scan_session.clock())  # fmt: skip
+        scan_session.vault.licences.grant(person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=scan_session.clock())  # fmt: skip
         scan_session.scan_store._db.execute("delete from sightings")
         one = judged(scan_session)["QMV tiny (rank 2)"]
         assert (one.outcome, one.cases, len(one.authorised)) == ("clear", (), 1)

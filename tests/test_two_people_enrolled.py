@@ -110,7 +110,7 @@ def test_a_list_says_which_photos_show_whom(
     assert result.status == "refused"
     assert "photos of 2 people" in (result.reason or "")
     assert "900-0000.png" in (result.reason or "")
-    assert vault.count() == 0
+    assert vault.people.count() == 0
 
 
 def test_every_file_of_a_list_has_its_reason_also_where_two_have_one_name(

@@ -82,8 +82,8 @@ def examine(vault_path: Path, keys: FileKeys, before: dict[str, int]) -> dict[st
     vault = Vault(vault_path, keys)
     assert check_vault(vault) == []
     now = {}
-    for identity in vault.identities():
-        assert len(vault.photos_of(identity.identity_id)) == identity.photo_count
+    for identity in vault.people.all():
+        assert len(vault.photos.load(identity.identity_id)) == identity.photo_count
         now[identity.identity_id] = identity.photo_count
     assert before.items() <= now.items()
     assert sum(entry.event == "submitted" for entry in vault.audit.entries()) == len(now)

@@ -21,9 +21,8 @@ from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.faces.face import PackVersion
 from face_index.gallery.faiss_gallery import FaissGallery
 from face_index.vault import Vault
-from face_index.vault.backups import make_backup
+from face_index.vault.database import transaction
 from face_index.vault.keys import FileKeys, new_key, seal, unseal
-from face_index.vault.schema import transaction
 
 VERSION = PackVersion("benchmark", "ab" * 32, 512)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -48,7 +47,7 @@ def filled_vault(folder: Path, count: int) -> Path:
                 [
                     identity_id,
                     f"person {number}",
-                    seal(vault.key, data_key, identity_id),
+                    seal(vault.keys.master, data_key, identity_id),
                     identity_id,
                     NOW.isoformat(),
                 ],
@@ -72,7 +71,7 @@ def main(count: int) -> None:
         started = time.perf_counter()
         vault = Vault(path, FileKeys(folder / "master.key"))
         opened = time.perf_counter()
-        templates = vault.active_templates(VERSION, NOW.date())
+        templates = vault.templates.active(VERSION, NOW.date())
         read = time.perf_counter()
         gallery = FaissGallery(VERSION, templates)
         built = time.perf_counter()
@@ -117,9 +116,9 @@ def main(count: int) -> None:
             f"withdrawal would have to, {time.perf_counter() - started:.2f} s"
         )
         started = time.perf_counter()
-        make_backup(vault, folder / "backup.db", "benchmark", datetime.now(UTC))
+        vault.backups.make(folder / "backup.db", "benchmark", datetime.now(UTC))
         backed_up = time.perf_counter()
-        receipt = vault.withdraw(templates[count // 2][0], datetime.now(UTC), "benchmark")
+        receipt = vault.erasure.withdraw(templates[count // 2][0], datetime.now(UTC), "benchmark")
         assert receipt.backups_erased
         print(
             f"{'':>9} backup {backed_up - started:.2f} s; a withdrawal, from vault and backup, "

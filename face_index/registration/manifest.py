@@ -169,7 +169,7 @@ def _register(
 
 def _is_stored(vault: Vault, request: Request) -> bool:
     try:
-        vault.find(request.reference or request.name)
+        vault.people.find(request.reference or request.name)
     except UnknownIdentity:
         return False
     return True

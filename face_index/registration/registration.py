@@ -83,10 +83,10 @@ class Registrar:
             request.picks,
             alike_from(self._calibration),
         )
-        if len(self._known) != self._vault.template_count(self._reader.version):
+        if len(self._known) != self._vault.templates.count(self._reader.version):
             self._known = self._everyone()  # another process registered or erased someone
         same = lookalikes(template.prototypes, self._known, self._lookalike_threshold())
-        identity = self._vault.submit(
+        identity = self._vault.enrolments.submit(
             Submission(
                 name=request.name,
                 consent=request.consent,
@@ -107,7 +107,7 @@ class Registrar:
         return identity, template.report
 
     def _everyone(self) -> FaissGallery:
-        return FaissGallery(self._reader.version, self._vault.all_templates(self._reader.version))
+        return FaissGallery(self._reader.version, self._vault.templates.all(self._reader.version))
 
     def _lookalike_threshold(self) -> float:
         if self._calibration is None:
@@ -137,16 +137,16 @@ def reembed(
         calibration: of this pack, None if it has none.
     """
     embedded, without, no_face = [], [], []
-    for identity in vault.without_template(reader.version):
+    for identity in vault.people.without_template(reader.version.sha256):
         if not identity.photos_kept:
             without.append(identity.name)
             continue
         prototypes = template_of_kept(
-            reader, vault.photos_of(identity.identity_id), alike_from(calibration)
+            reader, vault.photos.load(identity.identity_id), alike_from(calibration)
         )
         if prototypes is None:
             no_face.append(identity.name)
             continue
-        vault.replace_template(identity.identity_id, prototypes, reader.version, actor, now)
+        vault.templates.replace(identity.identity_id, prototypes, reader.version, actor, now)
         embedded.append(identity.name)
     return ReembedResult(tuple(embedded), tuple(without), tuple(no_face))

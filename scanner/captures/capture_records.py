@@ -42,7 +42,7 @@ def sighted_case(
     ties: list[tuple[Tie, str]],
     method: MethodRecord,
 ) -> Case:
-    subject, identity = sighting.subject, scan_session.vault.find(found.identity_id)
+    subject, identity = sighting.subject, scan_session.vault.people.find(found.identity_id)
     name = hashlib.sha256(
         f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}".encode()
     ).hexdigest()

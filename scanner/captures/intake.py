@@ -93,8 +93,8 @@ class Intake:
         ):
             copy = _Copy.of(path, Path(room) / "in")
             if login is not None:  # the worker takes it in, for an account of the pages
-                self.vault.login = (f"account {login}",)
-            self.vault.note(
+                self.vault.audit.login = (f"account {login}",)
+            self.vault.audit.record(
                 TAKEN_IN,
                 "vault",
                 login or self.settings.operator,
@@ -183,7 +183,7 @@ class Intake:
             for one in self.settings.timestamp_authorities
         ]
         environment = environment_now(row.taken_in_by, self.clock())
-        seal_capture(bag, told, environment, self.vault.sign, authorities, self.clock())
+        seal_capture(bag, told, environment, self.vault.keys.sign, authorities, self.clock())
         try:
             bag.rename(final)
         except OSError:

@@ -10,7 +10,6 @@ from typing import Any
 from crawlers.listing import Listing, RemoteFile
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
-from face_index.vault.licences import covering_licence
 from reports.cases.case import Case, Entry, MethodRecord, SampleRecord
 from reports.cases.case_store import weights_of
 from reports.cases.listings import ListingRecord, listing_details, listings_of, own_listing
@@ -191,7 +190,7 @@ def open_case(
 def is_registered(scan_session: ScanSession, identity_id: str) -> bool:
     """Whether someone is still there: people may withdraw while a scan runs."""
     try:
-        return scan_session.vault.find(identity_id).is_active(scan_session.clock().date())
+        return scan_session.vault.people.find(identity_id).is_active(scan_session.clock().date())
     except UnknownIdentity:
         return False
 
@@ -208,8 +207,8 @@ def authorised_by(
         return "the person's terms permit it"
     checkpoint = case.checkpoint
     creator, day = checkpoint.creator if uploader_known else None, scan_session.clock().date()
-    licence = covering_licence(
-        scan_session.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+    licence = scan_session.vault.licences.covering(
+        case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
     )
     return f"licence {licence.licence_id[:8]} until {licence.until}" if licence else None
 
@@ -226,7 +225,7 @@ def note_authorised(scan_session: ScanSession, case: Case, because: str) -> None
     if not any(
         entry.event == _AUTHORISED and details.items() <= entry.details.items() for entry in about
     ):
-        scan_session.vault.note(
+        scan_session.vault.audit.record(
             _AUTHORISED,
             case.identity_id,
             scan_session.settings.operator,
@@ -248,7 +247,7 @@ def _case(
     method: dict[str, Any],
     finding: dict[str, Any],
 ) -> Case:
-    identity = scan_session.vault.find(finding["identity_id"])
+    identity = scan_session.vault.people.find(finding["identity_id"])
     return Case(
         case_id="",  # file_case names it
         scan_id=scan.scan_id,

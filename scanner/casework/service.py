@@ -53,7 +53,7 @@ class CaseService:
     def has_withdrawn(self, case: Case) -> bool:
         """Whether the person of a case is no longer registered: nothing new is begun for them."""
         try:
-            self.vault.find(case.identity_id)
+            self.vault.people.find(case.identity_id)
         except UnknownIdentity:
             return True
         return False
@@ -81,7 +81,7 @@ class CaseService:
         case = self.records.vouched(self.case_store.case(case_id).case_id)[0]
         details = review_details(
             case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor,
-            login=self.vault.login, two_people=self.settings.two_people,
+            login=self.vault.audit.login, two_people=self.settings.two_people,
         )  # fmt: skip
         if decision == Decision.CONFIRM:
             withdrawn = self.has_withdrawn(case)
@@ -96,7 +96,7 @@ class CaseService:
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened under this login."""
         log = self.vault.audit.about(case.identity_id)
-        return viewing_of(case, log, self.actor, self.vault.login, exports_count=True)
+        return viewing_of(case, log, self.actor, self.vault.audit.login, exports_count=True)
 
     def amend(self, case_id: str, kind: str, by: str, text: str) -> Entry:
         """Add an appeal or a correction; nothing is overwritten. An appeal asks for a new review.
@@ -132,7 +132,7 @@ class CaseService:
             raise ReviewRefused(
                 f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
             )
-        self.vault.note(
+        self.vault.audit.record(
             "capture-removed",
             "vault",
             self.actor,
@@ -158,7 +158,7 @@ class CaseService:
             name for name in changes if getattr(page.facts, name) != getattr(after.facts, name)
         ]
         if changed:
-            self.vault.note(
+            self.vault.audit.record(
                 "capture-corrected", "vault", self.actor, self.clock(), capture=page.capture_id, page=page.number + 1, fields=changed
             )  # fmt: skip
         return self.case_store.resting_on(page.capture_id)
@@ -204,7 +204,7 @@ class CaseService:
                 pdf=pdf,
                 log_end=self.vault.audit.end,
             ),
-            self.vault.sign,
+            self.vault.keys.sign,
             self.authorities,
             self.clock(),
         )
@@ -230,7 +230,7 @@ class CaseService:
                 if case.custody and case.custody[-1].number > first:
                     listed.append(revocation_of(case))
         return revocation_list(
-            listed, self.vault.audit.end, self.vault.sign, self.clock()
+            listed, self.vault.audit.end, self.vault.keys.sign, self.clock()
         ), unvouched
 
     def _originals(self, case: Case) -> dict[str, Path]:
@@ -249,7 +249,7 @@ class CaseService:
 
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
         """Ask the authorities that have not stamped a bundle yet; those that failed again."""
-        return write_timestamps(bundle, self.authorities, self.vault.sign, self.clock())
+        return write_timestamps(bundle, self.authorities, self.vault.keys.sign, self.clock())
 
     def note_request(self, case_id: str, by: str) -> Entry:
         """The person asks for a report of their case."""
@@ -284,7 +284,9 @@ class CaseService:
         self._note_change(event, case, actor, **details)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:
-        self.vault.note(event, case.identity_id, actor, self.clock(), case=case.case_id, **details)
+        self.vault.audit.record(
+            event, case.identity_id, actor, self.clock(), case=case.case_id, **details
+        )
 
     def _note_change(self, event: str, case: Case, actor: str, **details: object) -> None:
         self.records.note(event, case, actor, **details)

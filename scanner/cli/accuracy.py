@@ -138,7 +138,7 @@ def _from_gallery(reception: Reception) -> Calibration:
     from face_index.gallery.calibration import calibrate_impostors
 
     version = reception.reader.version
-    templates = reception.vault.active_templates(version, reception.clock().date())
+    templates = reception.vault.templates.active(version, reception.clock().date())
     return calibrate_impostors([prototypes[0] for _, prototypes in templates], version.sha256)
 
 

@@ -252,7 +252,7 @@ def release(
         for one in found:
             releases.decide(
                 one,
-                Person(by, by, taking.vault.login if taking.settings.two_people else ()),
+                Person(by, by, taking.vault.audit.login if taking.settings.two_people else ()),
                 decision,
                 reason,
                 utc_now(),

@@ -162,7 +162,13 @@ def judge_all(
         with progress_bar("searching faces") as observer:
             for one in judge_captures(scan_session, captures):
                 judged.append(
-                    (one, [scan_session.vault.find(identity).name for identity in one.identities])
+                    (
+                        one,
+                        [
+                            scan_session.vault.people.find(identity).name
+                            for identity in one.identities
+                        ],
+                    )
                 )
                 observer.step(len(judged), None, one.name)
     finally:

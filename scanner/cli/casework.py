@@ -53,7 +53,7 @@ def cases(
         )
     flags: Flags = context.obj
     service = CaseService(flags.settings())
-    identity_id = service.vault.find(identity).identity_id if identity else None
+    identity_id = service.vault.people.find(identity).identity_id if identity else None
     found = [
         case for case in service.case_store.cases(identity_id) if status in (None, case.status)
     ]

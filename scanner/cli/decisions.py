@@ -58,7 +58,7 @@ def approve(
     who, now = operator or settings.operator, utc_now()
     sha256 = hashlib.sha256(proof_document.read_bytes()).hexdigest() if proof_document else None
     vault = open_vault(settings)
-    identity = vault.approve(
+    identity = vault.enrolments.approve(
         name, who, Proof(proof, sha256, who, now), now, reason, two_people=settings.two_people
     )
     version = vault.gallery_version
@@ -92,7 +92,7 @@ def reject(
     flags: Flags = context.obj
     settings = flags.settings()
     vault = open_vault(settings)
-    erased = vault.reject(name, operator or settings.operator, reason, utc_now())
+    erased = vault.enrolments.reject(name, operator or settings.operator, reason, utc_now())
     vault.close()
     _tell_erased(erased, None, as_json)
 
@@ -135,13 +135,13 @@ def withdraw(
     vault = open_vault(settings)
     if name is not None:
         if not yes and sys.stdin.isatty():
-            question = f"Erase {vault.find(name).name} for good, here and in every backup?"
+            question = f"Erase {vault.people.find(name).name} for good, here and in every backup?"
             typer.confirm(question, abort=True, err=True)
-        erased = vault.withdraw(name, utc_now(), who)
+        erased = vault.erasure.withdraw(name, utc_now(), who)
         vault.close()
         _tell_erased(erased, receipt, as_json)
         return
-    gone = vault.withdraw_ended(utc_now(), who, clock_is_right=clock_is_right)
+    gone = vault.erasure.withdraw_ended(utc_now(), who, clock_is_right=clock_is_right)
     vault.close()
     if receipt:
         write_text_file(
@@ -189,8 +189,7 @@ def receipt(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an erasure receipt; needs no vault."""
-    from face_index.vault.receipts import verify_receipt
-    from face_index.vault.restoration import read_receipts
+    from face_index.vault.receipts import read_receipts, verify_receipt
 
     found = [verify_receipt(document, fingerprint) for document in read_receipts(file)]
     if as_json:

@@ -234,7 +234,7 @@ def _tell_submitted(
     typer.echo(f"Face pack {reception.pack.name}: {reception.pack.licence}.")
     from face_index.vault.duties import duties
 
-    for sentence in duties(reception.vault.count(), language):
+    for sentence in duties(reception.vault.people.count(), language):
         typer.secho(sentence, err=True, fg="yellow")
 
 

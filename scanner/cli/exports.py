@@ -74,7 +74,7 @@ def summary(
     flags: Flags = context.obj
     service = CaseService(flags.settings())
     wanted = _month(month, f"{service.clock():%Y-%m}")
-    identity_id = service.vault.find(identity).identity_id if identity else None
+    identity_id = service.vault.people.find(identity).identity_id if identity else None
     months = holder_months(service, wanted, identity_id)
     service.close()
     paths = {}

@@ -94,11 +94,11 @@ def _opened(
     vault, scan_store = open_vault(settings), ScanStore(settings.scans_path)
     try:
         minors = RegisteredMinors(vault, utc_now)
-        login = vault.login if settings.two_people else ()
+        login = vault.audit.login if settings.two_people else ()
         yield (
             HeldFiles(scan_store, vault),
             minors,
-            lambda identity_id: vault.find(identity_id).name,
+            lambda identity_id: vault.people.find(identity_id).name,
             utc_now(),
             login,
         )

@@ -284,9 +284,9 @@ def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
         missing.append(str(error))
         return {"registered": "the vault cannot be opened"}
     registered, intact, older = (
-        len(vault.identities()),
+        len(vault.people.all()),
         not vault.audit.problems(),
-        vault.testimony.problems,
+        vault.rollback.findings.problems,
     )
     vault.close()
     missing += [f"{problem}. {REPAIR}" for problem in older]

@@ -125,7 +125,9 @@ def draft(
     warn_of_withdrawal(service, case)
     given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
     try:
-        made = draft_notice(kind, case, given, service.clock(), lang, service.vault.fingerprint)
+        made = draft_notice(
+            kind, case, given, service.clock(), lang, service.vault.keys.fingerprint
+        )
     except NoticeIncomplete as error:
         _tell_missing(error)
     suffix, to_print, problem = printable(made)

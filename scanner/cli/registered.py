@@ -51,12 +51,12 @@ def identities(
     vault, who, now = open_vault(settings), operator or settings.operator, utc_now()
     today = now.date()
     found = [
-        one for one in vault.identities() if not waiting or one.status in ("pending", "conflict")
+        one for one in vault.people.all() if not waiting or one.status in ("pending", "conflict")
     ]
     if expiring is not None:
         found = [one for one in found if one.consent.expires_within(expiring, today)]
     rows = [_row(one, _shown_to(vault, one, who, now), today) for one in found]
-    warnings = duties(vault.count(), "en")
+    warnings = duties(vault.people.count(), "en")
     vault.close()
     if as_json:
         print_json({"identities": rows, "warnings": warnings})
@@ -80,8 +80,8 @@ def _shown_to(vault: Vault, one: Identity, who: str, now: datetime) -> list[tupl
 
     if one.status != "conflict" or same_person(who, one.submitted_by):
         return []
-    vault.note("look-alikes shown", one.identity_id, who, now)
-    return vault.lookalikes_of(one.identity_id)
+    vault.audit.record("look-alikes shown", one.identity_id, who, now)
+    return vault.people.lookalikes_of(one.identity_id)
 
 
 def _row(one: Identity, others: list[tuple[Identity, float]], today: date) -> dict[str, Any]:

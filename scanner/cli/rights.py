@@ -39,9 +39,9 @@ def show_consents(context: typer.Context, name: NameArgument, as_json: JsonFlag 
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
-    identity = vault.find(name)
-    receipts = vault.consents_of(identity.identity_id)
-    proofs = vault.proofs_of(identity.identity_id)
+    identity = vault.people.find(name)
+    receipts = vault.consents.history(identity.identity_id)
+    proofs = vault.documents.proofs_of(identity.identity_id)
     vault.close()
     if as_json:
         print_json(
@@ -100,7 +100,7 @@ def renew_consent(
     settings = flags.settings()
     now = utc_now()
     vault = open_vault(settings)
-    old = vault.find(name).consent
+    old = vault.people.find(name).consent
     sha256 = hashlib.sha256(consent_document.read_bytes()).hexdigest() if consent_document else None
     consent = replace(
         old,
@@ -112,7 +112,7 @@ def renew_consent(
         terms=Terms(terms) if terms else old.terms,
     )
     agree(consent, yes, lang)
-    identity = vault.renew(name, consent, operator or settings.operator, now)
+    identity = vault.consents.renew(name, consent, operator or settings.operator, now)
     vault.close()
     if as_json:
         print_json(
@@ -140,7 +140,6 @@ def grant(
 ) -> None:
     """Allow a model, an uploader or a hub until a day: what they make of this person opens no case."""
     from face_index.consent import LicenceKind
-    from face_index.vault.licences import grant_licence
     from scanner.factories import open_vault, utc_now
 
     given = [
@@ -167,8 +166,7 @@ def grant(
     flags: Flags = context.obj
     settings = flags.settings()
     vault = open_vault(settings)
-    licence = grant_licence(
-        vault,
+    licence = vault.licences.grant(
         name,
         kind,
         value,
@@ -191,12 +189,11 @@ def list_licences(context: typer.Context, name: NameArgument, as_json: JsonFlag 
     """What a person allows."""
     import dataclasses
 
-    from face_index.vault.licences import licences_of
     from scanner.factories import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
-    found = licences_of(vault, vault.find(name).identity_id)
+    found = vault.licences.list_for(vault.people.find(name).identity_id)
     vault.close()
     if as_json:
         print_json({"licences": [dataclasses.asdict(one) for one in found]})
@@ -215,12 +212,11 @@ def revoke(
     operator: OperatorOption = None,
 ) -> None:
     """End a licence now."""
-    from face_index.vault.licences import revoke_licence
     from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
     vault = open_vault(settings)
-    revoke_licence(vault, licence_id, operator or settings.operator, utc_now())
+    vault.licences.revoke(licence_id, operator or settings.operator, utc_now())
     vault.close()
     typer.echo(f"Licence {licence_id} has ended.")

@@ -27,13 +27,12 @@ audit_group = command_group("Who did what when, and whether that record is whole
 @vault_group.command("status")
 def status(context: typer.Context, as_json: JsonFlag = False) -> None:
     """How many people are stored, under which key, with which backups."""
-    from face_index.vault.backups import backups_of
     from face_index.vault.duties import duties
     from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
-    people, today = vault.identities(), utc_now().date()
+    people, today = vault.people.all(), utc_now().date()
     counts = {
         "stored": len(people),
         "searched": sum(one.is_active(today) and not one.is_minor(today) for one in people),
@@ -42,17 +41,17 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
         "consent ends within 30 days": sum(
             one.consent.covers(today) and one.consent.expires_within(30, today) for one in people
         ),
-        "erased so far": len(vault.erasures()),
+        "erased so far": len(vault.erasure.rows()),
     }
     document: dict[str, Any] = {
         "people": counts,
         "gallery_version": vault.gallery_version,
-        "key": vault.keys.where,
-        "receipt_key_fingerprint": vault.fingerprint,
+        "key": vault.key_store.where,
+        "receipt_key_fingerprint": vault.keys.fingerprint,
         "audit_head": vault.audit.head,
         "backups": [
             {"path": str(path), "made_at": made_at, "there": path.is_file()}
-            for path, made_at in backups_of(vault.db, vault.path.parent)
+            for path, made_at in vault.backups.entries()
         ],
         "warnings": duties(len(people), "en"),
     }
@@ -89,7 +88,6 @@ def backup(
     as_json: JsonFlag = False,
 ) -> None:
     """Copy the vault, sealed as it is. Keep the master key elsewhere: a backup without it opens for nobody."""
-    from face_index.vault.backups import make_backup
     from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
@@ -97,8 +95,8 @@ def backup(
     if destination is None:
         settings.backups_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = open_vault(settings)
-    path = make_backup(
-        vault, destination or settings.backups_path, operator or settings.operator, utc_now()
+    path = vault.backups.make(
+        destination or settings.backups_path, operator or settings.operator, utc_now()
     )
     vault.close()
     if as_json:
@@ -130,14 +128,14 @@ def restore(
         witnesses_of(settings), system_login(),
     )  # fmt: skip
     if as_json:
-        print_json(result)
+        print_json(result.to_document())
         return
     typer.echo(
-        f"{result['persons']} people restored; {result['erased_again']} erased since then stay erased."
+        f"{result.persons} people restored; {result.erased_again} erased since then stay erased."
     )
-    if result["former_file"]:
-        typer.echo(f"The former vault is {result['former_file']}; delete it once you are sure.")
-    for problem in result["audit_problems"]:
+    if result.former_file:
+        typer.echo(f"The former vault is {result.former_file}; delete it once you are sure.")
+    for problem in result.audit_problems:
         typer.secho(f"Audit log of the backup: {problem}", err=True, fg="red")
 
 
@@ -158,7 +156,9 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
             "everywhere the program runs, and keep a copy of it."
         )
     else:
-        typer.echo(f"The vault has a new master key in {vault.keys.where}. Renew your copy of it.")
+        typer.echo(
+            f"The vault has a new master key in {vault.key_store.where}. Renew your copy of it."
+        )
     for name in unreachable:
         typer.secho(
             f"The backup {name} could not be reached and still needs the old key: make a new one.",
@@ -191,16 +191,17 @@ def repair(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on after an older vault.db or cases.db was put back: whoever was erased is erased again, older cases may stand."""
+    from face_index.vault.repair import repair as repair_vault
     from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
     settings = flags.settings()
     service = CaseService(settings)
     who = operator or settings.operator
-    had = [*service.vault.testimony.problems, *service.vault.erased_with_rows()]
-    erased = service.vault.repair(who, service.clock(), reason) if had else []
+    had = [*service.vault.rollback.findings.problems, *service.vault.erasure.erased_with_rows()]
+    erased = repair_vault(service.vault, who, service.clock(), reason) if had else []
     cases = service.records.accept_set_back(who, reason)
-    left = [*service.vault.testimony.problems, *service.records.problems()]
+    left = [*service.vault.rollback.findings.problems, *service.records.problems()]
     service.close()
     if as_json:
         print_json(
@@ -228,7 +229,7 @@ def erasures(
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
-    found = [json.loads(row["receipt"]) for row in vault.erasures()]
+    found = [json.loads(row["receipt"]) for row in vault.erasure.rows()]
     vault.close()
     if out:
         new_file(out)
@@ -299,7 +300,7 @@ def accept_clock(
     flags: Flags = context.obj
     settings = flags.settings()
     vault = open_vault(settings)
-    accepted = vault.accept_clock(operator or settings.operator, utc_now(), reason)
+    accepted = vault.audit.accept_clock(operator or settings.operator, utc_now(), reason)
     vault.close()
     typer.echo(
         "The log goes on from now."

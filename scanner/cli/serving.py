@@ -152,7 +152,7 @@ def invite(
     identity_id = None
     if identity is not None:
         vault = open_vault(app_context.settings)
-        identity_id = vault.find(identity).identity_id
+        identity_id = vault.people.find(identity).identity_id
         vault.close()
     secret = app_context.accounts.invite(email, roles, app_context.settings.operator, identity_id)
     link = f"{app_context.settings.web.url}/invitation/{secret}"

@@ -32,7 +32,7 @@ def register_world(scan_session: ScanSession, observer: Observer) -> int:
     for number, person in enumerate(world.registered):
         observer.step(number, len(world.registered), f"registering {person.name}")
         try:
-            scan_session.vault.find(person.name)
+            scan_session.vault.people.find(person.name)
         except UnknownIdentity:
             with TemporaryDirectory() as folder:
                 photos = draw_photos(person.seed, ENROLMENT_PHOTOS, Path(folder))
@@ -41,11 +41,11 @@ def register_world(scan_session: ScanSession, observer: Observer) -> int:
                 )
                 scan_session.registrar.register(request, scan_session.clock())
             added += 1
-        if scan_session.vault.find(person.name).status != Status.ACTIVE:
+        if scan_session.vault.people.find(person.name).status != Status.ACTIVE:
             proof = Proof("none: a drawn person", None, "demo operator", scan_session.clock())
             now, why = scan_session.clock(), "drawn persons are all different"
             # Nobody is protected here: one login plays both parts, and the audit log says so.
-            scan_session.vault.approve(
+            scan_session.vault.enrolments.approve(
                 person.name, "demo operator", proof, now, why, two_people=False
             )
     return added

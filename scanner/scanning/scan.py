@@ -129,7 +129,7 @@ def result_of(scan_session: ScanSession, scan_id: str) -> ScanResult:
 
 def _name_of(scan_session: ScanSession, identity_id: str | None) -> str | None:
     try:
-        return scan_session.vault.find(identity_id).name if identity_id else None
+        return scan_session.vault.people.find(identity_id).name if identity_id else None
     except UnknownIdentity:
         return None  # they have withdrawn
 

@@ -34,7 +34,9 @@ class ScanSession(Reception):
         super().__init__(settings, clock)
         self.budget = budget or Budget()
         self.crawl = CrawlStore(settings.crawl_path)
-        self.scan_store = ScanStore(settings.scans_path, seal=self.vault.keyed_digest("verdicts"))
+        self.scan_store = ScanStore(
+            settings.scans_path, seal=self.vault.keys.keyed_digest("verdicts")
+        )
         self.case_store = open_case_store(settings, self.vault, clock)
         self.records = CaseRecords(self.vault, self.case_store, clock)
         self.transport = open_transport(settings)
@@ -61,8 +63,8 @@ class ScanSession(Reception):
         """
         day = self.clock().date()
         if self._watch is None or self._watched != (self.vault.gallery_version, day):
-            version, templates = self.vault.gallery_on(self.reader.version, day)
-            self.vault.note(
+            version, templates = self.vault.templates.gallery_on(self.reader.version, day)
+            self.vault.audit.record(
                 "templates read",
                 "vault",
                 self.settings.operator,

@@ -30,7 +30,7 @@ class PageCaseService(CaseService):
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened on its page: a report that was saved is not yet looked at."""
         log = self.vault.audit.about(case.identity_id)
-        return viewing_of(case, log, self.actor, self.vault.login, exports_count=False)
+        return viewing_of(case, log, self.actor, self.vault.audit.login, exports_count=False)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which the log must not hold
         super()._note(event, case, self.actor, **details)
@@ -59,7 +59,7 @@ class ServicePool:
         except queue.Empty:
             service = PageCaseService(self._settings, self._clock, any_thread=True)
         service.actor = actor
-        service.vault.login = (f"account {actor}",)
+        service.vault.audit.login = (f"account {actor}",)
         try:
             yield service
         except BaseException:

@@ -132,7 +132,7 @@ def draft_statement(
                 _given(asked.fields),
                 here.clock(),
                 asked.language,
-                service.vault.fingerprint,
+                service.vault.keys.fingerprint,
             )
         except NotReviewed as error:
             raise GateRefused(409, "not-confirmed", str(error)) from error

@@ -19,7 +19,9 @@ def note_change(here: AppContext, account: Account, event: str, by: str, **detai
         by: the actor who did it; the account's own where its owner did.
     """
     with here.services.one(by) as service:
-        service.vault.note(event, "vault", by, here.clock(), account=account.account_id, **details)
+        service.vault.audit.record(
+            event, "vault", by, here.clock(), account=account.account_id, **details
+        )
     t = translations(account.language).gettext
     sentence = _sentences(t).get(event)
     if sentence is not None:

@@ -185,7 +185,7 @@ def _account(here: AppContext, account_id: str) -> Account:
 
 def _log(here: AppContext, session: Session, event: str, **details: object) -> None:
     with here.services.one(session.account.actor) as service:
-        service.vault.note(event, "vault", session.account.actor, here.clock(), **details)
+        service.vault.audit.record(event, "vault", session.account.actor, here.clock(), **details)
 
 
 def _accounts_page(

@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
-from face_index.vault.licences import covering_licence
 from reports.cases.case import Case, SampleRecord, SightedImage
 from reports.cases.listings import listings_of
 from reports.documents.case_report import headline
@@ -122,7 +121,7 @@ def picture_response(
 def allowed_now(service: PageCaseService, case: Case) -> str | None:
     """What allows the use today, though it did not when the case was opened; None if nothing does or the person is gone."""
     try:
-        identity = service.vault.find(case.identity_id)
+        identity = service.vault.people.find(case.identity_id)
     except UnknownIdentity:
         return None
     if identity.consent.terms == Terms.PERMITTED:
@@ -130,8 +129,8 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
     checkpoint, day = case.checkpoint, service.clock().date()
     # Of what was sent to the gate only the sender says whose it is.
     creator = None if checkpoint.hub == service.settings.web.hub_name else checkpoint.creator
-    licence = covering_licence(
-        service.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+    licence = service.vault.licences.covering(
+        case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
     )
     return f"{licence.value} – {licence.until}" if licence else None
 

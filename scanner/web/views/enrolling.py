@@ -23,7 +23,7 @@ from face_index.faces.refusals import Refusal, Why
 from face_index.registration.enrolment import MIN_PHOTOS, EnrolmentReport, open_faces
 from face_index.registration.registration import Request as Registration
 from face_index.vault import Document
-from face_index.vault.records import checked_name
+from face_index.vault.names import checked_name
 from reports.documents.words import Translate
 from scanner.web.auth.access import Permission, Role
 from scanner.web.auth.authentication import asks, language_of

@@ -52,7 +52,7 @@ def look(request: Request, key: str, here: Here, session: Decider, form: Posted)
                 form.text("decision"),
                 form.text("reason", 1_000),
                 here.clock(),
-                service.vault.login,
+                service.vault.audit.login,
             )
     except (FormRefused, LookRefused) as error:
         return _page(request, here, session, error)
@@ -77,7 +77,7 @@ def _page(
     with here.services.one(session.account.actor) as service:
         held, minors = _held(service)
         found = held.all(minors.ids)[:_MOST]
-        names = {one.identity_id: service.vault.find(one.identity_id).name for one in found}
+        names = {one.identity_id: service.vault.people.find(one.identity_id).name for one in found}
     return page(
         request, "held.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
         found=[(one, names[one.identity_id], has_looked(one, session.account.actor)) for one in found],

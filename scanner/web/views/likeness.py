@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, LicenceKind, Signatory, Terms
 from face_index.errors import ConsentMissing, UnknownIdentity
 from face_index.identity import Identity, Status
-from face_index.vault.licences import grant_licence, licences_of, revoke_licence
 from reports.cases.case_store import CaseSummary
 from reports.cases.review import CaseStatus
 from scanner.scanning.scan_store import Coverage
@@ -105,7 +104,7 @@ def renew(
                 consent = replace(
                     consent, document_sha256=hashlib.sha256(document.data).hexdigest()
                 )
-            service.vault.renew(identity_id, consent, session.account.actor, now)
+            service.vault.consents.renew(identity_id, consent, session.account.actor, now)
     except (FormRefused, ConsentMissing) as error:
         return _page(request, here, session, identity_id, error)
     return go(f"/likeness/{identity_id}", "renewed")
@@ -125,8 +124,7 @@ def grant(request: Request, identity_id: str, here: Here, session: Mine, form: P
             until = day_in(form, "until")
             if until < here.clock().date():
                 raise FormRefused("no-date", "until")
-            grant_licence(
-                service.vault, identity_id, LicenceKind(kind), value, until, note=form.text("note", 500),
+            service.vault.licences.grant(identity_id, LicenceKind(kind), value, until, note=form.text("note", 500),
                 actor=session.account.actor, now=here.clock(),
             )  # fmt: skip
     except FormRefused as error:
@@ -144,9 +142,11 @@ def end_licence(
 ) -> Response:
     with here.services.one(session.account.actor) as service:
         owned(here, session, service, identity_id)
-        if licence_id not in {one.licence_id for one in licences_of(service.vault, identity_id)}:
+        if licence_id not in {
+            one.licence_id for one in service.vault.licences.list_for(identity_id)
+        }:
             raise NotThere("no such licence")
-        revoke_licence(service.vault, licence_id, session.account.actor, here.clock())
+        service.vault.licences.revoke(licence_id, session.account.actor, here.clock())
     return go(f"/likeness/{identity_id}", "ended")
 
 
@@ -163,9 +163,9 @@ def withdraw(identity_id: str, here: Here, session: Mine, form: Posted) -> Respo
     with here.services.one(session.account.actor) as service:
         identity = owned(here, session, service, identity_id)
         if identity.status == Status.ACTIVE:
-            service.vault.withdraw(identity_id, here.clock(), session.account.actor)
+            service.vault.erasure.withdraw(identity_id, here.clock(), session.account.actor)
         else:
-            service.vault.withdraw(
+            service.vault.erasure.withdraw(
                 identity_id, here.clock(), session.account.actor, "withdrawn before approval"
             )
     return go(f"/likeness/{identity_id}")
@@ -195,7 +195,7 @@ def owned(
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     try:
-        return service.vault.find(identity_id)
+        return service.vault.people.find(identity_id)
     except UnknownIdentity as error:
         raise NotThere("no such likeness") from error
 
@@ -211,11 +211,11 @@ def standing_of(service: PageCaseService, identity_id: str) -> Standing | None:
     known = service.case_store.summaries(identity_id)
     cases = tuple(case for case in reversed(known) if case.status != CaseStatus.SUPERSEDED)
     try:
-        identity = service.vault.find(identity_id)
+        identity = service.vault.people.find(identity_id)
     except UnknownIdentity:
         gone = receipt_of(service, identity_id)
         return Standing(identity_id, None, gone, cases) if gone else None
-    proofs = service.vault.proofs_of(identity_id)
+    proofs = service.vault.documents.proofs_of(identity_id)
     if identity.status != Status.ACTIVE or not proofs:
         return Standing(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
@@ -242,9 +242,12 @@ def _page(
             raise NotThere("no such likeness")
         if standing.identity is None:
             return page(
-                request, "erased.html", standing=standing, fingerprint=service.vault.fingerprint
+                request,
+                "erased.html",
+                standing=standing,
+                fingerprint=service.vault.keys.fingerprint,
             )
-        licences = licences_of(service.vault, identity_id)
+        licences = service.vault.licences.list_for(identity_id)
     return page(
         request, "likeness.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
         standing=standing, identity=standing.identity, licences=licences, today=today, texts=CONSENT_TEXT,

@@ -172,7 +172,7 @@ def draft(request: Request, case_id: str, here: Here, session: Writer, form: Pos
                 given,
                 here.clock(),
                 form.text("language") or None,
-                service.vault.fingerprint,
+                service.vault.keys.fingerprint,
             )
             notice_id = record_draft(service.case_store, made, session.account.name, here.clock())
             service.note_notice(

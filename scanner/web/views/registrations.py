@@ -38,7 +38,7 @@ def listed(request: Request, here: Here, session: Decider) -> Response:
     with here.services.one(session.account.actor) as service:
         people = [
             one
-            for one in service.vault.identities()
+            for one in service.vault.people.all()
             if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
         ]
     waiting = sorted(
@@ -69,7 +69,7 @@ def read_document(
     with here.services.one(session.account.actor) as service:
         _identity(service, identity_id)
         try:
-            data = service.vault.read_document(
+            data = service.vault.documents.read(
                 identity_id, document_id, session.account.actor, here.clock()
             )
         except UnknownIdentity as error:
@@ -92,10 +92,10 @@ def compare(
     with here.services.one(actor) as service:
         identity = _identity(service, identity_id)
         papers = [
-            (one, service.vault.read_document(identity_id, one.document_id, actor, now))
-            for one in service.vault.documents_of(identity_id)
+            (one, service.vault.documents.read(identity_id, one.document_id, actor, now))
+            for one in service.vault.documents.list_for(identity_id)
         ]
-        photos = service.vault.show_photos(identity_id, actor, now)
+        photos = service.vault.photos.show(identity_id, actor, now)
     return page(
         request, "compare.html", identity=identity, photos=[_shown(photo) for photo in photos],
         papers=[(one.kind, _shown(data) if media_type_of(data) != "application/pdf" else None, one.document_id) for one, data in papers],
@@ -129,10 +129,14 @@ def approve(
             if not _has_looked(service, identity_id, account.actor):
                 raise FormRefused("not-opened")
             seen = next(
-                (one.sha256 for one in service.vault.documents_of(identity_id) if one.kind == kind),
+                (
+                    one.sha256
+                    for one in service.vault.documents.list_for(identity_id)
+                    if one.kind == kind
+                ),
                 None,
             )
-            service.vault.approve(
+            service.vault.enrolments.approve(
                 identity.identity_id,
                 account.actor,
                 Proof(kind, seen, account.actor, now),
@@ -154,7 +158,7 @@ def reject(
             raise FormRefused("no-reason")
         with here.services.one(session.account.actor) as service:
             _identity(service, identity_id)
-            service.vault.reject(
+            service.vault.enrolments.reject(
                 identity_id, session.account.actor, form.text("reason"), here.clock()
             )
     except (FaceIndexError, FormRefused) as error:
@@ -182,12 +186,12 @@ def _has_looked(service: PageCaseService, identity_id: str, actor: str) -> bool:
         for entry in service.vault.audit.about(identity_id)
         if entry.event == "document read" and entry.actor == actor
     }
-    return {one.sha256 for one in service.vault.documents_of(identity_id)} <= read
+    return {one.sha256 for one in service.vault.documents.list_for(identity_id)} <= read
 
 
 def _identity(service: PageCaseService, identity_id: str) -> Identity:
     try:
-        identity = service.vault.find(identity_id)
+        identity = service.vault.people.find(identity_id)
     except UnknownIdentity as error:
         raise NotThere("no such registration") from error
     if identity.identity_id != identity_id:
@@ -205,17 +209,17 @@ def _page(
     with here.services.one(session.account.actor) as service:
         identity = _identity(service, identity_id)
         own = _brought(here, session.account, identity)
-        alike = [] if own else service.vault.lookalikes_of(identity_id)
+        alike = [] if own else service.vault.people.lookalikes_of(identity_id)
         if alike:
-            service.vault.note(
+            service.vault.audit.record(
                 "look-alikes shown", identity_id, session.account.actor, here.clock()
             )
         facts = {
-            "documents": service.vault.documents_of(identity_id),
+            "documents": service.vault.documents.list_for(identity_id),
             "lookalikes": alike,
-            "namesakes": [] if own else service.vault.namesakes_of(identity),
-            "consents": service.vault.consents_of(identity_id),
-            "proofs": service.vault.proofs_of(identity_id),
+            "namesakes": [] if own else service.vault.people.namesakes_of(identity),
+            "consents": service.vault.consents.history(identity_id),
+            "proofs": service.vault.documents.proofs_of(identity_id),
         }
     brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
     today = here.clock().date()

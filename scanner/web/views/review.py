@@ -163,7 +163,7 @@ def _queue_page(
     shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
     with here.services.one(session.account.actor) as service:
         queued = queue_of(service.case_store.summaries(), here.clock())
-        registered = {one.identity_id for one in service.vault.identities()}
+        registered = {one.identity_id for one in service.vault.people.all()}
         held = waiting_for_a_look(service) if session.account.may(Permission.CASES_DECIDE) else 0
     hubs = sorted({one.case.hub for one in queued})
     wanted = [
