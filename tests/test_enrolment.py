@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.errors import EnrolmentRefused
 from face_index.faces.face import Face, unit
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack, find_pack
 from face_index.faces.photos import open_photo, photos_in
 from face_index.faces.refusals import Why
-from face_index.gallery.templates import looks, make_prototypes, plain_mean
-from face_index.registration.enrolment import EnrolmentReport, make_template, template_of_kept
+from face_index.gallery.templates import appearances_in, make_prototypes, plain_mean
+from face_index.registration.enrolment import make_template, template_of_kept
+from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from scanner.miniature.albums import draw_photos
 from tests.conftest import prototypes_of, shared
 from tests.test_faces import GOOD
@@ -228,4 +228,4 @@ class TestPrototypes:
     def test_one_photo_is_enough_to_be_a_template(self) -> None:
         [only] = faces_around(1, 1, 0.3)
         np.testing.assert_allclose(make_prototypes([only])[0], only.embedding, atol=1e-6)
-        assert len(looks(np.stack([only.embedding]).astype(float))) == 1
+        assert len(appearances_in(np.stack([only.embedding]).astype(float))) == 1

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from face_index.consent import Consent, Licence, LicenceKind, consent_from_json, is_minor
-from face_index.errors import EnrolmentRefused, ManifestInvalid, UnknownIdentity
+from face_index.errors import ManifestInvalid, UnknownIdentity
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack, find_pack
 from face_index.identity import Identity, Status
 from face_index.registration.manifest import read_manifest, register_all
 from face_index.registration.registration import Registrar, Request, reembed
+from face_index.registration.report import EnrolmentRefused
 from face_index.vault import Vault
 from face_index.vault.check import check_vault
 from face_index.vault.keys import FileKeys

@@ -74,7 +74,7 @@ def compare(count: int) -> None:
             timed(lambda: approximate.search(probes, 5)) for _ in range(ROUNDS)
         )
         print(
-            f"{'':>9} approximate, by choice: recall {approximate.recall:.4f} measured on the spot, {approximate.lists_looked_at} of "
+            f"{'':>9} approximate, by choice: recall {approximate.recall:.4f} measured on the spot, {approximate.probed_lists} of "
             f"{approximate.lists} lists, {fast * 1000:.0f} ms, built in {took:.1f} s"
         )
     half = FaissGallery(

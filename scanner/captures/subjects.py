@@ -20,7 +20,12 @@ from crawlers.captures.pages.page import Format
 from face_index.faces.capture_faces import Captured, faces_in
 from face_index.faces.face import Face, FaceReader, unit
 from face_index.faces.packs import FacePack
-from face_index.faces.same_picture import Look, Patch, different_photographs, is_one_picture
+from face_index.faces.same_picture import (
+    MaskedPatch,
+    Patch,
+    different_photographs,
+    is_one_picture,
+)
 from scanner.identification.clusters import clusters_of
 from scanner.identification.intervals import Schedule, estimate
 from scanner.identification.snapshot import Watch
@@ -135,7 +140,7 @@ class _Faces:
     subject: Subject
     faces: list[tuple[int, Face]] = field(default_factory=list)
     patches: list[Patch | None] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    looks: list[MaskedPatch] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
     unread: int = 0
 
@@ -235,7 +240,7 @@ def judge(
         gathered.counts[number] = len(seen.faces)
         if len(gathered.faces) < MOST_FACES:
             patches = seen.patches or (None,) * len(seen.faces)
-            known = zip(seen.faces, patches, seen.looks, strict=True)
+            known = zip(seen.faces, patches, seen.masked_patches, strict=True)
             usable = [one for one in known if pack.bar.objection(one[0]) is None]
             gathered.faces += [(number, face) for face, _, _ in usable]
             gathered.patches += [patch for _, patch, _ in usable]
@@ -315,7 +320,9 @@ def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
     return best
 
 
-def _own_faces(gathered: _Faces) -> tuple[list[tuple[int, Face]], list[Patch | None], list[Look]]:
+def _own_faces(
+    gathered: _Faces,
+) -> tuple[list[tuple[int, Face]], list[Patch | None], list[MaskedPatch]]:
     """Faces of pictures; prints and screenshots show the same pictures again, so beside them they count for nothing."""
     own = [place for place, patch in enumerate(gathered.patches) if patch is None] or range(
         len(gathered.faces)
@@ -327,7 +334,7 @@ def _own_faces(gathered: _Faces) -> tuple[list[tuple[int, Face]], list[Patch | N
     )
 
 
-def _photographs(looks: Sequence[Look], places: Sequence[int]) -> int:
+def _photographs(looks: Sequence[MaskedPatch], places: Sequence[int]) -> int:
     return different_photographs([looks[place] for place in places], LEAST_IMAGES)
 
 

@@ -27,7 +27,7 @@ from scanner.cli.context import (
 if TYPE_CHECKING:
     from face_index.consent import Consent
     from face_index.identity import Identity
-    from face_index.registration.enrolment import EnrolmentReport
+    from face_index.registration.report import EnrolmentReport
     from scanner.factories import Reception
 
 
@@ -91,10 +91,11 @@ def enroll(
 ) -> None:
     """Submit a person's likeness, with their consent, from three or more photos; another operator approves."""
     from face_index.consent import Signatory
-    from face_index.errors import EnrolmentRefused, PickRefused
+    from face_index.errors import PickRefused
     from face_index.faces.photos import files_in, hidden_in
     from face_index.registration.photo_names import picked_numbers
     from face_index.registration.registration import Request
+    from face_index.registration.report import EnrolmentRefused
     from scanner.factories import Reception
 
     check_language(lang)
