@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face_index.faces.face import FaceReader, PackVersion
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.vault import Vault
 from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
 from scanner.logins import system_login

@@ -25,7 +25,8 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.faces.face import PackVersion, Prototypes, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.gallery.templates import make_prototypes
 from face_index.identity import Identity, Proof
 from face_index.vault import Submission, Vault

@@ -1,4 +1,4 @@
-"""Somebody who registers while a scan runs, and somebody who releases what captures show."""
+"""Helpers of tests: registering a person while a scan runs, and releasing captures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def register_somebody(scan_session: ScanSession, name: str = "late person") -> I
 def release_all(
     scan_session: ScanSession, name: str = "Rita Mann", decision: str = "release"
 ) -> int:
-    """Decide about all captures that wait for a second person; how many accounts and pages those were."""
+    """Decide about all captures that wait for a second person; return how many there were."""
     captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
     releases = Releases(captures, scan_session.scan_store, scan_session.vault)
     waiting = list(releases.waiting())

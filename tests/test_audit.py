@@ -55,7 +55,10 @@ def test_it_says_who_did_what_and_no_name(filled: Vault) -> None:
         ("delete from audit where entry = 5", "cut off"),
         ("delete from audit", "cut off"),
         (
-            "insert into audit select 6, at, actor, event, subject, details, sha256, sha256 from audit where entry = 5",
+            (
+                "insert into audit select 6, at, actor, event, subject, details, sha256, sha256 "
+                "from audit where entry = 5"
+            ),
             "entry 6 was altered",
         ),
         ("delete from vault_facts where name = 'audit_head'", "cut off"),

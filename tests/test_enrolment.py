@@ -1,4 +1,4 @@
-"""From photos to a template with the real InsightFace on drawn photos: what is taken, what is refused and why."""
+"""Templates from drawn photos with the real InsightFace: accepted and refused photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from PIL import Image
 
 from face_index.faces.face import Face, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.faces.photos import open_photo, photos_in
 from face_index.faces.refusals import Why
 from face_index.gallery.templates import appearances_in, make_prototypes, plain_mean
@@ -60,8 +61,16 @@ def test_every_photo_is_measured(
     for verdict in report.photos:
         document = verdict.to_document("zh-CN")
         assert set(document["quality"]) == {
-            "detector_score", "eye_distance_px", "yaw", "pitch", "roll", "sharpness", "brightness", "clipped", "norm",
-        }  # fmt: skip
+            "detector_score",
+            "eye_distance_px",
+            "yaw",
+            "pitch",
+            "roll",
+            "sharpness",
+            "brightness",
+            "clipped",
+            "norm",
+        }
 
 
 def test_a_photo_of_someone_else_is_found_out(

@@ -1,4 +1,4 @@
-"""The face index as its users meet it: the README's commands, in the order in which a person comes and goes."""
+"""The commands of the README for the face index, from registration to withdrawal."""
 
 from __future__ import annotations
 
@@ -124,9 +124,20 @@ def test_refusals_come_in_the_readers_language(home: Path, photos: Path, tmp_pat
     paper = tmp_path / "signed.pdf"
     paper.write_bytes(b"%PDF-1.7 signed")
     child = run(
-        "enroll", "Kid", photos, "--born", "2015-01-01", "--guardian", "Parent", "--consent-document", paper,
-        "--submitted-by", "sam", "--json", home=home,
-    )  # fmt: skip
+        "enroll",
+        "Kid",
+        photos,
+        "--born",
+        "2015-01-01",
+        "--guardian",
+        "Parent",
+        "--consent-document",
+        paper,
+        "--submitted-by",
+        "sam",
+        "--json",
+        home=home,
+    )
     assert child.returncode == 0, child.stderr
     assert run("reject", "Kid", "--reason", "guardian not known", home=home).returncode == 0
 

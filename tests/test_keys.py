@@ -1,4 +1,4 @@
-"""Master keys: where they live, that the wrong one opens nothing, and rotation that can be killed anywhere."""
+"""Master keys: their stores, a wrong key opens nothing, and a rotation may be killed anywhere."""
 
 from __future__ import annotations
 

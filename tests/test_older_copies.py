@@ -1,4 +1,4 @@
-"""An older copy of the vault, put in its place after somebody was erased, brings nobody back and is noticed."""
+"""An older copy in the place of the vault is noticed, and erased people stay erased."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_copied_back_vault_searches_nobody_who_was_erased(
 def test_one_witness_is_enough(
     older: Path, vault: Vault, again: Callable[[], Vault], elsewhere: Path, tmp_path: Path
 ) -> None:
-    """Whoever also puts back or deletes what lies beside the vault is found by what lies elsewhere, and the other way round."""
+    """If the witness beside the vault is also put back or deleted, the other one finds it."""
     now = tmp_path / "now"
     shutil.copytree(elsewhere, now / "elsewhere")
     shutil.copytree(vault.path.parent, now / "beside")
@@ -112,7 +112,7 @@ def test_one_witness_is_enough(
 def test_without_any_receipt_nobody_is_searched_and_nothing_is_repaired(
     older: Path, vault: Vault, again: Callable[[], Vault], elsewhere: Path
 ) -> None:
-    """The attack: the older file, both files of receipts deleted, both notes of the log's end left as they are."""
+    """The attack: the older file with both receipt files deleted and both log ends unchanged."""
     kept = (vault.path.parent / ERASURES_FILE).read_text()
     put_back(older, vault.path)
     for folder in (vault.path.parent, elsewhere):
@@ -175,7 +175,10 @@ def test_rows_put_in_again_beside_the_receipt(
     assert len(opened.templates.all(VERSION)) == 1
     told = check_vault(opened)
     assert told == [
-        "1 of the people who were erased still have rows in the vault: `portrait-scanner vault repair` erases them again"
+        (
+            "1 of the people who were erased still have rows in the vault: "
+            "`portrait-scanner vault repair` erases them again"
+        )
     ]
     assert len(repair(opened, "olga", LATER, "somebody put rows in")) == 1
     assert check_vault(opened) == []
@@ -225,7 +228,15 @@ def test_a_vault_of_before_there_were_witnesses(
 
 
 class TestWhatIsAllowed:
-    def test_a_restore_by_the_program(self, vault: Vault, register: Register, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+    def test_a_restore_by_the_program(
+        self,
+        vault: Vault,
+        register: Register,
+        again: Callable[[], Vault],
+        keys: FileKeys,
+        elsewhere: Path,
+        tmp_path: Path,
+    ) -> None:
         register("stays")
         register("leaves")
         vault.close()
@@ -247,7 +258,15 @@ class TestWhatIsAllowed:
             assert [one.name for one in opened.people.all()] == ["stays"]
             opened.close()
 
-    def test_a_restore_that_is_killed_before_the_witnesses_know(self, older: Path, vault: Vault, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def test_a_restore_that_is_killed_before_the_witnesses_know(
+        self,
+        older: Path,
+        vault: Vault,
+        again: Callable[[], Vault],
+        keys: FileKeys,
+        elsewhere: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         def killed(*_: object) -> None:
             raise KeyboardInterrupt
 
@@ -259,7 +278,15 @@ class TestWhatIsAllowed:
         assert check_vault(opened) == []
         opened.close()
 
-    def test_a_moved_home_and_a_rotated_key(self, older: Path, vault: Vault, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+    def test_a_moved_home_and_a_rotated_key(
+        self,
+        older: Path,
+        vault: Vault,
+        again: Callable[[], Vault],
+        keys: FileKeys,
+        elsewhere: Path,
+        tmp_path: Path,
+    ) -> None:
         opened = again()
         rotate_master_key(opened, "olga", LATER)
         opened.close()
@@ -273,7 +300,9 @@ class TestWhatIsAllowed:
         opened.close()
         assert older.exists()
 
-    def test_the_vaults_folder_alone_says_that_the_other_witness_is_missing(self, older: Path, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:  # fmt: skip
+    def test_the_vaults_folder_alone_says_that_the_other_witness_is_missing(
+        self, older: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+    ) -> None:
         moved = tmp_path / "moved"
         shutil.copytree(vault.path.parent, moved / "vault")
         opened = Vault(
@@ -286,7 +315,9 @@ class TestWhatIsAllowed:
         assert (moved / "erasures" / ERASURES_FILE).exists()
         assert older.exists()
 
-    def test_a_full_disk_only_makes_a_witness_lag(self, older: Path, vault: Vault, again: Callable[[], Vault], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def test_a_full_disk_only_makes_a_witness_lag(
+        self, older: Path, vault: Vault, again: Callable[[], Vault], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
@@ -300,7 +331,9 @@ class TestWhatIsAllowed:
         opened.close()
         assert older.exists()
 
-    def test_what_is_left_of_a_lost_vault_is_not_begun_anew(self, older: Path, vault: Vault, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+    def test_what_is_left_of_a_lost_vault_is_not_begun_anew(
+        self, older: Path, vault: Vault, elsewhere: Path, tmp_path: Path
+    ) -> None:
         shutil.rmtree(vault.path.parent)
         other = FileKeys(tmp_path / "none" / "master.key")
         with pytest.raises(VaultDamaged, match=r"erasures\.jsonl"):
@@ -373,7 +406,14 @@ def test_a_withdrawal_that_is_killed_between_vault_and_witnesses(
     assert copy.exists()
 
 
-def test_many_processes_raise_no_false_alarm(vault: Vault, register: Register, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+def test_many_processes_raise_no_false_alarm(
+    vault: Vault,
+    register: Register,
+    again: Callable[[], Vault],
+    keys: FileKeys,
+    elsewhere: Path,
+    tmp_path: Path,
+) -> None:
     register("stays")
     vault.close()
     again().close()
@@ -384,7 +424,8 @@ def test_many_processes_raise_no_false_alarm(vault: Vault, register: Register, a
         "for number in range(25):\n"
         "    opened = Vault(path, FileKeys(key), witnesses=(path.parent, elsewhere))\n"
         "    assert not opened.rollback.findings.problems, opened.rollback.findings.problems\n"
-        "    opened.audit.record('photos shown', 'vault', 'olga', datetime.fromisoformat(sys.argv[4])); opened.close()\n"
+        "    opened.audit.record('photos shown', 'vault', 'olga', "
+        "datetime.fromisoformat(sys.argv[4])); opened.close()\n"
     )
     key = tmp_path / "keys" / "master.key"
     arguments = [

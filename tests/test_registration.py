@@ -1,4 +1,4 @@
-"""Bringing people in, one or thousands: who comes twice is noticed, who was refused is told, a kill loses nothing."""
+"""Registering one person or thousands: duplicates, refusals, and runs that are killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import pytest
 from face_index.consent import Consent, Licence, LicenceKind, consent_from_json, is_minor
 from face_index.errors import ManifestInvalid, UnknownIdentity
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.identity import Identity, Status
 from face_index.registration.manifest import read_manifest, register_all
 from face_index.registration.registration import Registrar, Request, reembed
@@ -65,9 +66,15 @@ class TestWhoComesTwice:
         assert score > 0.7
 
     def test_it_is_noticed_across_programs_and_after_a_withdrawal(
-        self, registrar: Registrar, vault: Vault, keys: FileKeys, consent: Consent, tmp_path: Path,
-        miniature_reader: InsightFaceReader, miniature_pack: FacePack,
-    ) -> None:  # fmt: skip
+        self,
+        registrar: Registrar,
+        vault: Vault,
+        keys: FileKeys,
+        consent: Consent,
+        tmp_path: Path,
+        miniature_reader: InsightFaceReader,
+        miniature_pack: FacePack,
+    ) -> None:
         other_vault = Vault(vault.path, keys)
         other = Registrar(other_vault, miniature_reader, miniature_pack.bar, None)
         registrar.register(request("Erika", 900, tmp_path, consent), NOON)
@@ -112,7 +119,7 @@ def test_another_pack_needs_new_templates_from_kept_photos(
     assert vault.templates.active(reader.version, NOON.date()) == []
     result = reembed(vault, reader, "olga", NOON)
     assert result.without_photos == ("discarded",)
-    # Drawn faces are not what a real pack was made for: it may find a face in them or not, and says which.
+    # A real pack was not made for drawn faces: it may find a face in them or not.
     assert set(result.embedded) | set(result.no_face) == {"kept"}
     if result.embedded:
         assert len(vault.templates.active(reader.version, NOON.date())) == 1
@@ -256,9 +263,18 @@ def test_killed_in_the_middle_nobody_is_half_enrolled(tmp_path: Path) -> None:
     manifest = tmp_path / "people.jsonl"
     manifest.write_text("\n".join(lines))
     command = [
-        sys.executable, "-c", "from scanner.cli.app import main; main()", "--home", str(home),
-        "enroll-many", str(manifest), "--yes", "--face-pack", "miniature", "--json",
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from scanner.cli.app import main; main()",
+        "--home",
+        str(home),
+        "enroll-many",
+        str(manifest),
+        "--yes",
+        "--face-pack",
+        "miniature",
+        "--json",
+    ]
     rng = random.Random(7)
     vault_path, keys = home / "vault" / "vault.db", FileKeys(home / "vault" / "master.key")
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Photos on their side, faces too small or too large for a detector's own size, and copies of photos that are refused."""
+"""Photos on their side, faces too small or too large for the detector, and refused copies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from PIL import Image
 
 from face_index.faces.face import Face, Vector, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import Why
 from face_index.faces.second_look import TurnedFace, sideways_photos

@@ -1,4 +1,4 @@
-"""One login that plays two people: rules that need two are about who is logged in, not about what names are given."""
+"""Rules that need two people compare logins, not the names that people give themselves."""
 
 from __future__ import annotations
 
@@ -117,7 +117,13 @@ class TestCommands:
         )
         assert enrolled.returncode == 0, enrolled.stderr
         approving = ("approve", "Mina Held", "--operator", "bob", "--proof", "passport", "--json")
-        for name, value in (("USER", "bob"), ("LOGNAME", "bob"), ("SUDO_USER", "bob"), ("SUDO_UID", "4711"), ("PORTRAIT_SCANNER_OPERATOR", "bob")):  # fmt: skip
+        for name, value in (
+            ("USER", "bob"),
+            ("LOGNAME", "bob"),
+            ("SUDO_USER", "bob"),
+            ("SUDO_UID", "4711"),
+            ("PORTRAIT_SCANNER_OPERATOR", "bob"),
+        ):
             monkeypatch.setenv(name, value)
             refused = run(*approving, home=home)
             assert (refused.returncode, "login of their own" in refused.stderr) == (3, True), name
@@ -210,7 +216,16 @@ class TestReviews:
     ) -> None:
         case = make_case(service.case_store)
         service.vault.audit.login = ALICE
-        service.note_shown(case, blurred=False, sha256=[one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one])  # fmt: skip
+        service.note_shown(
+            case,
+            blurred=False,
+            sha256=[
+                one
+                for sample in case.samples
+                for one in (sample.image_sha256, sample.control_sha256)
+                if one
+            ],
+        )
         assert service.viewing(case).opened
         service.vault.audit.login = (
             BOB  # under the same name, as an installation's settings give it to everybody

@@ -1,4 +1,4 @@
-"""Photos of several people handed in as one person's, and files that a pick could mean in two ways."""
+"""Enrolments with photos of several people, and ambiguous picks."""
 
 from __future__ import annotations
 

@@ -413,7 +413,10 @@ def test_duties_are_told_in_time_and_in_both_languages() -> None:
 
 
 def test_importing_the_vault_loads_no_face_library() -> None:
-    code = "import sys, face_index.vault; sys.exit(bool({'insightface', 'faiss', 'cv2'} & set(sys.modules)))"
+    code = (
+        "import sys, face_index.vault; "
+        "sys.exit(bool({'insightface', 'faiss', 'cv2'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -432,7 +435,7 @@ vault.close()
 def test_two_processes_that_open_and_close_lose_nothing(
     vault: Vault, keys: FileKeys, tmp_path: Path
 ) -> None:
-    """A server opens the vault a second time while a command opens and closes it: the log under them must stay."""
+    """The write-ahead log stays while a command opens and closes a vault that a server has open."""
     place, key = vault.path, tmp_path / "keys" / "master.key"
     vault.audit.record("told", "vault", "first", NOON)
     second = Vault(place, keys, any_thread=True)

@@ -1,8 +1,9 @@
-"""A large vault: the gallery rebuilt at start against reading one encrypted snapshot, and a withdrawal.
+"""A large vault: building the gallery at start compared with reading a snapshot; a withdrawal.
 
     python -m benchmarks.face_index.start_up [PEOPLE...]
 
-Decides whether a snapshot file is worth having: it would be a second place to erase from at every withdrawal.
+The figures decide whether an encrypted snapshot file is worth having: every withdrawal would have
+to erase from it as well.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ CONSENT = Consent(
 
 
 def filled_vault(folder: Path, count: int) -> Path:
-    """A vault with that many active people, written in one transaction: submitting one by one would take hours."""
+    """Create a vault with that many active people.
+
+    It is written in one transaction, since submitting people one by one would take hours.
+    """
     vault = Vault(folder / "vault.db", FileKeys(folder / "master.key"))
     rng = np.random.default_rng(0)
     record = CONSENT.to_json()
@@ -42,7 +46,8 @@ def filled_vault(folder: Path, count: int) -> Path:
             vector = rng.normal(size=512).astype("<f4")
             vector /= np.linalg.norm(vector)
             vault.db.conn.execute(
-                "insert into identities (identity_id, name, status, data_key, consent_id, submitted_at) "
+                "insert into identities (identity_id, name, status, data_key, consent_id, "
+                "submitted_at) "
                 "values (?, ?, 'active', ?, ?, ?)",
                 [
                     identity_id,
@@ -77,7 +82,8 @@ def main(count: int) -> None:
         built = time.perf_counter()
         assert len(gallery) == count
         print(
-            f"{count:>9,} people: from the vault {built - started:.2f} s (open {opened - started:.2f}, unseal "
+            f"{count:>9,} people: from the vault {built - started:.2f} s (open "
+            f"{opened - started:.2f}, unseal "
             f"{read - opened:.2f}, index {built - read:.2f})"
         )
         ids = json.dumps([identity_id for identity_id, _ in templates]).encode()
@@ -112,7 +118,8 @@ def main(count: int) -> None:
             for start in range(0, count, 100_000):
                 out.write(seal(key2, rows[start : start + 100_000].tobytes(), "snapshot"))
         print(
-            f"{'':>9} from an encrypted snapshot of {len(sealed) / 1e6:.0f} MB {took:.2f} s; writing it anew, as every "
+            f"{'':>9} from an encrypted snapshot of {len(sealed) / 1e6:.0f} MB {took:.2f} s; "
+            "writing it anew, as every "
             f"withdrawal would have to, {time.perf_counter() - started:.2f} s"
         )
         started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Which image files are opened, and what any other file is: told by its content, never by its name.
+"""The image formats that are opened, and the kind of any other file, recognised by content.
 
-The same file lies in crawlers.captures.images and in face_index.faces, since neither may import the other;
-tests/test_image_formats.py holds both equal.
+crawlers.captures.images and face_index.faces hold the same file, because neither may import the
+other; tests/test_image_formats.py checks that both are equal.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from enum import StrEnum
 import pillow_heif
 from PIL import Image, ImageFile, ImageStat
 
-# Pillow knows formats that start other programs (EPS) or had one hole after another: only these
-# are tried, each for files that begin as it does. A phone's MPO begins as the JPEG that it is.
+# Pillow also knows formats that start other programs (EPS) or had many vulnerabilities. Only these
+# are tried, each for files that begin accordingly. A phone's MPO begins as the JPEG that it is.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "HEIF", "AVIF")
 MAX_BYTES = 64_000_000
 MAX_PIXELS = 80_000_000
-HEAD_BYTES = 4_096  # what is looked at to tell what a file is
+HEAD_BYTES = 4_096  # as many bytes as the recognition of a format needs
 _AVIF = frozenset({b"avif", b"avis"})
 _HEIF = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
 _BITMAP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # sizes, by version of the format
-_BLANK_RANGE = 12  # of 255: what lossy compression makes of one colour
+_BLANK_RANGE = 12  # of 255: the differences that lossy compression makes in a single colour
 _BLANK_SIDE_PX = 64
 
 pillow_heif.register_heif_opener()
 
 
 class Kind(StrEnum):
-    """What a file is, as part of a sentence."""
+    """The kind of a file, as part of a sentence."""
 
     IMAGE = "an image"
     EMPTY = "an empty file"
@@ -54,18 +54,21 @@ class Kind(StrEnum):
 
 
 _BEGINNINGS = (
-    (b"\0\0\0\x0cjP  \r\n\x87\n", Kind.JPEG_2000), (b"\xff\x4f\xff\x51", Kind.JPEG_2000), (b"\0\0\0\x0cJXL \r\n\x87\n", Kind.JPEG_XL),
-    (b"\xff\x0a", Kind.JPEG_XL), (b"8BPS", Kind.PHOTOSHOP), (b"\0\0\1\0", Kind.ICON), (b"%PDF-", Kind.PDF), (b"%!PS", Kind.POSTSCRIPT),
-    (b"\xc5\xd0\xd3\xc6", Kind.POSTSCRIPT), (b"PK\3\4", Kind.ARCHIVE), (b"PK\5\6", Kind.ARCHIVE), (b"\x1f\x8b", Kind.PACKED),
-    (b"7z\xbc\xaf", Kind.PACKED), (b"Rar!", Kind.PACKED), (b"BZh", Kind.PACKED), (b"\xfd7zXZ", Kind.PACKED), (b"\x28\xb5\x2f\xfd", Kind.PACKED),
-    (b"\x1a\x45\xdf\xa3", Kind.VIDEO), (b"FLV\1", Kind.VIDEO), (b"\0\0\1\xba", Kind.VIDEO), (b"\0\0\1\xb3", Kind.VIDEO),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Kind.VIDEO), (b"OggS", Kind.SOUND), (b"ID3", Kind.SOUND), (b"fLaC", Kind.SOUND),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", Kind.JPEG_2000), (b"\xff\x4f\xff\x51", Kind.JPEG_2000),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", Kind.JPEG_XL), (b"\xff\x0a", Kind.JPEG_XL),
+    (b"8BPS", Kind.PHOTOSHOP), (b"\0\0\1\0", Kind.ICON), (b"%PDF-", Kind.PDF),
+    (b"%!PS", Kind.POSTSCRIPT), (b"\xc5\xd0\xd3\xc6", Kind.POSTSCRIPT),
+    (b"PK\3\4", Kind.ARCHIVE), (b"PK\5\6", Kind.ARCHIVE), (b"\x1f\x8b", Kind.PACKED),
+    (b"7z\xbc\xaf", Kind.PACKED), (b"Rar!", Kind.PACKED), (b"BZh", Kind.PACKED),
+    (b"\xfd7zXZ", Kind.PACKED), (b"\x28\xb5\x2f\xfd", Kind.PACKED),
+    (b"\x1a\x45\xdf\xa3", Kind.VIDEO), (b"FLV\1", Kind.VIDEO), (b"\0\0\1\xba", Kind.VIDEO),
+    (b"\0\0\1\xb3", Kind.VIDEO), (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Kind.VIDEO),
+    (b"OggS", Kind.SOUND), (b"ID3", Kind.SOUND), (b"fLaC", Kind.SOUND),
     (b"FUJIFILMCCD-RAW", Kind.RAW), (b"IIRO", Kind.RAW), (b"IIU\0", Kind.RAW),
 )  # fmt: skip
 _RIFF = {b"AVI ": Kind.VIDEO, b"WAVE": Kind.SOUND}
-_BOXES = frozenset(
-    {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
-)  # a film may begin with each of them
+# A film may begin with each of these boxes.
+_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title", b"<meta", b"<script")
 
 
@@ -73,8 +76,8 @@ class ImageRefused(Exception):
     """A file is not opened as an image.
 
     Attributes:
-        kind: what it is, by its content.
-        found, limit: what it has and may have, where it is too large.
+        kind: the kind of the file, by its content.
+        found, limit: its size and the limit, if it is too large.
     """
 
     def __init__(self, kind: Kind, found: str = "", limit: str = "") -> None:
@@ -83,7 +86,7 @@ class ImageRefused(Exception):
 
 
 def image_format(head: bytes) -> str | None:
-    """Pillow's name of the format that a file begins as; None for anything that is not opened."""
+    """Pillow's name of a file's format by its first bytes; None for formats that are not opened."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -103,7 +106,7 @@ def image_format(head: bytes) -> str | None:
 
 
 def kind_of(head: bytes) -> Kind:
-    """What a file is by its first `HEAD_BYTES` bytes."""
+    """The kind of a file by its first `HEAD_BYTES` bytes."""
     if not head:
         return Kind.EMPTY
     if image_format(head):
@@ -115,13 +118,9 @@ def kind_of(head: bytes) -> Kind:
         return _RIFF[head[8:12]]
     if head[4:8] in _BOXES:
         brand = (_brands(head) or (b"",))[0]
-        return (
-            Kind.RAW
-            if brand == b"crx "
-            else Kind.SOUND
-            if brand in (b"M4A ", b"M4B ")
-            else Kind.VIDEO
-        )
+        if brand == b"crx ":
+            return Kind.RAW
+        return Kind.SOUND if brand in (b"M4A ", b"M4B ") else Kind.VIDEO
     plain = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if plain.startswith(b"<"):
         if any(mark in plain for mark in _PAGES):
@@ -131,11 +130,12 @@ def kind_of(head: bytes) -> Kind:
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
-    """An image file's bytes, opened at the first frame that shows anything; the caller closes it.
+    """Open an image file at its first frame that is not blank; the caller closes it.
 
     Raises:
-        ImageRefused: it is no image that is opened, or larger than the limits.
-        Exception: whatever Pillow's plugins raise at damaged files, here or when pixels are read.
+        ImageRefused: it is not an image of these formats, or larger than the limits.
+        Exception: Pillow's plugins may raise anything for damaged files, here or when pixels are
+            read.
     """
     head = data[:HEAD_BYTES]
     name = image_format(head)
@@ -144,7 +144,7 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
     if len(data) > MAX_BYTES:
         raise ImageRefused(Kind.IMAGE, f"{len(data) / 1e6:.0f} MB", f"{MAX_BYTES / 1e6:.0f} MB")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd EXIF or palettes are no reason to refuse
+        warnings.simplefilter("ignore")  # odd EXIF or palettes are no reason to refuse a file
         try:
             image = Image.open(io.BytesIO(data), formats=(name,))
         except Image.DecompressionBombError as error:
@@ -158,7 +158,7 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
 
 
 def _turn_to_content(image: ImageFile.ImageFile) -> None:
-    """Turn an animation to its first frame that is not of one colour; leave it where it is if none is."""
+    """Seek the first frame of an animation that has more than one colour, if there is one."""
     if not getattr(image, "is_animated", False):
         return
     begin = image.tell()
@@ -173,7 +173,7 @@ def _turn_to_content(image: ImageFile.ImageFile) -> None:
 
 
 def _frames(image: ImageFile.ImageFile, begin: int) -> Iterator[int]:
-    """Numbers of the frames to look at: as many as one image of twice the largest size costs."""
+    """Yield the frames to check: as many as cost no more than an image of twice the limit."""
     yield begin
     most = 2 * MAX_PIXELS // max(1, image.width * image.height)
     yield from range(begin + 1, begin + min(most, 1_000))
@@ -181,7 +181,7 @@ def _frames(image: ImageFile.ImageFile, begin: int) -> Iterator[int]:
 
 def _is_blank(image: Image.Image) -> bool:
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
-        return False  # deep grey is no animation's
+        return False  # animations have no other modes, such as 16-bit grey
     small = image.convert("RGBA")
     small.thumbnail((_BLANK_SIDE_PX, _BLANK_SIDE_PX))
     seen = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")
@@ -189,7 +189,7 @@ def _is_blank(image: Image.Image) -> bool:
 
 
 def _brands(head: bytes) -> tuple[bytes, ...]:
-    """Brands of an ISO base media file (ISO/IEC 14496-12, 4.3), the major one first; () for others."""
+    """The brands of an ISO media file (ISO/IEC 14496-12, 4.3), major one first; () for others."""
     if head[4:8] != b"ftyp":
         return ()
     end = min(len(head), max(16, int.from_bytes(head[:4], "big")))
