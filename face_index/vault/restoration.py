@@ -88,12 +88,7 @@ def restore(
     incoming = _copy_beside(backup, path)
     vault = _open(incoming, key_store, backup)
     vault.audit.login = login
-    problems = vault.audit.problems()
-    if unreadable:
-        problems.append(
-            f"{unreadable} lines of {ERASURES_FILE} cannot be read: "
-            "compare with receipts kept elsewhere"
-        )
+    problems = _problems(vault, unreadable)
     outside = Witnesses(folders, vault.keys.keyed_digest("witness"))
     former_entry, (ends, _) = newest_entry_in(path), outside.ends()
     moved = _place_aside(path, now)
@@ -112,11 +107,7 @@ def restore(
             # The witnesses know the file that is replaced; its end does not contradict this one.
             witnessed=[*(end.sha256 for end in ends), *([former_entry] if former_entry else [])],
         )
-        # Withdrawals must reach the backups that were made since this one, and the former file.
-        for row in backups_in(path):
-            vault.db.table("backups").upsert(row, pk="path")
-        if moved:
-            vault.backups.record(moved, now.isoformat(), sha256="")
+        _carry_over_backups(vault, path, moved, now)
     empty_write_ahead_log(vault.db)
     persons, end = len(vault.people.all()), vault.rollback.log_end()
     vault.close()
@@ -205,6 +196,27 @@ def _open(incoming: Path, key_store: KeyStore, backup: Path) -> Vault:
     except VaultError as error:
         incoming.unlink(missing_ok=True)
         raise BackupUnusable(f"{backup} cannot be restored: {error}") from error
+
+
+def _problems(vault: Vault, unreadable: int) -> list[str]:
+    problems = vault.audit.problems()
+    if unreadable:
+        problems.append(
+            f"{unreadable} lines of {ERASURES_FILE} cannot be read: "
+            "compare with receipts kept elsewhere"
+        )
+    return problems
+
+
+def _carry_over_backups(vault: Vault, path: Path, moved: Path | None, now: datetime) -> None:
+    """Add the backups that were made since this one, and the former file.
+
+    Withdrawals must reach them.
+    """
+    for row in backups_in(path):
+        vault.db.table("backups").upsert(row, pk="path")
+    if moved:
+        vault.backups.record(moved, now.isoformat(), sha256="")
 
 
 def _erase_again(vault: Vault, erased: Mapping[str, ErasureReceipt]) -> list[str]:
