@@ -13,7 +13,7 @@ from face_index.vault.vault import Vault
 
 
 def repair(vault: Vault, actor: str, now: datetime, reason: str) -> list[str]:
-    """Erase the people again whom the witnesses name, and accept the vault as it is.
+    """Erase again the people whom the witnesses name, and accept the vault as it is.
 
     The audit log records who did it and why.
 

@@ -23,7 +23,7 @@ REPAIRED = "repaired"
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """In what the witnesses contradict a vault.
+    """The contradictions between a vault and its witnesses.
 
     Attributes:
         problems: In sentences; empty if they agree.
