@@ -82,9 +82,9 @@ def fill(scan_session: ScanSession, people: int) -> None:
             "sam",
             born_on=date(2014, 1, 1) if minor else None,
         )
-        identity = scan_session.vault.submit(submission, NOW)
+        identity = scan_session.vault.enrolments.submit(submission, NOW)
         proof = Proof("passport", None, "olga", NOW)
-        scan_session.vault.approve(
+        scan_session.vault.enrolments.approve(
             identity.identity_id, "olga", proof, NOW, "benchmark", two_people=False
         )
         count = people // 10 if minor else people - people // 10
@@ -119,7 +119,7 @@ def plainly(scan_session: ScanSession, listing: Listing, file: RemoteFile) -> st
         .casefold()
         .replace("_", " ")
     )
-    for identity in scan_session.vault.identities():
+    for identity in scan_session.vault.people.all():
         if identity.is_minor(today) and identity.is_active(today):
             words = r"[\W_]+".join(map(re.escape, identity.name.casefold().split()))
             if re.search(rf"\b{words}\b", text):
@@ -155,7 +155,7 @@ def main() -> None:
         scan_session = open_session(Settings(home=Path(folder)), clock=lambda: NOW)
         fill(scan_session, people)
         print(
-            f"{scan_session.vault.count():,} people, {len(scan_session.vault.minors(NOW.date())):,} of them minors"
+            f"{scan_session.vault.people.count():,} people, {len(scan_session.vault.people.minors(NOW.date())):,} of them minors"
         )
         for name, way, files in (("the plain way", plainly, 6), ("ours", named_minor, 501)):
             first, median = milliseconds(way, scan_session, files)

@@ -1,1 +1,1 @@
-"""Who may be looked for, and finding them. The only package that holds biometrics."""
+"""Registered people and the search for their faces. No other package stores biometric data."""

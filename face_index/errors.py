@@ -1,43 +1,39 @@
-"""Everything that can go wrong between a photo and a search.
+"""The errors of face_index.
 
 FaceIndexError
 ├── PackError
-│   ├── PackMissing          the pack's files are not here, with how to bring them
-│   ├── PackUnusable         the files are here and do not form a pack
+│   ├── PackMissing          the pack's files are not on this machine; says how to install them
+│   ├── PackUnusable         the files do not form a pack
 │   ├── PackNotLicensed      the pack's licence does not cover this use
-│   └── PackMismatch         vectors of two packs were about to meet
-├── EnrolmentRefused         too few photos passed, or they show several people; `report` says why, photo by photo
-├── PickRefused              a face was picked of a photo that cannot be told, or twice
+│   └── PackMismatch         vectors of two packs were about to be compared
+├── EnrolmentRefused         too few photos passed, or they show several people
+│                            (in face_index.registration.report, with the report for each photo)
+├── PickRefused              the photo of a picked face is unknown or ambiguous, or picked twice
 ├── ManifestInvalid          an agency's list cannot be read; names the line
-├── ConsentMissing           no valid consent for what was asked
+├── ConsentMissing           no valid consent for the request
 ├── NotDecidable             an approval or rejection that the rules do not allow
 ├── UnknownIdentity          no identity of that id or name
 │   └── SharedName           several identities have that name
 ├── NameTaken                an identity already has that name
 ├── NameRefused              a name or reference that could not tell people apart
 ├── CalibrationImpossible    too few scores, or files without labels, to state an error rate
-├── ReceiptInvalid           an erasure receipt is not what this vault signed
+├── ReceiptInvalid           an erasure receipt was altered or signed by another vault
 └── VaultError
     ├── VaultLocked          the master key is missing or is not the one that sealed the vault
     ├── VaultDamaged         the file is not a sound vault; nothing was written to it
-    ├── VaultSetBack         an older file lies in its place, and receipts of erasures since are missing
+    ├── VaultSetBack         the file is an older copy, and receipts of erasures are missing
     ├── BackupUnusable       a backup cannot be made or restored
-    ├── ClockWentBackwards   the newest audit entry lies in the future
+    ├── ClockWentBackwards   the newest audit entry is later than the clock
     └── ClockFarAhead        nothing was written for so long that the clock may be wrong
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
-    from face_index.registration.enrolment import EnrolmentReport
+from datetime import datetime, timedelta
 
 
 class FaceIndexError(Exception):
-    """Root of the errors of this package."""
+    """Base class of the errors of this package."""
 
 
 class PackError(FaceIndexError):
@@ -60,38 +56,12 @@ class PackMismatch(PackError):
     """Embeddings of two packs were about to be compared; such scores mean nothing."""
 
 
-class EnrolmentRefused(FaceIndexError):
-    """Too few photos passed, or they show several people."""
-
-    def __init__(self, report: EnrolmentReport) -> None:
-        reasons = "; ".join(
-            f"{verdict.name}: {verdict.refusal}" for verdict in report.photos if verdict.refusal
-        )
-        if not report.photos:
-            told = f"there are no image files in what was given; {report.needed} photos are needed"
-        elif report.people:
-            told = f"{people_told(report)}; register each of them with photos of their own"
-        else:
-            missing = report.needed - report.accepted
-            told = f"{report.accepted} usable photos, {report.needed} are needed: add {missing} more. {reasons}"
-        super().__init__(told.strip())
-        self.report = report
-
-
-def people_told(report: EnrolmentReport) -> str:
-    """Which photos show whom, of photos that show several people who do not look alike."""
-    groups = "; ".join(
-        f"{number}: {', '.join(names)}" for number, names in enumerate(report.people, 1)
-    )
-    return f"these are photos of {len(report.people)} people who do not look alike ({groups})"
-
-
 class PickRefused(FaceIndexError):
-    """A face was picked of a photo that no or several photos' names fit, or twice."""
+    """A face was picked for a photo that no name or several names fit, or picked twice."""
 
 
 class ConsentMissing(FaceIndexError):
-    """No valid consent for what was asked."""
+    """No valid consent for the request."""
 
 
 class UnknownIdentity(FaceIndexError):
@@ -108,9 +78,8 @@ class SharedName(UnknownIdentity):
 
     def __init__(self, wanted: str, ids: list[str]) -> None:
         super().__init__(wanted)
-        self.args = (
-            f"{len(ids)} identities are called {wanted!r}; give the id: {', '.join(one[:12] for one in ids)}",
-        )
+        listed = ", ".join(identity_id[:12] for identity_id in ids)
+        self.args = (f"{len(ids)} identities are called {wanted!r}; give the id: {listed}",)
         self.ids = ids
 
 
@@ -131,15 +100,15 @@ class NotDecidable(FaceIndexError):
 
 
 class CalibrationImpossible(FaceIndexError):
-    """There is not enough to measure an error rate with."""
+    """There are too few scores to measure an error rate."""
 
 
 class ReceiptInvalid(FaceIndexError):
-    """An erasure receipt is not what this vault signed."""
+    """An erasure receipt was altered or signed by another vault."""
 
 
 class VaultError(FaceIndexError):
-    """The vault cannot be used as it is."""
+    """Base class of the errors of the vault."""
 
 
 class VaultLocked(VaultError):
@@ -151,13 +120,17 @@ class VaultDamaged(VaultError):
 
 
 class VaultSetBack(VaultError):
-    """An older vault.db lies in its place, and receipts of erasures since are missing: somebody may be back."""
+    """The vault is an older copy, and receipts of erasures are missing.
+
+    People who were erased may be among those who would be searched.
+    """
 
     def __init__(self, unnamed: int) -> None:
         super().__init__(
-            f"nobody is searched: an older vault.db was put in its place, and of {unnamed} people who were erased since "
-            "no receipt is here. Put erasures.jsonl back from a copy of yours, or run `portrait-scanner vault restore BACKUP` "
-            "with the newest backup and the receipts that people were given"
+            "nobody is searched: an older vault.db was put in its place, and of "
+            f"{unnamed} people who were erased since no receipt is here. Put erasures.jsonl back "
+            "from a copy of yours, or run `portrait-scanner vault restore BACKUP` with the newest "
+            "backup and the receipts that people were given"
         )
 
 
@@ -166,22 +139,23 @@ class BackupUnusable(VaultError):
 
 
 class ClockWentBackwards(VaultError):
-    """The machine's clock lies before the newest audit entry; nothing was written."""
+    """The machine's clock is earlier than the newest audit entry; nothing was written."""
 
     def __init__(self, now: datetime, newest: str) -> None:
         super().__init__(
-            f"the clock says {now.isoformat(timespec='seconds')}, but the newest audit entry is of {newest}; "
-            "nothing was written: set the machine's clock right and run the command again; if it is right now and was ahead "
-            "then, `portrait-scanner audit accept-clock` says so in the log"
+            f"the clock says {now.isoformat(timespec='seconds')}, but the newest audit entry is "
+            f"of {newest}; nothing was written: set the machine's clock right and run the command "
+            "again; if it is right now and was ahead then, `portrait-scanner audit accept-clock` "
+            "says so in the log"
         )
 
 
 class ClockFarAhead(VaultError):
-    """The newest audit entry is so old that the machine's clock may be ahead; nothing was erased."""
+    """The newest audit entry is so old that the clock may be ahead; nothing was erased."""
 
     def __init__(self, now: datetime, silent_for: timedelta) -> None:
         super().__init__(
-            f"the clock says {now:%Y-%m-%d}, and nothing was written to the audit log for {silent_for.days} days: if the clock "
-            "is ahead, this would erase people whose consent still holds, so nobody was erased. Set the clock right, or say "
-            "--clock-is-right"
+            f"the clock says {now:%Y-%m-%d}, and nothing was written to the audit log for "
+            f"{silent_for.days} days: if the clock is ahead, this would erase people whose consent "
+            "still holds, so nobody was erased. Set the clock right, or say --clock-is-right"
         )

@@ -1,4 +1,4 @@
-"""A registered person, as the rest of the program may see them."""
+"""The record of a registered person, without photos or vectors."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from face_index.consent import Consent
 
 
 class Status(StrEnum):
-    """How far an enrolment has come."""
+    """The state of an enrolment."""
 
     PENDING = "pending"  # waits for an operator's approval
-    CONFLICT = (
-        "conflict"  # looks like someone registered under another name: an operator must decide
-    )
+    CONFLICT = "conflict"  # waits too, and looks like a person registered under another name
     ACTIVE = "active"  # may be searched while the consent holds
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How it was established who someone is, or that an agent or guardian may act for them.
+    """How an operator established who a person is, or that an agent or guardian may act for them.
 
     Attributes:
-        kind: of the document: "passport", "identity card", "power of attorney", "birth certificate", ...
-        document_sha256: of the file that was seen, None if only the paper was.
-        checked_by: operator.
+        kind: The kind of document, such as "passport", "identity card", "power of attorney" or
+            "birth certificate".
+        document_sha256: Of the file that was seen, None if only the paper was.
+        checked_by: The operator.
         checked_at: UTC.
     """
 
@@ -41,7 +40,7 @@ class Proof:
 
 
 def proof_from_json(text: str) -> Proof:
-    """The inverse of `Proof.to_json`."""
+    """Return the proof that `Proof.to_json` wrote."""
     record = json.loads(text)
     return Proof(**{**record, "checked_at": datetime.fromisoformat(record["checked_at"])})
 
@@ -51,17 +50,18 @@ class Identity:
     """A registered person.
 
     Attributes:
-        identity_id: opaque; the only thing other stores keep.
-        name: as the rights holder wants to be listed.
-        consent: the newest receipt.
-        photo_count: photos that the template was made from.
-        photos_kept: whether they are still stored, sealed; without them a new face pack needs new photos.
+        identity_id: Opaque; the only attribute that other stores keep.
+        name: The name under which the rights holder wants to be listed.
+        consent: The newest receipt.
+        photo_count: How many photos the template was computed from.
+        photos_kept: Whether they are still stored, sealed. Without them a new face pack needs new
+            photos.
         submitted_at: UTC.
-        submitted_by: who brought photos and consent.
-        status: only `active` is searched.
-        decided_by: operator who approved or rejected, None while waiting.
-        adult_on: the day on which someone under 18 comes of age, None for an adult.
-        reference: an agency's own number for this person, None without one.
+        submitted_by: The operator who submitted photos and consent.
+        status: Only `active` is searched.
+        decided_by: The operator who approved or rejected, None while the enrolment waits.
+        adult_on: The day on which a minor comes of age, None for an adult.
+        reference: An agency's own number for this person, None without one.
     """
 
     identity_id: str

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from face_index.faces.packs import find_pack
+from face_index.faces.pack_files import find_pack
 from face_index.vault import Vault
 from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
 from scanner.clock import Clock, utc_now
@@ -97,11 +97,11 @@ def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
         settings.vault_path, key_store(settings), witnesses=witnesses, any_thread=any_thread
     )
     if not any_thread:
-        vault.login = system_login()
+        vault.audit.login = system_login()
     # A mistyped --home must not look like a vault in which nobody is registered.
     if vault.is_new:
         log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
-    for problem in vault.testimony.problems:
+    for problem in vault.rollback.findings.problems:
         log.error("%s; nobody who was erased is searched. %s", problem, REPAIR)
     return vault
 
@@ -276,7 +276,7 @@ def open_scan_store(settings: Settings, vault: Vault | None = None) -> ScanStore
     """
     from scanner.scanning.scan_store import ScanStore
 
-    seal = vault.keyed_digest("verdicts") if vault else None
+    seal = vault.keys.keyed_digest("verdicts") if vault else None
     return ScanStore(settings.scans_path, seal=seal)
 
 

@@ -25,7 +25,8 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.faces.face import PackVersion, Prototypes, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.gallery.templates import make_prototypes
 from face_index.identity import Identity, Proof
 from face_index.vault import Submission, Vault
@@ -139,8 +140,8 @@ def register(vault: Vault, submission: Submission) -> Callable[..., Identity]:
     """Submits and approves a person; anything about the submission can be changed."""
 
     def do(name: str = "person-1", **changes: object) -> Identity:
-        identity = vault.submit(replace(submission, name=name, **changes), NOON)
-        return vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+        identity = vault.enrolments.submit(replace(submission, name=name, **changes), NOON)
+        return vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
     return do
 

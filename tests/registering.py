@@ -1,4 +1,4 @@
-"""Somebody who registers while a scan runs, and somebody who releases what captures show."""
+"""Helpers of tests: registering a person while a scan runs, and releasing captures."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def register_somebody(scan_session: Session, name: str = "late person") -> Ident
     version = scan_session.faces.reader.version
     prototypes = prototypes_of(sum(name.encode()), version.dimension)
     vault = open_vault(scan_session.settings)
-    identity = vault.submit(Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now)
-    approved = vault.approve(identity.identity_id, "olga", proof(), now, "told apart")
+    identity = vault.enrolments.submit(
+        Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now
+    )
+    approved = vault.enrolments.approve(identity.identity_id, "olga", proof(), now, "told apart")
     vault.close()
     return approved
 

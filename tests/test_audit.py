@@ -20,7 +20,7 @@ Register = Callable[..., Identity]
 def filled(vault: Vault, register: Register) -> Vault:
     register("person-1")
     register("person-2")
-    vault.withdraw("person-1", NOON, "olga")
+    vault.erasure.withdraw("person-1", NOON, "olga")
     assert vault.audit.problems() == []
     return vault
 
@@ -55,7 +55,10 @@ def test_it_says_who_did_what_and_no_name(filled: Vault) -> None:
         ("delete from audit where entry = 5", "cut off"),
         ("delete from audit", "cut off"),
         (
-            "insert into audit select 6, at, actor, event, subject, details, sha256, sha256 from audit where entry = 5",
+            (
+                "insert into audit select 6, at, actor, event, subject, details, sha256, sha256 "
+                "from audit where entry = 5"
+            ),
             "entry 6 was altered",
         ),
         ("delete from vault_facts where name = 'audit_head'", "cut off"),
@@ -75,7 +78,7 @@ def test_an_older_copy_shows_only_against_a_noted_hash(filled: Vault, register: 
     filled.close()
     filled.path.with_name("vault.db-wal").unlink(missing_ok=True)
     older.replace(filled.path)
-    again = Vault(filled.path, filled.keys)
+    again = Vault(filled.path, filled.key_store)
     assert again.audit.problems() == []
     assert any("older copy" in problem for problem in again.audit.problems(noted))
     again.close()
@@ -83,25 +86,27 @@ def test_an_older_copy_shows_only_against_a_noted_hash(filled: Vault, register: 
 
 def test_a_clock_that_went_back_writes_nothing(filled: Vault, register: Register) -> None:
     for change in (
-        lambda: filled.withdraw("person-2", NOON - timedelta(hours=1), "olga"),
-        lambda: filled.renew(
-            "person-2", filled.find("person-2").consent, "olga", NOON - timedelta(minutes=1)
+        lambda: filled.erasure.withdraw("person-2", NOON - timedelta(hours=1), "olga"),
+        lambda: filled.consents.renew(
+            "person-2", filled.people.find("person-2").consent, "olga", NOON - timedelta(minutes=1)
         ),
     ):
         with pytest.raises(ClockWentBackwards, match="set the machine's clock right"):
             change()
-    assert filled.find("person-2")
+    assert filled.people.find("person-2")
     assert len(list(filled.audit.entries())) == 5
-    filled.withdraw("person-2", NOON - timedelta(seconds=2), "olga")  # what a time server does
+    filled.erasure.withdraw(
+        "person-2", NOON - timedelta(seconds=2), "olga"
+    )  # what a time server does
 
 
 def test_a_clock_that_was_ahead_is_accepted_in_the_log(filled: Vault) -> None:
-    filled.note("looked", "vault", "olga", NOON + timedelta(days=700))
+    filled.audit.record("looked", "vault", "olga", NOON + timedelta(days=700))
     with pytest.raises(ClockWentBackwards, match="audit accept-clock"):
-        filled.withdraw("person-2", NOON, "olga")
-    assert filled.accept_clock("olga", NOON, "the battery was empty")
-    assert not filled.accept_clock("olga", NOON, "again")
-    filled.withdraw("person-2", NOON, "olga")
+        filled.erasure.withdraw("person-2", NOON, "olga")
+    assert filled.audit.accept_clock("olga", NOON, "the battery was empty")
+    assert not filled.audit.accept_clock("olga", NOON, "again")
+    filled.erasure.withdraw("person-2", NOON, "olga")
     assert filled.audit.problems() == []
     newest = next(
         entry
@@ -115,16 +120,16 @@ def test_a_clock_that_was_ahead_is_accepted_in_the_log(filled: Vault) -> None:
 
 
 def test_a_clock_far_ahead_erases_nobody(filled: Vault) -> None:
-    people, later = filled.count(), NOON + timedelta(days=3650)
+    people, later = filled.people.count(), NOON + timedelta(days=3650)
     with pytest.raises(ClockFarAhead, match="clock-is-right"):
-        filled.withdraw_ended(later, "olga")
-    assert filled.count() == people
-    assert len(filled.withdraw_ended(later, "olga", clock_is_right=True)) == people
-    assert filled.count() == 0
+        filled.erasure.withdraw_ended(later, "olga")
+    assert filled.people.count() == people
+    assert len(filled.erasure.withdraw_ended(later, "olga", clock_is_right=True)) == people
+    assert filled.people.count() == 0
 
 
 def test_two_programs_write_one_chain(filled: Vault) -> None:
-    other = Vault(filled.path, filled.keys)
+    other = Vault(filled.path, filled.key_store)
     for _ in range(5):
         for one in (filled, other):
             one.db.conn.execute("begin immediate")
@@ -134,4 +139,4 @@ def test_two_programs_write_one_chain(filled: Vault) -> None:
     assert len(list(other.audit.entries())) == 15
     other.close()
     with pytest.raises(sqlite3.ProgrammingError):
-        other.count()
+        other.people.count()

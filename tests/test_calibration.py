@@ -1,4 +1,4 @@
-"""Thresholds that hold their rate on people who were not seen, likelihood ratios that say no more than is known."""
+"""Thresholds hold their rate on unseen people, and likelihood ratios are not overstated."""
 
 from __future__ import annotations
 

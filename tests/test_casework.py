@@ -141,7 +141,7 @@ class TestCommands:
             }  # fmt: skip
             assert told("timestamp", bundle, home=home)["bundles"][0]["pending"] == []
             vault = vault_of(home)
-            fingerprint = vault.fingerprint
+            fingerprint = vault.keys.fingerprint
             vault.close()
             checked = told(
                 "verify", bundle, "--signer", fingerprint, "--tsa-root", authority.root, home=home
@@ -187,7 +187,7 @@ class TestCommands:
         samples = (replace(first, seed=first.seed + 1), replace(second, batch=None), *rest)
         wrong = replace(case, samples=samples, custody=())
         weights = open_checkpoints(service.settings).path_of(case.checkpoint.sha256)
-        folder = write_bundle(wrong, service.case_store, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), service.vault.sign, [], service.clock())  # fmt: skip
+        folder = write_bundle(wrong, service.case_store, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), service.vault.keys.sign, [], service.clock())  # fmt: skip
         service.close()
         assert told("verify", folder, home=home)["ok"]
         result = told("reproduce", folder, home=tmp_path / "another-home", code=1)

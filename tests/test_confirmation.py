@@ -31,8 +31,8 @@ def service(settings: Settings) -> Iterator[CaseService]:
 
 @pytest.fixture
 def person(service: CaseService, submission: Submission) -> str:
-    identity = service.vault.submit(submission, NOON)
-    return service.vault.approve(identity.identity_id, "olga", proof(), NOON).identity_id
+    identity = service.vault.enrolments.submit(submission, NOON)
+    return service.vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON).identity_id
 
 
 @pytest.fixture
@@ -160,6 +160,6 @@ def test_nothing_is_confirmed_of_somebody_who_has_withdrawn(
     service: CaseService, case: Case, person: str
 ) -> None:
     open_pairs(service, case, 3)
-    service.vault.withdraw(person, NOON, "olga")
+    service.vault.erasure.withdraw(person, NOON, "olga")
     assert refusal(service, case) == "withdrawn"
     assert service.review(case.case_id, "Li Na", "reject", "they withdrew").status == "rejected"

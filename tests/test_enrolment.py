@@ -1,4 +1,4 @@
-"""From photos to a template with the real InsightFace on drawn photos: what is taken, what is refused and why."""
+"""Templates from drawn photos with the real InsightFace: accepted and refused photos."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.errors import EnrolmentRefused
 from face_index.faces.face import Face, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.faces.photos import open_photo, photos_in
 from face_index.faces.refusals import Why
-from face_index.gallery.templates import looks, make_prototypes, plain_mean
-from face_index.registration.enrolment import EnrolmentReport, make_template, template_of_kept
+from face_index.gallery.templates import appearances_in, make_prototypes, plain_mean
+from face_index.registration.enrolment import make_template, template_of_kept
+from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from scanner.miniature.albums import draw_photos
 from tests.conftest import prototypes_of, shared
 from tests.test_faces import GOOD
@@ -60,8 +61,16 @@ def test_every_photo_is_measured(
     for verdict in report.photos:
         document = verdict.to_document("zh-CN")
         assert set(document["quality"]) == {
-            "detector_score", "eye_distance_px", "yaw", "pitch", "roll", "sharpness", "brightness", "clipped", "norm",
-        }  # fmt: skip
+            "detector_score",
+            "eye_distance_px",
+            "yaw",
+            "pitch",
+            "roll",
+            "sharpness",
+            "brightness",
+            "clipped",
+            "norm",
+        }
 
 
 def test_a_photo_of_someone_else_is_found_out(
@@ -228,4 +237,4 @@ class TestPrototypes:
     def test_one_photo_is_enough_to_be_a_template(self) -> None:
         [only] = faces_around(1, 1, 0.3)
         np.testing.assert_allclose(make_prototypes([only])[0], only.embedding, atol=1e-6)
-        assert len(looks(np.stack([only.embedding]).astype(float))) == 1
+        assert len(appearances_in(np.stack([only.embedding]).astype(float))) == 1

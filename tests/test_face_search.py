@@ -129,7 +129,7 @@ def names_nobody(scan_session: ScanSession, found: list[CaptureVerdict]) -> None
     everything = json.dumps(
         [asdict(one) for one in found]
     ) + scan_session.settings.scans_path.read_bytes().decode("latin-1")
-    for identity in scan_session.vault.identities():
+    for identity in scan_session.vault.people.all():
         assert identity.name not in everything
         assert identity.identity_id not in json.dumps([asdict(one) for one in found])
     assert not any(one.cases or one.identities for one in found)
@@ -223,7 +223,7 @@ class TestTwoPeople:
         assert release_all(scan_session, "Li Na") == 1
         [one] = judged(scan_session)
         assert (one.outcome, one.held) == ("match", False)
-        assert [scan_session.vault.find(identity).name for identity in one.identities] == [
+        assert [scan_session.vault.people.find(identity).name for identity in one.identities] == [
             "person-108"
         ]
         assert release_all(scan_session, "Li Na") == 0
@@ -494,7 +494,7 @@ class TestEnrolment:
     ) -> None:
         told = self.answers(settings, tmp_path)
         assert told["Ann Alpha"] == told["Bea Bravo"]
-        found = {one.name: one for one in scan_session.vault.identities()}
+        found = {one.name: one for one in scan_session.vault.people.all()}
         assert found["Ann Alpha"].status == "conflict"
         log = [
             entry.details
@@ -523,13 +523,13 @@ class TestEnrolment:
     ) -> None:
         site = Site(settings)
         own, other = (site.browser(name, Role.OPERATOR) for name in ("own", "other"))
-        known = scan_session.vault.find("person-108")
+        known = scan_session.vault.people.find("person-108")
         version = scan_session.faces.reader.version
         consent = replace(known.consent, signed_by="Ann Alpha")
         submission = Submission(
             "Ann Alpha", consent, prototypes_of(1), version, [PHOTO], 2, "own@example.org", lookalikes=[(known.identity_id, 0.97)]
         )  # fmt: skip
-        place = f"/registrations/{scan_session.vault.submit(submission, utc_now()).identity_id}"
+        place = f"/registrations/{scan_session.vault.enrolments.submit(submission, utc_now()).identity_id}"
         for page in (own.get(place).text, own.get("/registrations?q=ann").text):
             assert "looks like" not in page.casefold()
             assert "person-108" not in page

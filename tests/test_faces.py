@@ -1,4 +1,4 @@
-"""The face reader: whole batches give what InsightFace's own loop gives, with quality in real units."""
+"""The face reader gives the same results in batches as InsightFace, with quality in real units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from face_index.errors import PackMissing, PackNotLicensed, PackUnusable
 from face_index.faces.alignment import head_poses
 from face_index.faces.face import Face, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.faces.quality import QualityBar
 from face_index.faces.refusals import Why
 from scanner.miniature.persons import person_of
@@ -160,10 +161,18 @@ def test_pose_is_in_degrees(yaw: float, pitch: float, roll: float) -> None:
 
 
 GOOD = Face(
-    box=(0, 0, 80, 100), landmarks=np.array([[20, 40], [60, 40], [40, 60], [25, 80], [55, 80]], np.float32),
-    detector_score=0.9, yaw=0.0, pitch=0.0, roll=0.0, sharpness=50.0, brightness=120.0, clipped=0.0,
-    embedding=unit(np.ones(8)), norm=20.0,
-)  # fmt: skip
+    box=(0, 0, 80, 100),
+    landmarks=np.array([[20, 40], [60, 40], [40, 60], [25, 80], [55, 80]], np.float32),
+    detector_score=0.9,
+    yaw=0.0,
+    pitch=0.0,
+    roll=0.0,
+    sharpness=50.0,
+    brightness=120.0,
+    clipped=0.0,
+    embedding=unit(np.ones(8)),
+    norm=20.0,
+)
 
 
 @pytest.mark.parametrize(

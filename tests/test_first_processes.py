@@ -60,8 +60,8 @@ from face_index.vault.keys import FileKeys
 def work(home, me):
     vault = Vault(home / "vault/vault.db", FileKeys(home / "vault/master.key"))
     for number in range(LINES):
-        vault.note("tried", "vault", me, now)
-    told = [hashlib.sha256(vault.key).hexdigest(), vault.fingerprint, vault.audit.problems()]
+        vault.audit.record("tried", "vault", me, now)
+    told = [hashlib.sha256(vault.keys.master).hexdigest(), vault.keys.fingerprint, vault.audit.problems()]
     vault.close()
     return told
 """,
@@ -147,7 +147,7 @@ def test_ten_first_processes_share_one_store(store: str, tmp_path: Path) -> None
 
 
 def test_a_vault_that_is_just_being_made_has_nobody_in_its_gallery(tmp_path: Path) -> None:
-    from face_index.vault.state import gallery_version_of
+    from face_index.vault.gallery_version import gallery_version_of
 
     path = tmp_path / "vault.db"
     path.touch()

@@ -291,7 +291,7 @@ class TestVerify:
                 service.case_store,
                 office.settings.home / "b",
                 BundleRequest(("en",), pdf=False),
-                service.vault.sign,
+                service.vault.keys.sign,
                 [],
                 AT,
             )
@@ -395,7 +395,7 @@ class TestUpgrade:
         case = make_case(case_store, identity_id=WHO, **changes)
         case_store.close()
         vault = open_vault(office.settings)
-        vault.note(
+        vault.audit.record(
             "case-opened", WHO, "olga", AT, case=case.case_id, checkpoint="ab" * 32, outcome="match"
         )
         vault.close()

@@ -22,7 +22,7 @@ FORGED = {"outcome": "match", "findings": [{"identity_id": "x", "score": 0.99}]}
 
 @pytest.fixture
 def sealed(vault: Vault, tmp_path: Path) -> ScanStore:
-    scan_store = ScanStore(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
+    scan_store = ScanStore(tmp_path / "scans.db", seal=vault.keys.keyed_digest("verdicts"))
     scan_store.remember_verdict(SHA256, "key", CLEAR, NOON, "searched")
     return scan_store
 
@@ -77,5 +77,5 @@ def test_seals_outlive_the_rotation_of_the_master_key(
 ) -> None:
     register("somebody")
     rotate_master_key(vault, "olga", NOON)
-    again = ScanStore(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
+    again = ScanStore(tmp_path / "scans.db", seal=vault.keys.keyed_digest("verdicts"))
     assert again.known_verdict(SHA256, "key") == CLEAR

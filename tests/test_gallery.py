@@ -1,4 +1,4 @@
-"""Search: the plain gallery and FAISS agree, through adding, replacing and removing, and packs never meet."""
+"""The exact gallery and FAISS agree after adding, replacing and removing; packs never mix."""
 
 from __future__ import annotations
 

@@ -65,17 +65,19 @@ def submitted(
         "sam",
         born_on=date(2012, 3, 4),
     )
-    identity = scan_session.vault.submit(one, NOON)
+    identity = scan_session.vault.enrolments.submit(one, NOON)
     if approve:
-        scan_session.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+        scan_session.vault.enrolments.approve(
+            identity.identity_id, "olga", proof(), NOON, "told apart"
+        )
 
 
 def adult(scan_session: ScanSession, consent: Consent) -> None:
     version = scan_session.faces.reader.version
-    one = scan_session.vault.submit(
+    one = scan_session.vault.enrolments.submit(
         Submission("Some Adult", consent, prototypes_of(9), version, [PHOTO], 2, "sam"), NOON
     )
-    scan_session.vault.approve(one.identity_id, "olga", proof(), NOON)
+    scan_session.vault.enrolments.approve(one.identity_id, "olga", proof(), NOON)
 
 
 def sent(
@@ -348,7 +350,7 @@ class TestQueue:
         assert sent(scan_session, CHILD, STYLE)["outcome"] == "inconclusive"
         teapot = ADAPTERS / "teapot_object.safetensors"
         assert sent(scan_session, "Portrait of a teapot", teapot, number=2)["outcome"] == "clear"
-        scan_session.vault.reject(CHILD, "olga", "no papers", NOON)
+        scan_session.vault.enrolments.reject(CHILD, "olga", "no papers", NOON)
         assert held(scan_session) == []
         assert sent(scan_session, CHILD, STYLE)["outcome"] == "clear"
 

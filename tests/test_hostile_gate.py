@@ -20,7 +20,6 @@ from scanner.scanning.comparison import comparison_record
 from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, LicenceKind
 from face_index.vault import Submission
-from face_index.vault.licences import grant_licence
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
@@ -174,8 +173,8 @@ def enrol(settings: Settings, consent: Consent) -> str:
     submission = Submission(
         "Mina Held", lasting, prototypes_of(5, version.dimension), version, [PHOTO], 2, "sam"
     )
-    identity = scan_session.vault.submit(submission, now)
-    scan_session.vault.approve(identity.identity_id, "olga", proof(), now)
+    identity = scan_session.vault.enrolments.submit(submission, now)
+    scan_session.vault.enrolments.approve(identity.identity_id, "olga", proof(), now)
     scan_session.close()
     return identity.identity_id
 
@@ -362,8 +361,7 @@ class TestLicences:
         service = open_service(hub.settings)
         hub_name = hub.settings.web.hub_name
         for value in (f"{hub_name}:friend", "url:friend", "civitai:friend"):
-            grant_licence(
-                service.vault,
+            service.vault.licences.grant(
                 "Mina Held",
                 LicenceKind.UPLOADER,
                 value,
@@ -408,8 +406,7 @@ class TestLicences:
         )
         service = open_service(hub.settings)
         sha256 = sha256_of(BYTES)
-        grant_licence(
-            service.vault,
+        service.vault.licences.grant(
             "Mina Held",
             LicenceKind.MODEL,
             sha256,
@@ -554,7 +551,7 @@ class TestScores:
     def test_who_has_withdrawn_is_not_told_of(self, hub: Hub) -> None:
         hub.ended(hub.send({"triggers": [TRIGGER]}))
         service = open_service(hub.settings)
-        service.vault.withdraw("Mina Held", service.clock(), "olga")
+        service.vault.erasure.withdraw("Mina Held", service.clock(), "olga")
         service.close()
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert "withdrawn" not in json.dumps(scan)
@@ -584,8 +581,10 @@ class TestScores:
             "sam",
             born_on=born,
         )
-        identity = scan_session.vault.submit(one, scan_session.clock())
-        scan_session.vault.approve(identity.identity_id, "olga", proof(), scan_session.clock())
+        identity = scan_session.vault.enrolments.submit(one, scan_session.clock())
+        scan_session.vault.enrolments.approve(
+            identity.identity_id, "olga", proof(), scan_session.clock()
+        )
         scan_session.close()
         hub = Hub(settings)
         scan = hub.ended(hub.send({"title": "Kit Young"}))

@@ -1,4 +1,4 @@
-"""Master keys: where they live, that the wrong one opens nothing, and rotation that can be killed anywhere."""
+"""Master keys: their stores, a wrong key opens nothing, and a rotation may be killed anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from keyrings.alt.file import PlaintextKeyring
 from face_index.errors import VaultLocked
 from face_index.identity import Identity
 from face_index.vault import Vault
-from face_index.vault.backups import make_backup
 from face_index.vault.check import check_vault
 from face_index.vault.keys import (
     EnvironmentKeys,
@@ -113,11 +112,11 @@ def test_rotation_reaches_vault_and_backups_and_destroys_the_old_key(
     register: Register, vault: Vault, keys: FileKeys, tmp_path: Path
 ) -> None:
     identity = register()
-    backup = make_backup(vault, tmp_path / "backup.db", "olga", NOON)
-    old = vault.key
+    backup = vault.backups.make(tmp_path / "backup.db", "olga", NOON)
+    old = vault.keys.master
     assert rotate_master_key(vault, "olga", NOON) == []
-    assert vault.key != old
-    assert vault.photos_of(identity.identity_id) == [PHOTO, PHOTO]
+    assert vault.keys.master != old
+    assert vault.photos.load(identity.identity_id) == [PHOTO, PHOTO]
     for path in (vault.path, backup):
         again = Vault(path, keys)
         assert check_vault(again) == []
@@ -132,22 +131,22 @@ def test_rotation_killed_anywhere_leaves_a_vault_that_opens(
     register: Register, vault: Vault, keys: FileKeys, tmp_path: Path, at: int
 ) -> None:
     identity = register()
-    backup = make_backup(vault, tmp_path / "backup.db", "olga", NOON)
-    vault.keys = KeysKilledAt(keys, at)
+    backup = vault.backups.make(tmp_path / "backup.db", "olga", NOON)
+    vault.key_store = KeysKilledAt(keys, at)
     with pytest.raises(Killed):
         rotate_master_key(vault, "olga", NOON)
     vault.close()
     for path in (vault.path, backup):
         again = Vault(path, keys)
         assert check_vault(again) == []
-        assert again.photos_of(identity.identity_id) == [PHOTO, PHOTO]
+        assert again.photos.load(identity.identity_id) == [PHOTO, PHOTO]
         again.close()
     assert [path.name for path in (tmp_path / "keys").iterdir()] == ["master.key"]
 
 
 def test_a_backup_out_of_reach_is_named(register: Register, vault: Vault, tmp_path: Path) -> None:
     register()
-    make_backup(vault, tmp_path / "backup.db", "olga", NOON).rename(tmp_path / "away.db")
+    vault.backups.make(tmp_path / "backup.db", "olga", NOON).rename(tmp_path / "away.db")
     assert rotate_master_key(vault, "olga", NOON) == ["backup.db"]
 
 
@@ -179,11 +178,11 @@ def system_keyring(tmp_path: Path) -> Iterator[PlaintextKeyring]:
 def test_the_system_keyring_holds_and_rotates_keys(tmp_path: Path) -> None:
     path = tmp_path / "vault.db"
     vault = Vault(path, KeyringKeys(path))
-    first = vault.key
+    first = vault.keys.master
     rotate_master_key(vault, "olga", NOON)
     vault.close()
     again = Vault(path, KeyringKeys(path))
-    assert again.key == vault.key != first
+    assert again.keys.master == vault.keys.master != first
     again.close()
     assert KeyringKeys(path).load("next") is None
     with pytest.raises(VaultLocked, match="keyring"):

@@ -67,10 +67,12 @@ class Office:
         consent = Consent(
             name, date(2026, 1, 1), expires_on, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
         )
-        waiting = self.service.vault.submit(
+        waiting = self.service.vault.enrolments.submit(
             Submission(name, consent, prototypes_of(1), VERSION, (), 3, "sam"), self.clock()
         )
-        return self.service.vault.approve(waiting.identity_id, "olga", proof(), self.clock())
+        return self.service.vault.enrolments.approve(
+            waiting.identity_id, "olga", proof(), self.clock()
+        )
 
     def account(self, name: str, role: Role, language: str = "en", notify: str = "at-once") -> str:
         account = self.app_context.accounts.create(

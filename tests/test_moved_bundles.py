@@ -106,8 +106,13 @@ class TestLosses:
 
     @pytest.mark.parametrize(
         ("name", "system"),
-        [("data/.DS_Store", "macOS"), ("data/beside/._x", "macOS"), ("Thumbs.db", "Windows"), ("data/desktop.ini", "Windows")],
-    )  # fmt: skip
+        [
+            ("data/.DS_Store", "macOS"),
+            ("data/beside/._x", "macOS"),
+            ("Thumbs.db", "Windows"),
+            ("data/desktop.ini", "Windows"),
+        ],
+    )
     def test_what_systems_leave_behind_is_called_so(
         self, copy: Path, name: str, system: str
     ) -> None:

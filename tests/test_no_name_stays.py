@@ -18,8 +18,6 @@ import pytest
 from face_index.consent import Consent, LicenceKind, Signatory, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission
-from face_index.vault.backups import make_backup
-from face_index.vault.licences import grant_licence
 from scanner.casework.statistics import as_csv, verdict_rows
 from scanner.cli.scanning import write_report
 from scanner.miniature.world import ADAPTERS
@@ -87,8 +85,8 @@ def enrol(
         born_on,
         reference,
     )
-    identity = scan_session.vault.submit(submission, NOON)
-    scan_session.vault.approve(
+    identity = scan_session.vault.enrolments.submit(submission, NOON)
+    scan_session.vault.enrolments.approve(
         identity.identity_id, "olga", proof(), NOON, f"{name} came in person"
     )
     return identity
@@ -145,8 +143,7 @@ def test_no_name_and_no_word_of_theirs_stays(
     allowed = enrol(scan_session, consent, ALLOWED, terms=Terms.PERMITTED_WITH_TERMS)
     child = enrol(scan_session, consent, CHILD, born_on=date(2012, 3, 4))
     for kind, value in ((LicenceKind.UPLOADER, WORDS[1]), (LicenceKind.HUB, "folder")):
-        grant_licence(
-            vault,
+        vault.licences.grant(
             allowed.identity_id,
             kind,
             value,
@@ -173,11 +170,11 @@ def test_no_name_and_no_word_of_theirs_stays(
     service.amend(case.case_id, "appeal", ADULT, "that is me")
     service.close()
     settings.backups_path.mkdir(parents=True)
-    make_backup(vault, settings.backups_path, "olga", NOON)
+    vault.backups.make(settings.backups_path, "olga", NOON)
     assert found_in(bytes_of(settings.home, but=()), (ADULT, ALLOWED, CHILD, *WORDS))
 
     for one in (adult, allowed, child):
-        vault.withdraw(one.identity_id, NOON, "olga")
+        vault.erasure.withdraw(one.identity_id, NOON, "olga")
     if not left_open:
         scan_session.close()
         store.close()

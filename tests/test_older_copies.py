@@ -1,4 +1,4 @@
-"""An older copy of the vault, put in its place after somebody was erased, brings nobody back and is noticed."""
+"""An older copy in the place of the vault is noticed, and erased people stay erased."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 from face_index.errors import NotDecidable, UnknownIdentity, VaultDamaged, VaultSetBack
 from face_index.identity import Identity
 from face_index.vault import Vault
-from face_index.vault.backups import make_backup
 from face_index.vault.check import check_vault
 from face_index.vault.keys import FileKeys
+from face_index.vault.repair import repair
 from face_index.vault.restoration import restore
 from face_index.vault.rotation import rotate_master_key
 from face_index.vault.witness import END_FILE, ERASURES_FILE
@@ -61,19 +61,19 @@ def older(vault: Vault, register: Register, again: Callable[[], Vault], tmp_path
     vault.close()
     opened = again()
     copy = copy_of(opened, tmp_path / "older.db")
-    opened.withdraw("leaves", LATER, "olga")
+    opened.erasure.withdraw("leaves", LATER, "olga")
     opened.close()
     return copy
 
 
 def is_noticed(opened: Vault) -> None:
     day = LATER.date()
-    assert [one.name for one in opened.identities()] == ["stays"]
-    assert len(opened.active_templates(VERSION, day)) == 1
-    assert len(opened.gallery_on(VERSION, day)[1]) == 1
-    assert len(opened.all_templates(VERSION)) == 1
+    assert [one.name for one in opened.people.all()] == ["stays"]
+    assert len(opened.templates.active(VERSION, day)) == 1
+    assert len(opened.templates.gallery_on(VERSION, day)[1]) == 1
+    assert len(opened.templates.all(VERSION)) == 1
     with pytest.raises(UnknownIdentity):
-        opened.find("leaves")
+        opened.people.find("leaves")
     told = " ".join(check_vault(opened))
     assert "older copy of vault.db was put in its place" in told
     assert "1 of the people who were erased would be back" in told
@@ -86,14 +86,14 @@ def test_a_copied_back_vault_searches_nobody_who_was_erased(
     for _ in range(2):  # opening it does not make it good
         opened = again()
         is_noticed(opened)
-        opened.note("photos shown", "vault", "olga", LATER)
+        opened.audit.record("photos shown", "vault", "olga", LATER)
         opened.close()
 
 
 def test_one_witness_is_enough(
     older: Path, vault: Vault, again: Callable[[], Vault], elsewhere: Path, tmp_path: Path
 ) -> None:
-    """Whoever also puts back or deletes what lies beside the vault is found by what lies elsewhere, and the other way round."""
+    """If the witness beside the vault is also put back or deleted, the other one finds it."""
     now = tmp_path / "now"
     shutil.copytree(elsewhere, now / "elsewhere")
     shutil.copytree(vault.path.parent, now / "beside")
@@ -112,23 +112,23 @@ def test_one_witness_is_enough(
 def test_without_any_receipt_nobody_is_searched_and_nothing_is_repaired(
     older: Path, vault: Vault, again: Callable[[], Vault], elsewhere: Path
 ) -> None:
-    """The attack: the older file, both files of receipts deleted, both notes of the log's end left as they are."""
+    """The attack: the older file with both receipt files deleted and both log ends unchanged."""
     kept = (vault.path.parent / ERASURES_FILE).read_text()
     put_back(older, vault.path)
     for folder in (vault.path.parent, elsewhere):
         (folder / ERASURES_FILE).unlink()
     opened = again()
     with pytest.raises(VaultSetBack, match=r"nobody is searched: .* of 1 people who were erased"):
-        opened.gallery_on(VERSION, LATER.date())
+        opened.templates.gallery_on(VERSION, LATER.date())
     with pytest.raises(VaultSetBack):
-        opened.repair("olga", LATER, "all is well")
+        repair(opened, "olga", LATER, "all is well")
     assert "of whom neither vault.db nor a receipt" in " ".join(check_vault(opened))
     opened.close()
     (elsewhere / ERASURES_FILE).write_text(kept)
     opened = again()
     is_noticed(opened)
-    assert len(opened.repair("olga", LATER, "a receipt was found")) == 1
-    assert [one.name for one in opened.identities()] == ["stays"]
+    assert len(repair(opened, "olga", LATER, "a receipt was found")) == 1
+    assert [one.name for one in opened.people.all()] == ["stays"]
     opened.close()
 
 
@@ -171,13 +171,16 @@ def test_rows_put_in_again_beside_the_receipt(
             db.execute(f"insert or ignore into {table} select * from older.{table}")
         db.commit()
     opened = again()
-    assert [one.name for one in opened.identities()] == ["stays"]
-    assert len(opened.all_templates(VERSION)) == 1
+    assert [one.name for one in opened.people.all()] == ["stays"]
+    assert len(opened.templates.all(VERSION)) == 1
     told = check_vault(opened)
     assert told == [
-        "1 of the people who were erased still have rows in the vault: `portrait-scanner vault repair` erases them again"
+        (
+            "1 of the people who were erased still have rows in the vault: "
+            "`portrait-scanner vault repair` erases them again"
+        )
     ]
-    assert len(opened.repair("olga", LATER, "somebody put rows in")) == 1
+    assert len(repair(opened, "olga", LATER, "somebody put rows in")) == 1
     assert check_vault(opened) == []
     opened.close()
 
@@ -189,8 +192,8 @@ def test_repair_erases_again_and_says_so(
     opened = again()
     before = opened.gallery_version
     with pytest.raises(NotDecidable):
-        opened.repair("olga", LATER, " ")
-    [erased] = opened.repair("olga", LATER, "a colleague copied the wrong file")
+        repair(opened, "olga", LATER, " ")
+    [erased] = repair(opened, "olga", LATER, "a colleague copied the wrong file")
     assert check_vault(opened) == []
     assert (
         opened.gallery_version > before + 1
@@ -201,7 +204,7 @@ def test_repair_erases_again_and_says_so(
     older.unlink()
     reopened = again()
     assert check_vault(reopened) == []
-    assert [one["identity_id"] for one in reopened.erasures()] == [erased]
+    assert [one["identity_id"] for one in reopened.erasure.rows()] == [erased]
     reopened.close()
     assert b"leaves" not in bytes_below(vault.path.parent)
 
@@ -211,7 +214,7 @@ def test_a_vault_of_before_there_were_witnesses(
 ) -> None:
     register("stays")
     register("left before")
-    vault.withdraw("left before", LATER, "olga")
+    vault.erasure.withdraw("left before", LATER, "olga")
     with closing(sqlite3.connect(vault.path)) as db:
         db.execute("delete from vault_facts where name = 'witnesses'")
         db.commit()
@@ -225,15 +228,23 @@ def test_a_vault_of_before_there_were_witnesses(
 
 
 class TestWhatIsAllowed:
-    def test_a_restore_by_the_program(self, vault: Vault, register: Register, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+    def test_a_restore_by_the_program(
+        self,
+        vault: Vault,
+        register: Register,
+        again: Callable[[], Vault],
+        keys: FileKeys,
+        elsewhere: Path,
+        tmp_path: Path,
+    ) -> None:
         register("stays")
         register("leaves")
         vault.close()
         opened = again()
-        backup = make_backup(opened, tmp_path / "backup.db", "olga", NOON)
+        backup = opened.backups.make(tmp_path / "backup.db", "olga", NOON)
         carried = Path(shutil.copy(backup, tmp_path / "carried.db"))
-        opened.withdraw("leaves", LATER, "olga")
-        opened.note("photos shown", "vault", "olga", LATER)
+        opened.erasure.withdraw("leaves", LATER, "olga")
+        opened.audit.record("photos shown", "vault", "olga", LATER)
         opened.close()
         for lost in (False, True):
             if lost:  # the whole folder but the key: the other witness knows who left
@@ -241,13 +252,21 @@ class TestWhatIsAllowed:
             told = restore(
                 carried, vault.path, keys, [], "olga", LATER, (vault.path.parent, elsewhere)
             )
-            assert told["erased_again"] == 1
+            assert told.erased_again == 1
             opened = again()
             assert check_vault(opened) == []
-            assert [one.name for one in opened.identities()] == ["stays"]
+            assert [one.name for one in opened.people.all()] == ["stays"]
             opened.close()
 
-    def test_a_restore_that_is_killed_before_the_witnesses_know(self, older: Path, vault: Vault, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def test_a_restore_that_is_killed_before_the_witnesses_know(
+        self,
+        older: Path,
+        vault: Vault,
+        again: Callable[[], Vault],
+        keys: FileKeys,
+        elsewhere: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         def killed(*_: object) -> None:
             raise KeyboardInterrupt
 
@@ -259,7 +278,15 @@ class TestWhatIsAllowed:
         assert check_vault(opened) == []
         opened.close()
 
-    def test_a_moved_home_and_a_rotated_key(self, older: Path, vault: Vault, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+    def test_a_moved_home_and_a_rotated_key(
+        self,
+        older: Path,
+        vault: Vault,
+        again: Callable[[], Vault],
+        keys: FileKeys,
+        elsewhere: Path,
+        tmp_path: Path,
+    ) -> None:
         opened = again()
         rotate_master_key(opened, "olga", LATER)
         opened.close()
@@ -273,26 +300,30 @@ class TestWhatIsAllowed:
         opened.close()
         assert older.exists()
 
-    def test_the_vaults_folder_alone_says_that_the_other_witness_is_missing(self, older: Path, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:  # fmt: skip
+    def test_the_vaults_folder_alone_says_that_the_other_witness_is_missing(
+        self, older: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+    ) -> None:
         moved = tmp_path / "moved"
         shutil.copytree(vault.path.parent, moved / "vault")
         opened = Vault(
             moved / "vault" / "vault.db", keys, witnesses=(moved / "vault", moved / "erasures")
         )
         assert "is missing" in " ".join(check_vault(opened))
-        assert opened.repair("olga", LATER, "only the folder of the vault was moved") == []
+        assert repair(opened, "olga", LATER, "only the folder of the vault was moved") == []
         assert check_vault(opened) == []
         opened.close()
         assert (moved / "erasures" / ERASURES_FILE).exists()
         assert older.exists()
 
-    def test_a_full_disk_only_makes_a_witness_lag(self, older: Path, vault: Vault, again: Callable[[], Vault], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def test_a_full_disk_only_makes_a_witness_lag(
+        self, older: Path, vault: Vault, again: Callable[[], Vault], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("face_index.vault.witness._write", full)
         opened = again()
-        opened.note("photos shown", "vault", "olga", LATER)
+        opened.audit.record("photos shown", "vault", "olga", LATER)
         opened.close()
         monkeypatch.undo()
         opened = again()
@@ -300,7 +331,9 @@ class TestWhatIsAllowed:
         opened.close()
         assert older.exists()
 
-    def test_what_is_left_of_a_lost_vault_is_not_begun_anew(self, older: Path, vault: Vault, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+    def test_what_is_left_of_a_lost_vault_is_not_begun_anew(
+        self, older: Path, vault: Vault, elsewhere: Path, tmp_path: Path
+    ) -> None:
         shutil.rmtree(vault.path.parent)
         other = FileKeys(tmp_path / "none" / "master.key")
         with pytest.raises(VaultDamaged, match=r"erasures\.jsonl"):
@@ -314,16 +347,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from face_index.vault import Vault
 from face_index.vault.keys import FileKeys
-from face_index.vault import witness, vault as module
+from face_index.vault import witness
+from face_index.vault.backups import Backups
 LATER = datetime.fromisoformat(sys.argv[5])
 path, elsewhere, key, when = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 opened = Vault(path, FileKeys(key), witnesses=(path.parent, elsewhere))
 def killed(*_, **__):
     os._exit(9)
-target = {"receipts": (witness.Witnesses, "note_erasure"), "end": (witness.Witnesses, "note_end"), "backups": (module, "erase_from_backups"),
-          "second receipt": (witness, "note_erasure")}[when]
+target = {
+    "receipts": (witness.Witnesses, "note_erasure"),
+    "end": (witness.Witnesses, "note_end"),
+    "backups": (Backups, "erase_person"),
+    "second receipt": (witness, "append_receipt"),
+}[when]
 if when == "second receipt":
-    first, done = witness.note_erasure, []
+    first, done = witness.append_receipt, []
     def second(folder, receipt):
         if done:
             os._exit(9)
@@ -331,7 +369,7 @@ if when == "second receipt":
         first(folder, receipt)
     killed = second
 setattr(*target, killed)
-opened.withdraw("leaves", LATER, "olga")
+opened.erasure.withdraw("leaves", LATER, "olga")
 """
 
 
@@ -357,8 +395,8 @@ def test_a_withdrawal_that_is_killed_between_vault_and_witnesses(
     assert done.returncode == 9
     opened = again()
     assert check_vault(opened) == []
-    assert [one.name for one in opened.identities()] == ["stays"]
-    [row] = opened.erasures()
+    assert [one.name for one in opened.people.all()] == ["stays"]
+    [row] = opened.erasure.rows()
     assert json.loads(row["receipt"])["signature"]
     copy = copy_of(opened, tmp_path / "whole.db")
     opened.close()
@@ -368,7 +406,14 @@ def test_a_withdrawal_that_is_killed_between_vault_and_witnesses(
     assert copy.exists()
 
 
-def test_many_processes_raise_no_false_alarm(vault: Vault, register: Register, again: Callable[[], Vault], keys: FileKeys, elsewhere: Path, tmp_path: Path) -> None:  # fmt: skip
+def test_many_processes_raise_no_false_alarm(
+    vault: Vault,
+    register: Register,
+    again: Callable[[], Vault],
+    keys: FileKeys,
+    elsewhere: Path,
+    tmp_path: Path,
+) -> None:
     register("stays")
     vault.close()
     again().close()
@@ -378,8 +423,9 @@ def test_many_processes_raise_no_false_alarm(vault: Vault, register: Register, a
         "path, elsewhere, key = map(Path, sys.argv[1:4])\n"
         "for number in range(25):\n"
         "    opened = Vault(path, FileKeys(key), witnesses=(path.parent, elsewhere))\n"
-        "    assert not opened.testimony.problems, opened.testimony.problems\n"
-        "    opened.note('photos shown', 'vault', 'olga', datetime.fromisoformat(sys.argv[4])); opened.close()\n"
+        "    assert not opened.rollback.findings.problems, opened.rollback.findings.problems\n"
+        "    opened.audit.record('photos shown', 'vault', 'olga', "
+        "datetime.fromisoformat(sys.argv[4])); opened.close()\n"
     )
     key = tmp_path / "keys" / "master.key"
     arguments = [

@@ -46,8 +46,8 @@ def scan_session(settings: Settings) -> Iterator[ScanSession]:
 @pytest.fixture
 def verdict(scan_session: ScanSession, submission: Submission, case_store: CaseStore) -> Case:
     """A verdict that was not filed yet, on weights that civitai lists."""
-    identity = scan_session.vault.submit(submission, NOON)
-    scan_session.vault.approve(identity.identity_id, "olga", proof(), NOON)
+    identity = scan_session.vault.enrolments.submit(submission, NOON)
+    scan_session.vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON)
     return make_case(case_store, identity_id=identity.identity_id, case_id="")
 
 

@@ -264,7 +264,10 @@ class TestAuthorisation:
         self, demo_site: Site
     ) -> None:
         vault = open_vault(demo_site.settings)
-        mine, other = vault.find("person-101").identity_id, vault.find("person-102").identity_id
+        mine, other = (
+            vault.people.find("person-101").identity_id,
+            vault.people.find("person-102").identity_id,
+        )
         vault.close()
         case_store = CaseStore(demo_site.settings.cases_path, demo_site.settings.evidence_path)
         [case, *_] = case_store.cases(other)
@@ -308,7 +311,7 @@ class TestAuthorisation:
                 or holder.post(f"/likeness/{mine}{place}", data=form).status_code == 404
             )
         vault = open_vault(demo_site.settings)
-        assert vault.find(other).name == "person-102"
+        assert vault.people.find(other).name == "person-102"
         vault.close()
 
     def test_staff_cannot_be_without_a_second_factor(self, site: Site) -> None:
@@ -537,9 +540,9 @@ class TestRegistering:
         self, demo_site: Site
     ) -> None:
         vault = open_vault(demo_site.settings)
-        known = vault.find("person-101")
+        known = vault.people.find("person-101")
         consent = replace(known.consent, expires_on=known.consent.expires_on + timedelta(days=900))
-        waiting = vault.submit(
+        waiting = vault.enrolments.submit(
             Submission(
                 "person-101",
                 consent,
@@ -553,7 +556,7 @@ class TestRegistering:
             demo_site.app_context.clock(),
         )
         with pytest.raises(SharedName, match="2 identities are called"):
-            vault.find("person-101")
+            vault.people.find("person-101")
         vault.close()
         olga = demo_site.browser("olga", Role.OPERATOR)
         page = olga.get(f"/registrations/{waiting.identity_id}")
@@ -567,7 +570,7 @@ class TestRegistering:
             olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 303
         )
         vault = open_vault(demo_site.settings)
-        vault.withdraw(waiting.identity_id, demo_site.app_context.clock(), "olga")
+        vault.erasure.withdraw(waiting.identity_id, demo_site.app_context.clock(), "olga")
         vault.close()
 
     def test_who_brought_a_registration_does_not_approve_it_as_somebody_else(
@@ -575,11 +578,11 @@ class TestRegistering:
     ) -> None:
         account = demo_site.account("turncoat", Role.RIGHTS_HOLDER)
         vault = open_vault(demo_site.settings)
-        consent = vault.find("person-101").consent
+        consent = vault.people.find("person-101").consent
         submission = Submission(
             "Turn Coat", consent, prototypes_of(8), VERSION, (), 3, account.actor
         )
-        waiting = vault.submit(submission, demo_site.app_context.clock())
+        waiting = vault.enrolments.submit(submission, demo_site.app_context.clock())
         vault.close()
         demo_site.app_context.accounts.set_roles(account.account_id, [Role.OPERATOR])
         browser = demo_site.browser("turncoat")

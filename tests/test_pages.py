@@ -595,7 +595,7 @@ class TestWithdrawal:
         receipt = verify_receipt(json.loads(Path(saved.value.path()).read_text("utf-8")))
         assert receipt.photos_erased == 5
         vault = open_vault(Settings(home=served.home))
-        assert vault.identities() == []
+        assert vault.people.all() == []
         assert vault.db.table("documents").count == 0
         vault.close()
         left = bytes_below(served.home / "vault")

@@ -1,4 +1,4 @@
-"""Opening what strangers hand in: every file ends as pixels within limits or as a reason, never as a crash."""
+"""Opening files of strangers: each gives pixels within limits or a reason, never a crash."""
 
 from __future__ import annotations
 
@@ -167,9 +167,21 @@ def test_copies_are_known_and_other_photos_are_not(tmp_path: Path) -> None:
 
 def test_every_reason_is_a_sentence_in_both_languages() -> None:
     facts = {
-        "problem": "x", "found": "1", "limit": "2", "count": 2, "name": "a.png", "places": "1 x=0 y=0", "likely": 2,
-        "number": 3, "score": 0.4, "needed": 0.5, "degrees": 50.0, "cosine": 0.1, "other": "b.png", "person": 1,
-    }  # fmt: skip
+        "problem": "x",
+        "found": "1",
+        "limit": "2",
+        "count": 2,
+        "name": "a.png",
+        "places": "1 x=0 y=0",
+        "likely": 2,
+        "number": 3,
+        "score": 0.4,
+        "needed": 0.5,
+        "degrees": 50.0,
+        "cosine": 0.1,
+        "other": "b.png",
+        "person": 1,
+    }
     for why in Why:
         numbers = {**facts, "found": 3.0, "needed": 9.0} if why == Why.TOO_SMALL else facts
         english, chinese = (Refusal(why, numbers).text(language) for language in LANGUAGES)

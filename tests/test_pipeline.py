@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
-from face_index.vault import Submission, Vault
+from face_index.vault import Submission
+from face_index.vault.people import People
+from face_index.vault.sealed_templates import SealedTemplates
 from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.prompt_safety import usable_triggers
@@ -61,8 +63,8 @@ def enrol(
     submission = Submission(
         name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on
     )
-    identity = scan_session.vault.submit(submission, NOON)
-    scan_session.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+    identity = scan_session.vault.enrolments.submit(submission, NOON)
+    scan_session.vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
 
 def gallery_size_of(scan_session: ScanSession, gallery_version: int) -> int | None:
@@ -124,20 +126,20 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     file = RemoteFile("a.safetensors", "https://hub.example/a")
     listing = bare_listing("civitai", "1", "Portrait of Li An", "https://hub.example/1", file)
     read: list[int] = []
-    minors = Vault.minors
-    monkeypatch.setattr(Vault, "minors", lambda *given: read.append(1) or minors(*given))
+    minors = People.minors
+    monkeypatch.setattr(People, "minors", lambda *given: read.append(1) or minors(*given))
     monkeypatch.setattr(
-        Vault, "identities", lambda *_: pytest.fail("everybody must not be read for each file")
+        People, "all", lambda *_: pytest.fail("everybody must not be read for each file")
     )
     assert [named_minor(scan_session, listing, file) for _ in range(5)] == [None] * 5
     assert len(read) == 1
     enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
-    child = scan_session.vault.find("Li An").identity_id
+    child = scan_session.vault.people.find("Li An").identity_id
     assert [named_minor(scan_session, listing, file) for _ in range(5)] == [
         Naming(child, ("title",))
     ] * 5
     assert len(read) == 2
-    scan_session.vault.withdraw("Li An", NOON, "olga")
+    scan_session.vault.erasure.withdraw("Li An", NOON, "olga")
     assert named_minor(scan_session, listing, file) is None
     enrol(scan_session, consent, "Li An")  # an adult of that name
     assert named_minor(scan_session, listing, file) is None
@@ -224,14 +226,14 @@ def test_version_and_templates_are_of_one_state(
     """Another process lets somebody in between reading the gallery's version and its templates."""
     enrol(scan_session, consent, "Somebody Else")
     before = scan_session.vault.gallery_version
-    active = Vault.active_templates
+    active = SealedTemplates.active
 
-    def later(vault: Vault, *args: Any) -> Any:
+    def later(templates: SealedTemplates, *args: Any) -> Any:
         monkeypatch.undo()
         register_somebody(scan_session)
-        return active(vault, *args)
+        return active(templates, *args)
 
-    monkeypatch.setattr(Vault, "active_templates", later)
+    monkeypatch.setattr(SealedTemplates, "active", later)
     snapshot = scan_session.take_snapshot()
     assert (snapshot.gallery_version, len(snapshot.gallery)) == (before, 1)
     assert (

@@ -17,7 +17,7 @@ from crawlers.captures.capture_store import CaptureStore
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.sweeps.sweep import sweep
-from face_index.vault.licences import LicenceKind, grant_licence
+from face_index.vault.licences import LicenceKind
 from reports.verify.bundle import verify
 from scanner.captures.previews import PreviewsTaken, take_previews
 from scanner.clock import utc_now
@@ -158,9 +158,9 @@ class TestWorld:
             for one in scan_session.crawl.latest("civitai")
             if one.title.startswith("QMV")
         )
-        person = scan_session.vault.find("person-104").identity_id
+        person = scan_session.vault.people.find("person-104").identity_id
         until = scan_session.clock().date() + timedelta(days=30)
-        grant_licence(scan_session.vault, person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=scan_session.clock())  # fmt: skip
+        scan_session.vault.licences.grant(person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=scan_session.clock())  # fmt: skip
         scan_session.scan_store._db.execute("delete from sightings")
         one = judged(scan_session)["QMV tiny (rank 2)"]
         assert (one.outcome, one.cases, len(one.authorised)) == ("clear", (), 1)

@@ -1,4 +1,4 @@
-"""Bringing people in, one or thousands: who comes twice is noticed, who was refused is told, a kill loses nothing."""
+"""Registering one person or thousands: duplicates, refusals, and runs that are killed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from pathlib import Path
 import pytest
 
 from face_index.consent import Consent, Licence, LicenceKind, consent_from_json, is_minor
-from face_index.errors import EnrolmentRefused, ManifestInvalid, UnknownIdentity
+from face_index.errors import ManifestInvalid, UnknownIdentity
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.identity import Identity, Status
 from face_index.registration.manifest import read_manifest, register_all
 from face_index.registration.registration import Registrar, Request, reembed
+from face_index.registration.report import EnrolmentRefused
 from face_index.vault import Vault
 from face_index.vault.check import check_vault
 from face_index.vault.keys import FileKeys
-from face_index.vault.licences import covering_licence, grant_licence, licences_of, revoke_licence
 from scanner.miniature.albums import draw_photos
 from tests.conftest import NOON, VERSION, proof, shared
 
@@ -60,21 +61,27 @@ class TestWhoComesTwice:
             Status.CONFLICT,
             Status.PENDING,
         )
-        [(like, score)] = vault.lookalikes_of(second.identity_id)
+        [(like, score)] = vault.people.lookalikes_of(second.identity_id)
         assert like.name == "Erika"
         assert score > 0.7
 
     def test_it_is_noticed_across_programs_and_after_a_withdrawal(
-        self, registrar: Registrar, vault: Vault, keys: FileKeys, consent: Consent, tmp_path: Path,
-        miniature_reader: InsightFaceReader, miniature_pack: FacePack,
-    ) -> None:  # fmt: skip
+        self,
+        registrar: Registrar,
+        vault: Vault,
+        keys: FileKeys,
+        consent: Consent,
+        tmp_path: Path,
+        miniature_reader: InsightFaceReader,
+        miniature_pack: FacePack,
+    ) -> None:
         other_vault = Vault(vault.path, keys)
         other = Registrar(other_vault, miniature_reader, miniature_pack.bar, None)
         registrar.register(request("Erika", 900, tmp_path, consent), NOON)
         second, _ = other.register(request("again", 900, tmp_path, consent, first=20), NOON)
         assert second.status == Status.CONFLICT
         for name in ("Erika", "again"):
-            other_vault.withdraw(name, NOON, "olga")
+            other_vault.erasure.withdraw(name, NOON, "olga")
         other_vault.close()
         fresh, _ = registrar.register(request("once more", 900, tmp_path, consent, first=30), NOON)
         assert fresh.status == Status.PENDING
@@ -88,7 +95,7 @@ def test_nothing_is_stored_of_who_is_refused(
     )
     with pytest.raises(EnrolmentRefused):
         registrar.register(too_few, NOON)
-    assert vault.count() == 0
+    assert vault.people.count() == 0
     assert list(vault.audit.entries()) == []
 
 
@@ -107,19 +114,19 @@ def test_another_pack_needs_new_templates_from_kept_photos(
         replace(request("discarded", 901, tmp_path, consent), keep_photos=False), NOON
     )
     for name in ("kept", "discarded"):
-        vault.approve(name, "olga", proof(), NOON)
+        vault.enrolments.approve(name, "olga", proof(), NOON)
     version = vault.gallery_version
-    assert vault.active_templates(reader.version, NOON.date()) == []
+    assert vault.templates.active(reader.version, NOON.date()) == []
     result = reembed(vault, reader, "olga", NOON)
     assert result.without_photos == ("discarded",)
-    # Drawn faces are not what a real pack was made for: it may find a face in them or not, and says which.
+    # A real pack was not made for drawn faces: it may find a face in them or not.
     assert set(result.embedded) | set(result.no_face) == {"kept"}
     if result.embedded:
-        assert len(vault.active_templates(reader.version, NOON.date())) == 1
+        assert len(vault.templates.active(reader.version, NOON.date())) == 1
         assert vault.gallery_version > version
     back = reembed(vault, miniature_reader, "olga", NOON)
     assert set(back.embedded) == set(result.embedded)
-    assert len(vault.active_templates(miniature_reader.version, NOON.date())) == 2
+    assert len(vault.templates.active(miniature_reader.version, NOON.date())) == 2
 
 
 @pytest.fixture
@@ -160,7 +167,7 @@ class TestManifest:
         written = [json.loads(line) for line in report.read_text().splitlines()]
         assert [one["name"] for one in written] == ["A", "B", "C", "D"]
         assert "1 usable photos" in written[2]["reason"]
-        assert vault.find("ref-A").consent.terms == "permitted"
+        assert vault.people.find("ref-A").consent.terms == "permitted"
 
     def test_again_it_goes_on_where_it_stopped(
         self, registrar: Registrar, vault: Vault, agency: Path, tmp_path: Path
@@ -184,7 +191,7 @@ class TestManifest:
         requests = read_manifest(agency, "agency", NOON.date())
         third = list(register_all(vault, registrar, requests, report, lambda: NOON))
         assert third[2].status == "pending"
-        assert vault.count() == 4
+        assert vault.people.count() == 4
 
     def test_whoever_was_erased_does_not_come_back_by_running_it_again(
         self, registrar: Registrar, vault: Vault, agency: Path, tmp_path: Path
@@ -192,7 +199,7 @@ class TestManifest:
         report = tmp_path / "report.jsonl"
         entries = read_manifest(agency, "agency", NOON.date())
         list(register_all(vault, registrar, entries, report, lambda: NOON))
-        vault.withdraw("A", NOON, "olga")
+        vault.erasure.withdraw("A", NOON, "olga")
         again = list(register_all(vault, registrar, entries, report, lambda: NOON))
         assert again[0].status == "erased since"
         assert "new consent" in str(again[0].reason)
@@ -256,9 +263,18 @@ def test_killed_in_the_middle_nobody_is_half_enrolled(tmp_path: Path) -> None:
     manifest = tmp_path / "people.jsonl"
     manifest.write_text("\n".join(lines))
     command = [
-        sys.executable, "-c", "from scanner.cli.app import main; main()", "--home", str(home),
-        "enroll-many", str(manifest), "--yes", "--face-pack", "miniature", "--json",
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from scanner.cli.app import main; main()",
+        "--home",
+        str(home),
+        "enroll-many",
+        str(manifest),
+        "--yes",
+        "--face-pack",
+        "miniature",
+        "--json",
+    ]
     rng = random.Random(7)
     vault_path, keys = home / "vault" / "vault.db", FileKeys(home / "vault" / "master.key")
     for _ in range(3):
@@ -275,8 +291,8 @@ def test_killed_in_the_middle_nobody_is_half_enrolled(tmp_path: Path) -> None:
         process.wait()
         vault = Vault(vault_path, keys)
         assert check_vault(vault) == []
-        for identity in vault.identities():
-            assert len(vault.photos_of(identity.identity_id)) == identity.photo_count
+        for identity in vault.people.all():
+            assert len(vault.photos.load(identity.identity_id)) == identity.photo_count
         vault.close()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
@@ -340,8 +356,7 @@ class TestLicences:
     ) -> None:
         identity = register()
         until = date(2027, 1, 1)
-        granted = grant_licence(
-            vault,
+        granted = vault.licences.grant(
             "person-1",
             LicenceKind.HUB,
             "civitai",
@@ -350,20 +365,20 @@ class TestLicences:
             actor="olga",
             now=NOON,
         )
-        assert licences_of(vault, identity.identity_id) == [granted]
+        assert vault.licences.list_for(identity.identity_id) == [granted]
         assert (
-            covering_licence(vault, identity.identity_id, "civitai", None, "x", NOON.date())
+            vault.licences.covering(identity.identity_id, "civitai", None, "x", NOON.date())
             == granted
         )
         assert (
-            covering_licence(vault, identity.identity_id, "other", None, "x", NOON.date()) is None
+            vault.licences.covering(identity.identity_id, "other", None, "x", NOON.date()) is None
         )
-        revoke_licence(vault, granted.licence_id[:8], "olga", NOON)
-        assert licences_of(vault, identity.identity_id) == []
+        vault.licences.revoke(granted.licence_id[:8], "olga", NOON)
+        assert vault.licences.list_for(identity.identity_id) == []
         with pytest.raises(UnknownIdentity, match="licence"):
-            revoke_licence(vault, "nothing", "olga", NOON)
+            vault.licences.revoke("nothing", "olga", NOON)
         assert [entry.event for entry in vault.audit.entries()][-2:] == [
             "licence granted",
             "licence revoked",
         ]
-        assert len(vault.active_templates(VERSION, NOON.date())) == 1
+        assert len(vault.templates.active(VERSION, NOON.date())) == 1

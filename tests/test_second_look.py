@@ -1,4 +1,4 @@
-"""Photos on their side, faces too small or too large for a detector's own size, and copies of photos that are refused."""
+"""Photos on their side, faces too small or too large for the detector, and refused copies."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.errors import EnrolmentRefused
 from face_index.faces.face import Face, Vector, unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import Why
-from face_index.faces.second_look import Turned, on_their_side
-from face_index.registration.enrolment import EnrolmentReport, make_template
+from face_index.faces.second_look import TurnedFace, sideways_photos
+from face_index.registration.enrolment import make_template
+from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from scanner.miniature.albums import draw_photos
 from tests.conftest import shared
 
@@ -80,7 +81,7 @@ class TestRealPhotographs:
         assert f"顺时针旋转 {degrees} 度" in refusal.text("zh-CN")
 
     @pytest.mark.parametrize("quarters", [1, 2, 3])
-    def test_nobody_is_enrolled_from_photos_that_all_lie_on_their_side(
+    def test_nobody_is_enrolled_from_photos_that_all_lie_sideways_photos(
         self, reader: InsightFaceReader, pack: FacePack, portraits: list[np.ndarray], quarters: int
     ) -> None:
         photos = [
@@ -145,19 +146,21 @@ class TestOnTheirSide:
 
     def test_a_surer_face_that_is_somebody_else_says_nothing(self) -> None:
         faces = {0: self.near(), 1: self.near(), 2: self.near()}
-        assert on_their_side({2: Turned(90, self.other())}, faces, [0, 1, 2], 0.4) == []
-        assert on_their_side(
-            {2: Turned(90, self.near())}, {**faces, 2: self.other()}, [0, 1, 2], 0.4
+        assert sideways_photos({2: TurnedFace(90, self.other())}, faces, [0, 1, 2], 0.4) == []
+        assert sideways_photos(
+            {2: TurnedFace(90, self.near())}, {**faces, 2: self.other()}, [0, 1, 2], 0.4
         ) == [2]
 
     def test_where_none_is_surely_upright_what_agrees_better_counts(self) -> None:
         right = {number: self.near() for number in range(3)}
         wrong = {number: self.other() for number in range(3)}
-        turned = {number: Turned(180, one) for number, one in right.items()}
-        assert on_their_side(turned, wrong, [0, 1, 2], 0.4) == [0, 1, 2]
+        turned = {number: TurnedFace(180, one) for number, one in right.items()}
+        assert sideways_photos(turned, wrong, [0, 1, 2], 0.4) == [0, 1, 2]
         assert (
-            on_their_side({n: Turned(180, one) for n, one in wrong.items()}, right, [0, 1, 2], 0.4)
+            sideways_photos(
+                {n: TurnedFace(180, one) for n, one in wrong.items()}, right, [0, 1, 2], 0.4
+            )
             == []
         )
-        assert on_their_side(turned, {}, [], 0.4) == [0, 1, 2]
-        assert on_their_side({}, right, [0, 1, 2], 0.4) == []
+        assert sideways_photos(turned, {}, [], 0.4) == [0, 1, 2]
+        assert sideways_photos({}, right, [0, 1, 2], 0.4) == []

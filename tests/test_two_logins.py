@@ -1,4 +1,4 @@
-"""One login that plays two people: rules that need two are about who is logged in, not about what names are given."""
+"""Rules that need two people compare logins, not the names that people give themselves."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ALICE, BOB = ("uid 1000", "user alice"), ("uid 1001", "user bob")
 
 @pytest.fixture
 def submitted(vault: Vault, submission: Submission) -> Identity:
-    vault.login = ALICE
-    return vault.submit(submission, NOON)
+    vault.audit.login = ALICE
+    return vault.enrolments.submit(submission, NOON)
 
 
 class TestApproval:
@@ -49,7 +49,7 @@ class TestApproval:
         self, vault: Vault, submitted: Identity, operator: str
     ) -> None:
         with pytest.raises(NotDecidable, match="another operator must"):
-            vault.approve(submitted.identity_id, operator, proof(), NOON)
+            vault.enrolments.approve(submitted.identity_id, operator, proof(), NOON)
 
     @pytest.mark.parametrize(
         "login", [("uid 0", "user root", "uid 1000"), ("uid 2000", "user ALICE"), ("uid 1000",)]
@@ -57,28 +57,30 @@ class TestApproval:
     def test_nor_does_it_through_sudo_or_under_half_its_marks(
         self, vault: Vault, submitted: Identity, login: tuple[str, ...]
     ) -> None:
-        vault.login = login
+        vault.audit.login = login
         with pytest.raises(NotDecidable, match="login of their own"):
-            vault.approve(submitted.identity_id, "olga", proof(), NOON)
+            vault.enrolments.approve(submitted.identity_id, "olga", proof(), NOON)
 
     def test_nor_whoever_is_named_as_the_other(
         self, vault: Vault, submitted: Identity, submission: Submission
     ) -> None:
-        vault.login = BOB
+        vault.audit.login = BOB
         with pytest.raises(NotDecidable, match="login of their own"):
-            vault.approve(
+            vault.enrolments.approve(
                 submitted.identity_id, "Alice", proof(), NOON
             )  # who was logged in when sam was named
-        other = vault.submit(replace(submission, name="person-2", submitted_by="Alice"), NOON)
-        vault.login = ALICE
+        other = vault.enrolments.submit(
+            replace(submission, name="person-2", submitted_by="Alice"), NOON
+        )
+        vault.audit.login = ALICE
         with pytest.raises(NotDecidable, match="login of their own"):
-            vault.approve(other.identity_id, "olga", proof(), NOON)
+            vault.enrolments.approve(other.identity_id, "olga", proof(), NOON)
 
     def test_another_login_does_and_both_are_in_the_log(
         self, vault: Vault, submitted: Identity
     ) -> None:
-        vault.login = BOB
-        vault.approve(submitted.identity_id, "olga", proof(), NOON)
+        vault.audit.login = BOB
+        vault.enrolments.approve(submitted.identity_id, "olga", proof(), NOON)
         told = {entry.event: entry.details for entry in vault.audit.about(submitted.identity_id)}
         assert (told["submitted"]["login"], told["approved"]["login"]) == (list(ALICE), list(BOB))
         assert "two_people" not in told["approved"]
@@ -88,7 +90,7 @@ class TestApproval:
     def test_who_works_alone_says_so_and_the_log_keeps_it(
         self, vault: Vault, submitted: Identity, operator: str
     ) -> None:
-        vault.approve(submitted.identity_id, operator, proof(), NOON, two_people=False)
+        vault.enrolments.approve(submitted.identity_id, operator, proof(), NOON, two_people=False)
         assert "off" in list(vault.audit.about(submitted.identity_id))[-1].details["two_people"]
 
 
@@ -116,7 +118,13 @@ class TestCommands:
         )
         assert enrolled.returncode == 0, enrolled.stderr
         approving = ("approve", "Mina Held", "--operator", "bob", "--proof", "passport", "--json")
-        for name, value in (("USER", "bob"), ("LOGNAME", "bob"), ("SUDO_USER", "bob"), ("SUDO_UID", "4711"), ("PORTRAIT_SCANNER_OPERATOR", "bob")):  # fmt: skip
+        for name, value in (
+            ("USER", "bob"),
+            ("LOGNAME", "bob"),
+            ("SUDO_USER", "bob"),
+            ("SUDO_UID", "4711"),
+            ("PORTRAIT_SCANNER_OPERATOR", "bob"),
+        ):
             monkeypatch.setenv(name, value)
             refused = run(*approving, home=home)
             assert (refused.returncode, "login of their own" in refused.stderr) == (3, True), name
@@ -208,10 +216,19 @@ class TestReviews:
         self, service: CaseService
     ) -> None:
         case = make_case(service.case_store)
-        service.vault.login = ALICE
-        service.note_shown(case, blurred=False, sha256=[one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one])  # fmt: skip
+        service.vault.audit.login = ALICE
+        service.note_shown(
+            case,
+            blurred=False,
+            sha256=[
+                one
+                for sample in case.samples
+                for one in (sample.image_sha256, sample.control_sha256)
+                if one
+            ],
+        )
         assert service.viewing(case).opened
-        service.vault.login = (
+        service.vault.audit.login = (
             BOB  # under the same name, as an installation's settings give it to everybody
         )
         assert not service.viewing(case).opened

@@ -1,4 +1,4 @@
-"""Photos of several people handed in as one person's, and files that a pick could mean in two ways."""
+"""Enrolments with photos of several people, and ambiguous picks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from face_index.errors import EnrolmentRefused, PickRefused
+from face_index.errors import PickRefused
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import LANGUAGES, Why
 from face_index.gallery.calibration import load_calibration
-from face_index.registration.enrolment import EnrolmentReport, make_template, template_of_kept
+from face_index.registration.enrolment import make_template, template_of_kept
 from face_index.registration.grouping import alike_from, groups_of
 from face_index.registration.manifest import read_manifest, register_all
 from face_index.registration.photo_names import labels_of, picked_numbers
 from face_index.registration.registration import Registrar
+from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from face_index.vault import Vault
 from scanner.miniature.albums import FREE_SEEDS, draw_photos
 from scanner.miniature.persons import person_of
@@ -110,7 +111,7 @@ def test_a_list_says_which_photos_show_whom(
     assert result.status == "refused"
     assert "photos of 2 people" in (result.reason or "")
     assert "900-0000.png" in (result.reason or "")
-    assert vault.count() == 0
+    assert vault.people.count() == 0
 
 
 def test_every_file_of_a_list_has_its_reason_also_where_two_have_one_name(

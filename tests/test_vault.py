@@ -26,11 +26,11 @@ from face_index.errors import (
 )
 from face_index.identity import Identity, Status
 from face_index.vault import Submission, Vault
-from face_index.vault.backups import ERASURES_FILE, make_backup
 from face_index.vault.check import check_vault
 from face_index.vault.duties import duties
 from face_index.vault.keys import FileKeys
 from face_index.vault.receipts import verify_receipt
+from face_index.vault.witness import ERASURES_FILE
 from tests.conftest import NOON, PHOTO, VERSION, bytes_below, proof, prototypes_of
 
 Register = Callable[..., Identity]
@@ -42,57 +42,57 @@ class TestWhoIsSearched:
     ) -> None:
         identity = register(reference="A-17")
         assert (
-            vault.find("person-1")
-            == vault.find(identity.identity_id)
-            == vault.find("A-17")
+            vault.people.find("person-1")
+            == vault.people.find(identity.identity_id)
+            == vault.people.find("A-17")
             == identity
         )
-        [(found, prototypes)] = vault.active_templates(VERSION, NOON.date())
+        [(found, prototypes)] = vault.templates.active(VERSION, NOON.date())
         assert found == identity.identity_id
         np.testing.assert_array_equal(prototypes, prototypes_of(1))
 
     def test_nobody_before_another_operator_approves(
         self, vault: Vault, submission: Submission
     ) -> None:
-        identity = vault.submit(submission, NOON)
+        identity = vault.enrolments.submit(submission, NOON)
         assert identity.status == Status.PENDING
-        assert vault.active_templates(VERSION, NOON.date()) == []
+        assert vault.templates.active(VERSION, NOON.date()) == []
         for same in ("sam", " Sam "):
             with pytest.raises(NotDecidable, match="another operator"):
-                vault.approve("person-1", same, proof(), NOON)
-        assert vault.approve("person-1", "olga", proof(), NOON).decided_by == "olga"
-        assert len(vault.active_templates(VERSION, NOON.date())) == 1
-        assert vault.proofs_of(identity.identity_id) == [proof()]
+                vault.enrolments.approve("person-1", same, proof(), NOON)
+        assert vault.enrolments.approve("person-1", "olga", proof(), NOON).decided_by == "olga"
+        assert len(vault.templates.active(VERSION, NOON.date())) == 1
+        assert vault.documents.proofs_of(identity.identity_id) == [proof()]
         with pytest.raises(NotDecidable, match="active already"):
-            vault.approve("person-1", "olga", proof(), NOON)
+            vault.enrolments.approve("person-1", "olga", proof(), NOON)
 
     def test_a_lookalike_needs_a_reason(
         self, vault: Vault, submission: Submission, register: Register
     ) -> None:
         first = register("Erika")
-        second = vault.submit(
+        second = vault.enrolments.submit(
             replace(submission, name="Erika M.", lookalikes=[(first.identity_id, 0.93)]), NOON
         )
         assert second.status == Status.CONFLICT
         with pytest.raises(NotDecidable, match="looks like Erika"):
-            vault.approve("Erika M.", "olga", proof(), NOON)
+            vault.enrolments.approve("Erika M.", "olga", proof(), NOON)
         assert [
-            (other.name, score) for other, score in vault.lookalikes_of(second.identity_id)
+            (other.name, score) for other, score in vault.people.lookalikes_of(second.identity_id)
         ] == [("Erika", 0.93)]
         assert (
-            vault.approve("Erika M.", "olga", proof(), NOON, "twins, both seen").status
+            vault.enrolments.approve("Erika M.", "olga", proof(), NOON, "twins, both seen").status
             == Status.ACTIVE
         )
-        vault.withdraw("Erika", NOON, "olga")
-        assert vault.lookalikes_of(second.identity_id) == []
+        vault.erasure.withdraw("Erika", NOON, "olga")
+        assert vault.people.lookalikes_of(second.identity_id) == []
 
     def test_only_while_the_consent_holds_and_only_by_the_pack_of_the_template(
         self, register: Register, vault: Vault
     ) -> None:
         register()
-        assert vault.active_templates(VERSION, date(2027, 1, 2)) == []
-        assert vault.active_templates(VERSION, date(2025, 12, 31)) == []
-        assert vault.active_templates(replace(VERSION, sha256="cd" * 32), NOON.date()) == []
+        assert vault.templates.active(VERSION, date(2027, 1, 2)) == []
+        assert vault.templates.active(VERSION, date(2025, 12, 31)) == []
+        assert vault.templates.active(replace(VERSION, sha256="cd" * 32), NOON.date()) == []
 
     def test_a_minor_is_not_searched_before_coming_of_age(
         self, register: Register, vault: Vault
@@ -103,22 +103,24 @@ class TestWhoIsSearched:
         identity = register(consent=consent, born_on=date(2009, 5, 2))
         assert identity.adult_on == date(2027, 5, 2)
         assert identity.is_minor(NOON.date())
-        assert vault.active_templates(VERSION, NOON.date()) == []
-        assert len(vault.active_templates(VERSION, date(2027, 5, 2))) == 1
+        assert vault.templates.active(VERSION, NOON.date()) == []
+        assert len(vault.templates.active(VERSION, date(2027, 5, 2))) == 1
         assert b"2009" not in bytes_below(vault.path.parent)
 
     def test_a_minor_needs_a_guardian_and_a_guardian_a_document(
         self, vault: Vault, submission: Submission
     ) -> None:
         with pytest.raises(ConsentMissing, match="guardian"):
-            vault.submit(replace(submission, born_on=date(2010, 1, 1)), NOON)
+            vault.enrolments.submit(replace(submission, born_on=date(2010, 1, 1)), NOON)
         undocumented = replace(submission.consent, signatory=Signatory.GUARDIAN)
         with pytest.raises(ConsentMissing, match="signed document"):
-            vault.submit(replace(submission, born_on=date(2010, 1, 1), consent=undocumented), NOON)
+            vault.enrolments.submit(
+                replace(submission, born_on=date(2010, 1, 1), consent=undocumented), NOON
+            )
         ended = replace(submission.consent, expires_on=NOON.date() - timedelta(1))
         with pytest.raises(ConsentMissing, match="not today"):
-            vault.submit(replace(submission, consent=ended), NOON)
-        assert vault.count() == 0
+            vault.enrolments.submit(replace(submission, consent=ended), NOON)
+        assert vault.people.count() == 0
 
     def test_a_name_and_a_reference_are_registered_once(
         self, register: Register, vault: Vault
@@ -128,16 +130,16 @@ class TestWhoIsSearched:
             register()
         with pytest.raises(NameTaken, match="A-1"):
             register("someone else", reference="A-1")
-        assert vault.count() == 1
+        assert vault.people.count() == 1
 
     @pytest.mark.parametrize("name", ["", "   ", "a\nb", "\x1b[31mred", "x" * 201, "a" * 32])
     def test_names_that_cannot_tell_people_apart_are_refused(
         self, vault: Vault, submission: Submission, name: str
     ) -> None:
         with pytest.raises(NameRefused):
-            vault.submit(replace(submission, name=name), NOON)
+            vault.enrolments.submit(replace(submission, name=name), NOON)
         with pytest.raises(UnknownIdentity):
-            vault.find(name)
+            vault.people.find(name)
 
     def test_a_name_is_nobody_elses_reference(self, register: Register, vault: Vault) -> None:
         register("alice", reference="77x")
@@ -148,28 +150,32 @@ class TestWhoIsSearched:
         ):
             with pytest.raises(NameTaken):
                 register(**changes)
-        assert register("numbered", reference="20260001") == vault.find("20260001")
+        assert register("numbered", reference="20260001") == vault.people.find("20260001")
         decomposed = register("Jose\u0301")
-        assert vault.find("Jos\u00e9") == decomposed == vault.find(decomposed.identity_id[:8])
+        assert (
+            vault.people.find("Jos\u00e9")
+            == decomposed
+            == vault.people.find(decomposed.identity_id[:8])
+        )
 
     def test_blank_words_decide_nothing(self, vault: Vault, submission: Submission) -> None:
         with pytest.raises(NotDecidable, match="who submits"):
-            vault.submit(replace(submission, submitted_by=" "), NOON)
-        vault.submit(submission, NOON)
+            vault.enrolments.submit(replace(submission, submitted_by=" "), NOON)
+        vault.enrolments.submit(submission, NOON)
         with pytest.raises(NotDecidable, match="proof"):
-            vault.approve("person-1", "olga", replace(proof(), kind=" "), NOON)
+            vault.enrolments.approve("person-1", "olga", replace(proof(), kind=" "), NOON)
         with pytest.raises(NotDecidable, match="why"):
-            vault.reject("person-1", "olga", "", NOON)
-        assert vault.find("person-1").status == Status.PENDING
+            vault.enrolments.reject("person-1", "olga", "", NOON)
+        assert vault.people.find("person-1").status == Status.PENDING
 
     def test_a_renewed_consent_counts_and_the_older_one_stays(
         self, register: Register, vault: Vault
     ) -> None:
         identity = register()
         newer = replace(identity.consent, signed_on=NOON.date(), expires_on=date(2029, 1, 1))
-        assert vault.renew("person-1", newer, "olga", NOON).consent == newer
-        assert vault.consents_of(identity.identity_id) == [identity.consent, newer]
-        assert len(vault.active_templates(VERSION, date(2028, 1, 1))) == 1
+        assert vault.consents.renew("person-1", newer, "olga", NOON).consent == newer
+        assert vault.consents.history(identity.identity_id) == [identity.consent, newer]
+        assert len(vault.templates.active(VERSION, date(2028, 1, 1))) == 1
 
     def test_the_gallery_version_rises_with_every_change_of_who_is_searched(
         self, register: Register, vault: Vault, submission: Submission
@@ -177,9 +183,9 @@ class TestWhoIsSearched:
         versions = [vault.gallery_version]
         register()
         versions.append(vault.gallery_version)
-        vault.submit(replace(submission, name="waiting"), NOON)
+        vault.enrolments.submit(replace(submission, name="waiting"), NOON)
         assert vault.gallery_version == versions[-1]
-        vault.withdraw("person-1", NOON, "olga")
+        vault.erasure.withdraw("person-1", NOON, "olga")
         versions.append(vault.gallery_version)
         assert versions == sorted(set(versions))
 
@@ -208,12 +214,12 @@ class TestErasure:
     ) -> None:
         other = register("Someone Who Stays", prototypes=prototypes_of(2))
         identity = register("Erika Mustermann")
-        backup = make_backup(vault, tmp_path / "elsewhere.db", "olga", NOON)
+        backup = vault.backups.make(tmp_path / "elsewhere.db", "olga", NOON)
         sealed = sealed_pieces(vault, identity.identity_id)
         assert len(sealed) == 5  # key, two photos, template, proof
         before = bytes_below(tmp_path)
         assert all(before.count(piece) >= 2 for piece in sealed)  # vault or its log, and backup
-        receipt = vault.withdraw("Erika Mustermann", NOON, "olga")
+        receipt = vault.erasure.withdraw("Erika Mustermann", NOON, "olga")
         assert (receipt.photos_erased, receipt.templates_erased, receipt.backups_erased) == (
             2,
             1,
@@ -225,7 +231,7 @@ class TestErasure:
         assert b"Mustermann" not in on_disk
         assert identity.identity_id.encode() in on_disk  # the fact and date of the erasure
         with pytest.raises(UnknownIdentity):
-            vault.find("Erika Mustermann")
+            vault.people.find("Erika Mustermann")
         assert vault.audit.problems() == []
         assert all(
             piece[:16] in bytes_below(tmp_path) for piece in sealed_pieces(vault, other.identity_id)
@@ -241,20 +247,20 @@ class TestErasure:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         identity = register("Erika Mustermann")
-        make_backup(vault, tmp_path / "copy.db", "olga", NOON)
+        vault.backups.make(tmp_path / "copy.db", "olga", NOON)
         pieces = sealed_pieces(vault, identity.identity_id)
 
         def cut_off(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("face_index.vault.vault.erase_from_backups", cut_off)
+        monkeypatch.setattr("face_index.vault.backups.Backups.erase_person", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            vault.withdraw("Erika Mustermann", NOON, "olga")
+            vault.erasure.withdraw("Erika Mustermann", NOON, "olga")
         monkeypatch.undo()
         assert any(piece in bytes_below(tmp_path) for piece in pieces)
         again = Vault(vault.path, keys)
         assert not any(piece in bytes_below(tmp_path) for piece in pieces)
-        [row] = again.erasures()
+        [row] = again.erasure.rows()
         assert '"signature": ""' not in row["receipt"]
         again.close()
 
@@ -262,11 +268,11 @@ class TestErasure:
         self, register: Register, vault: Vault, tmp_path: Path
     ) -> None:
         register()
-        backup = make_backup(vault, tmp_path / "carried-away.db", "olga", NOON)
+        backup = vault.backups.make(tmp_path / "carried-away.db", "olga", NOON)
         backup.rename(tmp_path / "out-of-reach.db")
-        document = vault.withdraw("person-1", NOON, "olga").to_document()
+        document = vault.erasure.withdraw("person-1", NOON, "olga").to_document()
         assert document["backups_unreachable"] == ("carried-away.db",)
-        assert verify_receipt(document, vault.fingerprint).why == "withdrawn"
+        assert verify_receipt(document, vault.keys.fingerprint).why == "withdrawn"
         with pytest.raises(ReceiptInvalid, match="altered"):
             verify_receipt({**document, "photos_erased": 0})
         with pytest.raises(ReceiptInvalid, match="another vault"):
@@ -278,8 +284,10 @@ class TestErasure:
     def test_a_rejected_person_is_erased_and_the_reason_stays(
         self, vault: Vault, submission: Submission, register: Register
     ) -> None:
-        vault.submit(replace(submission, name="Nobody Known"), NOON)
-        receipt = vault.reject("Nobody Known", "olga", "passport shows someone else", NOON)
+        vault.enrolments.submit(replace(submission, name="Nobody Known"), NOON)
+        receipt = vault.enrolments.reject(
+            "Nobody Known", "olga", "passport shows someone else", NOON
+        )
         assert receipt.photos_erased == 2
         assert b"Nobody Known" not in bytes_below(vault.path.parent)
         assert "passport shows someone else" in [
@@ -287,15 +295,15 @@ class TestErasure:
         ]
         register()
         with pytest.raises(NotDecidable, match="withdraw"):
-            vault.reject("person-1", "olga", "no", NOON)
+            vault.enrolments.reject("person-1", "olga", "no", NOON)
 
     def test_an_operators_words_do_not_outlive_the_person(
         self, vault: Vault, submission: Submission
     ) -> None:
-        vault.submit(replace(submission, name="Erika Mustermann", lookalikes=[]), NOON)
+        vault.enrolments.submit(replace(submission, name="Erika Mustermann", lookalikes=[]), NOON)
         seen = replace(proof(), kind="passport of Erika, number W0mb4t")
-        vault.approve("Erika Mustermann", "olga", seen, NOON, "mustermann is no twin")
-        vault.withdraw("Erika Mustermann", NOON, "olga")
+        vault.enrolments.approve("Erika Mustermann", "olga", seen, NOON, "mustermann is no twin")
+        vault.erasure.withdraw("Erika Mustermann", NOON, "olga")
         on_disk = bytes_below(vault.path.parent)
         assert not [
             word for word in (b"W0mb4t", b"Erika", b"Mustermann", b"mustermann") if word in on_disk
@@ -313,7 +321,7 @@ class TestErasure:
         reader.execute("select count(*) from photos").fetchone()
         vault.db.execute("pragma busy_timeout = 100")
         with pytest.raises(sqlite3.OperationalError, match="another program reads"):
-            vault.withdraw("person-1", NOON, "olga")
+            vault.erasure.withdraw("person-1", NOON, "olga")
         reader.close()
         assert check_vault(vault) == []
         assert vault.path.with_name("vault.db-wal").stat().st_size == 0
@@ -360,7 +368,7 @@ class TestDamage:
         vault.db.execute("update identities set data_key = zeroblob(60)")
         assert f"{identity.identity_id}: its key does not open" in check_vault(vault)
         with pytest.raises(VaultLocked, match="altered"):
-            vault.photos_of(identity.identity_id)
+            vault.photos.load(identity.identity_id)
 
     def test_a_full_disk_loses_nothing(
         self, register: Register, vault: Vault, submission: Submission
@@ -369,8 +377,10 @@ class TestDamage:
         pages = vault.db.execute("pragma page_count").fetchone()[0]
         vault.db.execute(f"pragma max_page_count = {pages + 2}")
         with pytest.raises(sqlite3.OperationalError, match="full"):
-            vault.submit(replace(submission, name="one too many", photos=[bytes(100_000)]), NOON)
-        assert [one.name for one in vault.identities()] == ["person-1"]
+            vault.enrolments.submit(
+                replace(submission, name="one too many", photos=[bytes(100_000)]), NOON
+            )
+        assert [one.name for one in vault.people.all()] == ["person-1"]
         assert check_vault(vault) == []
 
     def test_a_vault_that_is_missing_is_not_begun_anew(
@@ -403,7 +413,10 @@ def test_duties_are_told_in_time_and_in_both_languages() -> None:
 
 
 def test_importing_the_vault_loads_no_face_library() -> None:
-    code = "import sys, face_index.vault; sys.exit(bool({'insightface', 'faiss', 'cv2'} & set(sys.modules)))"
+    code = (
+        "import sys, face_index.vault; "
+        "sys.exit(bool({'insightface', 'faiss', 'cv2'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -414,7 +427,7 @@ from pathlib import Path
 from face_index.vault import Vault
 from face_index.vault.keys import FileKeys
 vault = Vault(Path(sys.argv[1]), FileKeys(Path(sys.argv[2])))
-vault.note("told", "vault", "other", datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
+vault.audit.record("told", "vault", "other", datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
 vault.close()
 """
 
@@ -422,13 +435,13 @@ vault.close()
 def test_two_processes_that_open_and_close_lose_nothing(
     vault: Vault, keys: FileKeys, tmp_path: Path
 ) -> None:
-    """A server opens the vault a second time while a command opens and closes it: the log under them must stay."""
+    """The write-ahead log stays while a command opens and closes a vault that a server has open."""
     place, key = vault.path, tmp_path / "keys" / "master.key"
-    vault.note("told", "vault", "first", NOON)
+    vault.audit.record("told", "vault", "first", NOON)
     second = Vault(place, keys, any_thread=True)
     for number in range(3):
         subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, str(place), str(key)], check=True)
-        (vault if number % 2 else second).note("told", "vault", "here", NOON)
+        (vault if number % 2 else second).audit.record("told", "vault", "here", NOON)
     second.close()
     fresh = Vault(place, keys)
     assert [entry.actor for entry in fresh.audit.entries() if entry.event == "told"] == [

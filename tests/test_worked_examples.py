@@ -23,7 +23,7 @@ from crawlers.http.transport import Transport
 from crawlers.listing import Presence
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.sweep import sweep
-from face_index.faces import packs
+from face_index.faces import pack_files, packs
 from reports.cases.case import Case
 from reports.notices import drafting
 from scanner.adapters import algebra, reading
@@ -199,8 +199,8 @@ def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_face_pack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     registry = {**packs.known_packs(), **tomllib.loads(example("Adding a face pack"))}
-    monkeypatch.setattr(packs, "known_packs", lambda: registry)
-    pack = packs.find_pack("example", tmp_path, {"example": FACE_PACK})
+    monkeypatch.setattr(pack_files, "known_packs", lambda: registry)
+    pack = pack_files.find_pack("example", tmp_path, {"example": FACE_PACK})
     assert (pack.name, pack.folder, pack.detection_size, pack.commercial) == (
         "example",
         FACE_PACK,

@@ -1,9 +1,9 @@
-"""10,000 broken and odd images through the whole enrolment path: no crash, bounded memory and time, a reason each.
+"""Enrolment with 10,000 broken images: no crash, bounded memory and time, a reason for each.
 
     python -m benchmarks.face_index.broken_images [COUNT]
 
-The process may use 3 GB of address space beyond what it has after loading the networks; an allocation beyond
-that would end it.
+The process may use 3 GB of address space beyond what it has after loading the networks; a larger
+allocation would end it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PIL import Image
 
 from face_index.faces.face import Face
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import find_pack
+from face_index.faces.pack_files import find_pack
 from face_index.faces.refusals import LANGUAGES
 from face_index.registration.enrolment import open_faces
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
@@ -140,10 +140,19 @@ def not_image(rng: random.Random) -> bytes:
 
 
 KINDS: dict[str, tuple[Callable[[random.Random], bytes], int]] = {
-    "truncated": (truncated, 25), "flipped bytes": (flipped, 25), "noise": (noise, 12), "bomb": (bomb, 2),
-    "whole bomb": (whole_bomb, 1), "huge": (huge, 1), "tiny": (tiny, 8), "animated": (animated, 4),
-    "colour mode": (colour_mode, 10), "CMYK JPEG": (cmyk_jpeg, 3), "EXIF turned": (turned, 6), "not an image": (not_image, 3),
-}  # fmt: skip
+    "truncated": (truncated, 25),
+    "flipped bytes": (flipped, 25),
+    "noise": (noise, 12),
+    "bomb": (bomb, 2),
+    "whole bomb": (whole_bomb, 1),
+    "huge": (huge, 1),
+    "tiny": (tiny, 8),
+    "animated": (animated, 4),
+    "colour mode": (colour_mode, 10),
+    "CMYK JPEG": (cmyk_jpeg, 3),
+    "EXIF turned": (turned, 6),
+    "not an image": (not_image, 3),
+}
 WHOLE_BOMB = encoded(Image.new("L", (8_900, 8_900)), "PNG")
 
 
@@ -179,8 +188,10 @@ def main(count: int) -> None:
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     slowest, slowest_kind = max(times)
     print(
-        f"{count:,} images, no crash, each a face or a reason in both languages; median {statistics.median(t for t, _ in times) * 1e3:.1f} ms, "
-        f"slowest {slowest * 1e3:.0f} ms ({slowest_kind}); peak memory {after / 1e3:.0f} MB, {(after - before) / 1e3:.0f} MB "
+        f"{count:,} images, no crash, each a face or a reason in both languages; median "
+        f"{statistics.median(t for t, _ in times) * 1e3:.1f} ms, "
+        f"slowest {slowest * 1e3:.0f} ms ({slowest_kind}); peak memory {after / 1e3:.0f} MB, "
+        f"{(after - before) / 1e3:.0f} MB "
         f"of it for images"
     )
 

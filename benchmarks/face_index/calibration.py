@@ -1,11 +1,12 @@
-"""Do thresholds hold the rates they state, on people whom the calibration never saw?
+"""Whether thresholds hold the stated rates for people who are not in the calibration set.
 
     python -m benchmarks.face_index.calibration
 
-Fitted on 8,000 drawn persons (template of 3 photos, probe of 2). Held out: galleries of 100, 1,000 and 10,000
-persons, searched by probes of persons in no gallery. "development" are the persons on which the share of scores
-in the fitted tail was chosen; "fresh" were never looked at before the figures in RESULTS.md were printed.
-The interval of a measured rate holds both who happened to be in the calibration set and the chance of the count.
+The calibration is fitted on 8,000 drawn persons (template of 3 photos, probe of 2). Galleries of
+100, 1,000 and 10,000 held-out persons are searched with probes of persons who are in no gallery.
+The share of scores in the fitted tail was chosen on the "development" persons; the "fresh" persons
+were not used before the figures in RESULTS.md were printed. The interval of a measured rate covers
+both the choice of the calibration set and the chance of the count.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def means(population: Population, first: int, last: int, weighted: bool) -> np.n
 def highest_scores(
     gallery: np.ndarray, probes: np.ndarray, margins: dict[int, np.ndarray]
 ) -> dict[int, np.ndarray]:
-    """For each gallery size the highest score minus margin of each search; galleries of one size share no person."""
+    """Return for each gallery size the highest score minus margin of each search.
+
+    Galleries of one size share no person.
+    """
     found: dict[int, list[np.ndarray]] = {size: [] for size in margins}
     for start in range(0, len(probes), PROBE_CHUNK):
         scores = probes[start : start + PROBE_CHUNK] @ gallery.T
@@ -61,9 +65,12 @@ def false_positives(
             inside = least <= measured.value <= most
             good &= inside
             print(
-                f"  N {size:>6,}  stated {stated:.2%}  threshold {threshold:.3f}  measured {measured.value:.4%} "
-                f"({measured.errors} of {measured.trials:,})  95 % interval {least:.4%} to {most:.4%}  "
-                f"{'inside' if inside else 'OUTSIDE'}; of the true rate alone {low:.4%} to {high:.4%}"
+                f"  N {size:>6,}  stated {stated:.2%}  threshold {threshold:.3f}  measured "
+                f"{measured.value:.4%} "
+                f"({measured.errors} of {measured.trials:,})  95 % interval {least:.4%} to "
+                f"{most:.4%}  "
+                f"{'inside' if inside else 'OUTSIDE'}; of the true rate alone {low:.4%} to "
+                f"{high:.4%}"
             )
     return good
 
@@ -71,7 +78,7 @@ def false_positives(
 def predicted(
     calibration: Calibration, threshold: float, size: int, trials: int
 ) -> tuple[float, float]:
-    """95 % interval of what that many searches should count: who was in the calibration set, and chance."""
+    """Return the 95 % interval of the expected count: calibration set and chance together."""
     rates = [
         -np.expm1(size * np.log1p(-tail.false_match_rate(threshold)))
         for tail in calibration.replicates
@@ -84,7 +91,7 @@ def predicted(
 def own_thresholds(
     calibration: Calibration, gallery: np.ndarray, probes: np.ndarray, mates: np.ndarray
 ) -> None:
-    """One threshold for all against a threshold for each template, at the same FPIR: FNIR of both."""
+    """Compare the FNIR of one threshold for all with one for each template, at the same FPIR."""
     sample = np.random.default_rng(0).permutation(len(gallery))[:4_000]
     cross = gallery @ gallery[sample].T
     cross[sample, np.arange(len(sample))] = np.nan
@@ -101,12 +108,14 @@ def own_thresholds(
             over = highest_scores(gallery, probes, {len(gallery): margins})[len(gallery)]
             missed = rate(int((genuine < thresholds).sum()), len(genuine))
             print(
-                f"  {title:13} stated {stated:.2%}: FPIR {(over >= 0).mean():.4%}, FNIR {missed.value:.3%}"
+                f"  {title:13} stated {stated:.2%}: FPIR {(over >= 0).mean():.4%}, FNIR "
+                f"{missed.value:.3%}"
             )
             # At equal FPIR: move all thresholds by the same amount until the stated share is left.
             shift = float(np.quantile(over, 1 - stated))
             print(
-                f"  {'':13} moved by {shift:+.3f} to {stated:.2%} exactly: FNIR {(genuine < thresholds + shift).mean():.3%}"
+                f"  {'':13} moved by {shift:+.3f} to {stated:.2%} exactly: FNIR "
+                f"{(genuine < thresholds + shift).mean():.3%}"
             )
 
 
@@ -118,7 +127,8 @@ def main() -> None:
     )
     calibration = calibrate(templates, probes, fitted_on.pack_sha256, "benchmark")
     print(
-        f"fitted on {calibration.subjects:,} persons, {calibration.comparisons:,} impostor comparisons"
+        f"fitted on {calibration.subjects:,} persons, {calibration.comparisons:,} impostor "
+        "comparisons"
     )
     development = load_population("gallery"), load_population("probes")
     fresh = load_population("fresh_gallery"), load_population("fresh_probes")

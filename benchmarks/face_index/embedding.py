@@ -1,9 +1,9 @@
-"""Embedding throughput: whole batches against one FaceAnalysis.get call per image, same pack, same machine.
+"""Embedding throughput of batches compared with one FaceAnalysis.get call for each image.
 
     python -m benchmarks.face_index.embedding [PACK_FOLDER PHOTO...]
 
-500 miniature photos by default; with a pack's folder and photos, those. Prints both sides and the largest
-difference between the vectors.
+The photos are 500 miniature ones, or the given ones with the given pack. Both figures and the
+largest difference between the vectors are printed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from insightface.app import FaceAnalysis
 from PIL import Image
 
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -48,7 +49,7 @@ def plain_way(pack: FacePack) -> Callable[[Sequence[np.ndarray]], list[list[np.n
 
 
 def networks_alone(reader: InsightFaceReader, images: int, faces: int) -> float:
-    """Seconds that the same runs of the two networks take, in the same threads, with nothing around them."""
+    """Return the seconds that the runs of the two networks take alone, in the same threads."""
     detector, recogniser, batch = reader._detector, reader._recogniser, reader._batch
     size = (batch, 3, detector._height, detector._width)
     blob, crops = np.zeros(size, np.float32), np.zeros((batch, 3, 112, 112), np.float32)
@@ -83,18 +84,22 @@ def main(pack: FacePack, images: Sequence[np.ndarray], rounds: int) -> None:
     ratios = [one / other for one, other in zip(plain_s, ours_s, strict=True)]
     faces = sum(len(one) for one in found)
     print(
-        f"{pack.name}: {len(images)} images, {faces} faces; ours {len(images) / statistics.median(ours_s):.0f} images/s, "
+        f"{pack.name}: {len(images)} images, {faces} faces; ours "
+        f"{len(images) / statistics.median(ours_s):.0f} images/s, "
         f"FaceAnalysis.get {len(images) / statistics.median(plain_s):.0f} images/s; ratio median "
-        f"{statistics.median(ratios):.2f} (lowest {min(ratios):.2f}, highest {max(ratios):.2f} of {rounds} rounds); "
+        f"{statistics.median(ratios):.2f} (lowest {min(ratios):.2f}, highest {max(ratios):.2f} of "
+        f"{rounds} rounds); "
         f"largest difference of any vector's value {gap:.1e}"
     )
     alone_s = statistics.median(networks_alone(reader, len(images), faces) for _ in range(rounds))
     print(
-        f"the networks alone take {alone_s / statistics.median(ours_s):.0%} of our time; with nothing around them the "
+        f"the networks alone take {alone_s / statistics.median(ours_s):.0%} of our time; with "
+        "nothing around them the "
         f"ratio would be {statistics.median(plain_s) / alone_s:.2f}"
     )
     print(
-        f"{os.cpu_count()} cores, onnxruntime {onnxruntime.__version__}, detector takes {reader.detection_layout}"
+        f"{os.cpu_count()} cores, onnxruntime {onnxruntime.__version__}, detector takes "
+        f"{reader.detection_layout}"
     )
 
 

@@ -1,6 +1,8 @@
-"""Search, change and start-up of the gallery against bare FAISS: `python -m benchmarks.face_index.gallery`.
+"""Search, change and start-up of the gallery compared with FAISS alone.
 
-Random unit vectors, 512 values: what the time depends on is their number and length alone.
+    python -m benchmarks.face_index.gallery
+
+The vectors are random unit vectors with 512 values: only their number and length affect the time.
 """
 
 from __future__ import annotations
@@ -58,8 +60,10 @@ def compare(count: int) -> None:
     )
     ratio = statistics.median(ours) / statistics.median(plain)
     print(
-        f"{count:>9,} identities: search of {PROBES} probes {statistics.median(ours) * 1000:.0f} ms, bare FAISS Flat "
-        f"{statistics.median(plain) * 1000:.0f} ms, ratio {ratio:.3f}; same identities: {same}, largest score gap {gap:.1e}; built in {built:.1f} s"
+        f"{count:>9,} identities: search of {PROBES} probes {statistics.median(ours) * 1000:.0f} "
+        "ms, bare FAISS Flat "
+        f"{statistics.median(plain) * 1000:.0f} ms, ratio {ratio:.3f}; same identities: {same}, "
+        f"largest score gap {gap:.1e}; built in {built:.1f} s"
     )
     change(gallery, vectors)
     single = [timed(lambda row=row: gallery.search(probes[row : row + 1], 5)) for row in range(9)]
@@ -74,7 +78,8 @@ def compare(count: int) -> None:
             timed(lambda: approximate.search(probes, 5)) for _ in range(ROUNDS)
         )
         print(
-            f"{'':>9} approximate, by choice: recall {approximate.recall:.4f} measured on the spot, {approximate.lists_looked_at} of "
+            f"{'':>9} approximate, by choice: recall {approximate.recall:.4f} measured on the "
+            f"spot, {approximate.probed_lists} of "
             f"{approximate.lists} lists, {fast * 1000:.0f} ms, built in {took:.1f} s"
         )
     half = FaissGallery(
@@ -84,7 +89,8 @@ def compare(count: int) -> None:
     )
     del bare
     print(
-        f"{'':>9} half precision on {len(half):,}: {timed(lambda: half.search(probes, 5)) * 1000:.0f} ms"
+        f"{'':>9} half precision on {len(half):,}: "
+        f"{timed(lambda: half.search(probes, 5)) * 1000:.0f} ms"
     )
 
 
@@ -96,8 +102,10 @@ def change(gallery: FaissGallery, vectors: np.ndarray) -> None:
         removed.append(timed(lambda name=name: gallery.remove(name)))
         added.append(timed(lambda name=name, row=row: gallery.add(name, vectors[row : row + 1])))
     print(
-        f"{'':>9} remove one: median {statistics.median(removed) * 1000:.1f} ms, worst {max(removed) * 1000:.1f} ms; "
-        f"add one: median {statistics.median(added) * 1000:.1f} ms, worst {max(added) * 1000:.1f} ms"
+        f"{'':>9} remove one: median {statistics.median(removed) * 1000:.1f} ms, worst "
+        f"{max(removed) * 1000:.1f} ms; "
+        f"add one: median {statistics.median(added) * 1000:.1f} ms, worst {max(added) * 1000:.1f} "
+        "ms"
     )
 
 

@@ -1,12 +1,14 @@
-"""Photos of two people handed in as one person's: how many are noticed, and how many single people are questioned.
+"""Enrolments with photos of two people: how many are refused, and how many single people are.
 
     python -m benchmarks.face_index.mixtures [development] [held-out]
 
-Drawn people, through the shipped face pack, its calibration and `make_template`'s own steps. "poor" photos are blurred,
-small, dark or partly covered. Single people come with one look or with two of three photos each; the second look has
-glasses put on or taken off, another hair, or grey hair and another beard (years later). Mixes are of random pairs.
-The rate at which groups count as different people was chosen on the development people; nobody looked at the held-out
-ones before. Drawn and read once, some minutes on two cores, then kept in .training/ (git-ignored).
+Drawn people are checked with the shipped face pack, its calibration and the checks of
+`make_template`. "poor" photos are blurred, small, dark or partly covered. Single people have one
+appearance, or two with three photos each; the second one has glasses put on or taken off, other
+hair, or grey hair and another beard (years later). Mixes are of random pairs. The rate at which
+groups count as different people was chosen on the development people; the held-out people were not
+used before. Photos are drawn and read once, which takes some minutes on two cores, then kept in
+.training/ (git-ignored).
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ from rich.progress import track
 from benchmarks.face_index.templates import poor
 from face_index.faces.face import Face
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.pack_files import find_pack
+from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import Calibration, load_calibration
 from face_index.gallery.metrics import rate
-from face_index.registration.enrolment import (
-    _good,
-    _refuse_several_people,
-    _refuse_strangers,
-    _Sorting,
-)
 from face_index.registration.grouping import DIFFERENT_PEOPLE_FMR, alike_from
+from face_index.registration.photo_checks import (
+    CheckedPhotos,
+    refuse_other_people,
+    refuse_several_people,
+)
 from scanner.miniature.persons import CALIBRATION_SEEDS, HAIR_COLOURS, Person, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -134,12 +136,13 @@ _BLANK = Face(
 
 
 def sorted_out(faces: Sequence[Face], alike: float) -> tuple[bool, list[int]]:
-    """Whether photos were questioned as those of several people, and which of them are left to make a template."""
-    sorting = _Sorting([str(number) for number in range(len(faces))], faces=dict(enumerate(faces)))
-    _refuse_several_people(sorting, alike)
-    questioned = bool(sorting.people)
-    _refuse_strangers(sorting)
-    return questioned, _good(sorting)
+    """Return whether photos were refused as those of several people, and which were accepted."""
+    names = [str(number) for number in range(len(faces))]
+    checked = CheckedPhotos(names, faces=dict(enumerate(faces)))
+    refuse_several_people(checked, alike)
+    questioned = bool(checked.people)
+    refuse_other_people(checked)
+    return questioned, checked.accepted()
 
 
 def percent(count: int, of: int) -> str:
@@ -182,7 +185,8 @@ def main() -> None:
     for split in sys.argv[1:] or SPLITS:
         albums = albums_of(split)
         print(
-            f"{split}, {len(albums)} people; alike from cosine {alike:.3f} (FMR {DIFFERENT_PEOPLE_FMR:.1%})"
+            f"{split}, {len(albums)} people; alike from cosine {alike:.3f} (FMR "
+            f"{DIFFERENT_PEOPLE_FMR:.1%})"
         )
         single_people(albums, alike)
         for sizes in MIXES:

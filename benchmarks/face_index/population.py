@@ -2,8 +2,9 @@
 
     python -m benchmarks.face_index.population
 
-Every photo goes the whole way: drawn, detected, aligned, embedded by the miniature pack. Nobody here trained
-the pack (scanner.miniature.persons.CALIBRATION_SEEDS), and the sets share no person.
+Every photo is drawn, detected, aligned and embedded by the miniature pack. None of these persons
+was used to train the pack (scanner.miniature.persons.CALIBRATION_SEEDS), and no person is in two
+sets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import find_pack
+from face_index.faces.pack_files import find_pack
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -123,5 +124,6 @@ if __name__ == "__main__":
     for wanted in sys.argv[1:] or SETS:
         population = load_population(wanted)
         print(
-            f"{wanted}: {len(population.norms):,} persons, {1 - population.found.mean():.3%} of photos without a face"
+            f"{wanted}: {len(population.norms):,} persons, {1 - population.found.mean():.3%} of "
+            "photos without a face"
         )

@@ -1,8 +1,9 @@
-"""A large vault: the gallery rebuilt at start against reading one encrypted snapshot, and a withdrawal.
+"""A large vault: building the gallery at start compared with reading a snapshot; a withdrawal.
 
     python -m benchmarks.face_index.start_up [PEOPLE...]
 
-Decides whether a snapshot file is worth having: it would be a second place to erase from at every withdrawal.
+The figures decide whether an encrypted snapshot file is worth having: every withdrawal would have
+to erase from it as well.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.faces.face import PackVersion
 from face_index.gallery.faiss_gallery import FaissGallery
 from face_index.vault import Vault
-from face_index.vault.backups import make_backup
+from face_index.vault.database import transaction
 from face_index.vault.keys import FileKeys, new_key, seal, unseal
-from face_index.vault.schema import transaction
 
 VERSION = PackVersion("benchmark", "ab" * 32, 512)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -33,7 +33,10 @@ CONSENT = Consent(
 
 
 def filled_vault(folder: Path, count: int) -> Path:
-    """A vault with that many active people, written in one transaction: submitting one by one would take hours."""
+    """Create a vault with that many active people.
+
+    It is written in one transaction, since submitting people one by one would take hours.
+    """
     vault = Vault(folder / "vault.db", FileKeys(folder / "master.key"))
     rng = np.random.default_rng(0)
     record = CONSENT.to_json()
@@ -43,12 +46,13 @@ def filled_vault(folder: Path, count: int) -> Path:
             vector = rng.normal(size=512).astype("<f4")
             vector /= np.linalg.norm(vector)
             vault.db.conn.execute(
-                "insert into identities (identity_id, name, status, data_key, consent_id, submitted_at) "
+                "insert into identities (identity_id, name, status, data_key, consent_id, "
+                "submitted_at) "
                 "values (?, ?, 'active', ?, ?, ?)",
                 [
                     identity_id,
                     f"person {number}",
-                    seal(vault.key, data_key, identity_id),
+                    seal(vault.keys.master, data_key, identity_id),
                     identity_id,
                     NOW.isoformat(),
                 ],
@@ -72,13 +76,14 @@ def main(count: int) -> None:
         started = time.perf_counter()
         vault = Vault(path, FileKeys(folder / "master.key"))
         opened = time.perf_counter()
-        templates = vault.active_templates(VERSION, NOW.date())
+        templates = vault.templates.active(VERSION, NOW.date())
         read = time.perf_counter()
         gallery = FaissGallery(VERSION, templates)
         built = time.perf_counter()
         assert len(gallery) == count
         print(
-            f"{count:>9,} people: from the vault {built - started:.2f} s (open {opened - started:.2f}, unseal "
+            f"{count:>9,} people: from the vault {built - started:.2f} s (open "
+            f"{opened - started:.2f}, unseal "
             f"{read - opened:.2f}, index {built - read:.2f})"
         )
         ids = json.dumps([identity_id for identity_id, _ in templates]).encode()
@@ -113,13 +118,14 @@ def main(count: int) -> None:
             for start in range(0, count, 100_000):
                 out.write(seal(key2, rows[start : start + 100_000].tobytes(), "snapshot"))
         print(
-            f"{'':>9} from an encrypted snapshot of {len(sealed) / 1e6:.0f} MB {took:.2f} s; writing it anew, as every "
+            f"{'':>9} from an encrypted snapshot of {len(sealed) / 1e6:.0f} MB {took:.2f} s; "
+            "writing it anew, as every "
             f"withdrawal would have to, {time.perf_counter() - started:.2f} s"
         )
         started = time.perf_counter()
-        make_backup(vault, folder / "backup.db", "benchmark", datetime.now(UTC))
+        vault.backups.make(folder / "backup.db", "benchmark", datetime.now(UTC))
         backed_up = time.perf_counter()
-        receipt = vault.withdraw(templates[count // 2][0], datetime.now(UTC), "benchmark")
+        receipt = vault.erasure.withdraw(templates[count // 2][0], datetime.now(UTC), "benchmark")
         assert receipt.backups_erased
         print(
             f"{'':>9} backup {backed_up - started:.2f} s; a withdrawal, from vault and backup, "

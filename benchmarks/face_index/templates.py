@@ -1,10 +1,11 @@
-"""Templates: one photo, the plain mean and ours, FNIR at the same FPIR, in the situations people come in.
+"""FNIR at the same FPIR of three kinds of templates: one photo, the plain mean, make_prototypes.
 
     python -m benchmarks.face_index.templates
 
-Each person has ten drawn photos: six to enrol with, four for the probe (their mean). "poor" photos are blurred,
-small, dark or partly covered; "two looks" are enrolments of which half show the person with dark glasses and a
-full beard, searched by probes of both looks, or of one. Persons 0 to 2,999 are those on which the settings were chosen, 3,000 to 5,999 were never looked at.
+Each person has ten drawn photos: six for the template and four for the probe (their mean). "poor"
+photos are blurred, small, dark or partly covered. In "two looks" half of the photos show the person
+with dark glasses and a full beard, and probes show both appearances or one. The settings were
+chosen on persons 0 to 2,999; persons 3,000 to 5,999 were not used before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.progress import track
 
 from face_index.faces.face import Face, Prototypes
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import find_pack
+from face_index.faces.pack_files import find_pack
 from face_index.gallery.metrics import rate
 from face_index.gallery.templates import make_prototypes, plain_mean
 from scanner.miniature.persons import CALIBRATION_SEEDS, Person, person_of
@@ -66,7 +67,10 @@ def other_look(person: Person) -> Person:
 
 @dataclass(frozen=True)
 class Photos:
-    """Embeddings float32 [persons, photos, d] and norms [persons, photos]; norm 0 where no face was found."""
+    """Return embeddings float32 [persons, photos, d] and norms [persons, photos].
+
+    The norm is 0 where no face was found.
+    """
 
     embeddings: np.ndarray
     norms: np.ndarray
@@ -183,7 +187,8 @@ def compare(kind: str, split: str, count: int, probe_photos: range, note: str = 
         worse = int((~missed["plain mean", fpir] & missed["ours", fpir]).sum())
         told.append(f"{better}:{worse}")
     print(
-        f"{split:12} {kind + note:26} {count} photos  single {cells[0]}  plain mean {cells[1]}  ours {cells[2]}  "
+        f"{split:12} {kind + note:26} {count} photos  single {cells[0]}  plain mean {cells[1]}  "
+        f"ours {cells[2]}  "
         f"(found only by ours : only by the mean  {' / '.join(told)})"
     )
 

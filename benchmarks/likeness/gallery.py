@@ -11,7 +11,7 @@ from rich.progress import track
 
 from face_index.faces.face import Prototypes
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import find_pack
+from face_index.faces.pack_files import find_pack
 from face_index.gallery.templates import make_prototypes
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo

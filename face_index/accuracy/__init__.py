@@ -1,1 +1,1 @@
-"""How often a face pack errs: labelled photos in, a report in ISO/IEC 19795-1's terms out."""
+"""Measuring the error rates of a face pack on labelled photos, in the terms of ISO/IEC 19795-1."""

@@ -1,4 +1,4 @@
-"""The accuracy report: one self-contained HTML file in English or Chinese, and the same as JSON."""
+"""The accuracy report as one self-contained HTML file in English or Chinese, and as JSON."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from face_index.gallery.metrics import Rate
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """What a report says besides the figures.
+    """What a report states besides the figures.
 
     Attributes:
-        source: the photos or pairs, in words or as a path's last part.
+        source: The photos or pairs, in words or as the last part of a path.
         made_at: UTC.
-        versions: of program and libraries.
+        versions: Of program and libraries.
     """
 
     pack: FacePack
@@ -36,7 +36,7 @@ class ReportFacts:
 
 
 def accuracy_document(evaluation: Evaluation, facts: ReportFacts) -> dict[str, Any]:
-    """Everything in the report as JSON values."""
+    """Return the content of the report as JSON values."""
     return {
         "format": "portrait-scanner accuracy report 1",
         "terms": "ISO/IEC 19795-1",
@@ -55,7 +55,7 @@ def accuracy_document(evaluation: Evaluation, facts: ReportFacts) -> dict[str, A
 
 
 def accuracy_report(evaluation: Evaluation, facts: ReportFacts, language: str = "en") -> str:
-    """The HTML file.
+    """Return the report as HTML.
 
     Args:
         language: "en" or "zh-CN".
@@ -80,7 +80,8 @@ def accuracy_report(evaluation: Evaluation, facts: ReportFacts, language: str = 
         facts=facts,
         labels=labels,
         language=language,
-        plots={name: Markup(plot) if plot else None for name, plot in plots.items()},  # noqa: S704  our own SVG
+        # Markup is safe for these, since this program writes the SVG.
+        plots={name: Markup(plot) if plot else None for name, plot in plots.items()},  # noqa: S704
         failures={labels[f"why-{Why(why)}"]: count for why, count in evaluation.failures.items()},
     )
 
@@ -89,7 +90,8 @@ def _figure(value: float) -> str:
     return f"{value * 100:.3g} %"
 
 
-def _rate(one: Rate) -> str:
-    if not one.trials:
+def _rate(rate: Rate) -> str:
+    if not rate.trials:
         return "-"
-    return f"{_figure(one.value)} ({_figure(one.low)} - {_figure(one.high)}); {one.errors:,} / {one.trials:,}"
+    interval = f"({_figure(rate.low)} - {_figure(rate.high)})"
+    return f"{_figure(rate.value)} {interval}; {rate.errors:,} / {rate.trials:,}"

@@ -1,4 +1,4 @@
-"""Photos whose persons are known, as folders or as pairs, and what a face pack makes of them."""
+"""Photos with known persons, as folders or as pairs, and the faces found in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class LabelledPhoto:
-    """A photo and who it shows; `group` is a label such as an age band, "" without one."""
+    """A photo and the person in it; `group` is a label such as an age band, "" without one."""
 
     path: Path
     person: str
@@ -42,11 +42,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class ReadPhotos:
-    """Labelled photos after the face pack.
+    """The faces that a face pack found in labelled photos.
 
     Attributes:
-        faces: one usable face for each photo that had one.
-        failures: how many photos had none, by reason (failure to acquire).
+        faces: The usable face of each photo that has one.
+        failures: How many photos have none, by reason (failure to acquire).
     """
 
     faces: dict[LabelledPhoto, Face]
@@ -58,16 +58,18 @@ class ReadPhotos:
 
     def by_person(self) -> dict[str, list[Face]]:
         found: dict[str, list[Face]] = {}
-        for photo in sorted(self.faces, key=lambda one: one.path):
+        for photo in sorted(self.faces, key=lambda photo: photo.path):
             found.setdefault(photo.person, []).append(self.faces[photo])
         return found
 
 
 def labelled_photos(folder: Path) -> list[LabelledPhoto]:
-    """A folder of persons' folders; `groups.csv` in it (columns person, group) labels persons.
+    """Find the photos in a folder that has one folder for each person.
+
+    A file `groups.csv` in it (columns person, group) gives labels to persons.
 
     Raises:
-        CalibrationImpossible: there is no person's folder with photos.
+        CalibrationImpossible: No person's folder has photos.
     """
     groups = _groups(folder / "groups.csv")
     found = [
@@ -82,12 +84,13 @@ def labelled_photos(folder: Path) -> list[LabelledPhoto]:
 
 
 def labelled_pairs(path: Path) -> list[Pair]:
-    """Pairs from a CSV file (columns first, second, same and perhaps group), or from LFW's pairs.txt.
+    """Read pairs from a CSV file or from LFW's pairs.txt.
 
-    Paths in a CSV file are relative to it; LFW's name photos as NAME/NAME_0001.jpg below its folder.
+    A CSV file has the columns first, second, same and optionally group; paths are relative to it.
+    LFW's file names photos as NAME/NAME_0001.jpg in the folder of the file.
 
     Raises:
-        CalibrationImpossible: the file is neither; names the line.
+        CalibrationImpossible: The file is neither; names the line.
     """
     if path.suffix.lower() == ".txt":
         return list(_lfw_pairs(path))
@@ -102,13 +105,13 @@ def labelled_pairs(path: Path) -> list[Pair]:
 def read_photos(
     photos: Sequence[LabelledPhoto], reader: FaceReader, bar: QualityBar
 ) -> Iterator[ReadPhotos]:
-    """Read photos in batches, yielding all that was read so far after each; the last one is whole."""
+    """Read photos in batches, and after each yield the result for all photos read so far."""
     faces: dict[LabelledPhoto, Face] = {}
     failures: Counter[str] = Counter()
     for start in range(0, len(photos), _AT_ONCE):
         batch = photos[start : start + _AT_ONCE]
         for photo, outcome in zip(
-            batch, open_faces(reader, bar, [one.path for one in batch]), strict=True
+            batch, open_faces(reader, bar, [photo.path for photo in batch]), strict=True
         ):
             if isinstance(outcome, Face):
                 faces[photo] = outcome
@@ -135,7 +138,7 @@ def _csv_pair(path: Path, number: int, row: dict[str, str]) -> Pair:
         if not photo.is_file():
             raise CalibrationImpossible(f"{path}, line {number}: there is no file {photo}")
     group = row.get("group") or ""
-    # Nobody is named, so each pair has persons of its own.
+    # The file names no persons, so each pair has persons of its own.
     other = f"{number}a" if same else f"{number}b"
     return Pair(LabelledPhoto(first, f"{number}a", group), LabelledPhoto(second, other, group))
 
@@ -144,8 +147,10 @@ def _lfw_pairs(path: Path) -> Iterator[Pair]:
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         parts = line.split()
         if len(parts) == 3:
-            name, one, two = parts
-            yield Pair(_lfw_photo(path, number, name, one), _lfw_photo(path, number, name, two))
+            name, first, second = parts
+            yield Pair(
+                _lfw_photo(path, number, name, first), _lfw_photo(path, number, name, second)
+            )
         elif len(parts) == 4:
             yield Pair(_lfw_photo(path, number, *parts[:2]), _lfw_photo(path, number, *parts[2:]))
         elif number > 1 and parts:
@@ -160,7 +165,7 @@ def _lfw_photo(path: Path, line: int, name: str, number: str) -> LabelledPhoto:
 
 
 def cosines(first: Sequence[Face], second: Sequence[Face]) -> np.ndarray:
-    """Cosine of each pair of faces, float64 [n]."""
+    """Return the cosine of each pair of faces, float64 [n]."""
     if not first:
         return np.zeros(0)
     left, right = (

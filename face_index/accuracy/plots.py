@@ -1,4 +1,4 @@
-"""The three pictures of an accuracy report, as SVG: scores, DET curve, reliability of likelihood ratios."""
+"""The plots of an accuracy report as SVG: scores, DET curve, reliability of likelihood ratios."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
 
 
 def score_plot(evaluation: Evaluation, labels: dict[str, str]) -> str:
-    """Histograms of genuine and impostor cosines."""
+    """Draw histograms of genuine and impostor cosines."""
     figure, axes = _axes(labels["cosine"], labels["share"])
     edges = np.linspace(-0.6, 1, 81)
     for scores, colour, name in (
@@ -34,7 +34,7 @@ def score_plot(evaluation: Evaluation, labels: dict[str, str]) -> str:
 
 
 def det_plot(evaluation: Evaluation, labels: dict[str, str]) -> str:
-    """FNMR against FMR on normal deviate scales (ISO/IEC 19795-1; Martin et al. 1997)."""
+    """Draw FNMR against FMR on normal deviate scales (ISO/IEC 19795-1; Martin et al. 1997)."""
     figure, axes = _axes(labels["fmr"], labels["fnmr"])
     _, false_match, false_non_match = evaluation.det()
     lowest = 0.5 / max(len(evaluation.impostor), len(evaluation.genuine))
@@ -51,7 +51,7 @@ def det_plot(evaluation: Evaluation, labels: dict[str, str]) -> str:
 
 
 def reliability_plot(evaluation: Evaluation, labels: dict[str, str]) -> str | None:
-    """Stated against observed likelihood ratios, in bins of the stated one; None if there are none."""
+    """Draw observed against stated likelihood ratios in bins; None if there are no ratios."""
     if evaluation.log10_lr is None:
         return None
     genuine, impostor = evaluation.log10_lr
@@ -67,7 +67,8 @@ def reliability_plot(evaluation: Evaluation, labels: dict[str, str]) -> str | No
         same = int(((genuine >= left) & (genuine <= right)).sum())
         other = int(((impostor >= left) & (impostor <= right)).sum())
         stated.append((left + right) / 2)
-        # Half a count each, so that an empty side gives a bound, not infinity; Poisson intervals of the counts.
+        # Half a count is added to each, so that an empty bin gives a bound and not infinity. The
+        # intervals are those of Poisson counts.
         ratio = np.log10((same + 0.5) / (len(genuine) + 1)) - np.log10(
             (other + 0.5) / (len(impostor) + 1)
         )
@@ -94,7 +95,7 @@ def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
-    # Text stays text, so that it can be read aloud, copied, and set in the reader's own Chinese font.
+    # Text stays text, so that it can be read aloud, copied, and shown in a Chinese font.
     with (
         rc_context(
             {
@@ -106,9 +107,9 @@ def _svg(figure: Figure) -> str:
         ),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings(
-            "ignore", "Glyph"
-        )  # matplotlib's fonts lack them, the reader's do not
+        # Matplotlib's fonts lack Chinese glyphs; the fonts of the person who reads the file have
+        # them.
+        warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]

@@ -1,1 +1,1 @@
-"""Faces in pictures: packs of networks, detection, alignment, embeddings, quality."""
+"""Faces in images: face packs, detection, alignment, embeddings and quality."""

@@ -1,4 +1,4 @@
-"""From five landmarks to the aligned crop that recognisers were trained on, and to the head's pose."""
+"""Aligning a face by its five landmarks, and estimating the head's pose from them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ TEMPLATE = np.array(
     ],
     np.float32,
 )
-# How far each point stands out of the eyes' plane, in the template's pixels: with 35 px between the eyes of
-# an adult (63 mm), the tip of the nose stands out about 32 mm and the mouth about 10 mm.
+# How far each point stands out of the plane of the eyes, in the template's pixels. With 35 px
+# between the eyes of an adult (63 mm), the tip of the nose stands out about 32 mm and the mouth
+# about 10 mm.
 _DEPTH = np.array([0.0, 0.0, 18.0, 6.0, 6.0])
 _MODEL = np.column_stack([TEMPLATE, _DEPTH, np.ones(5)])
 _FIT = np.linalg.pinv(_MODEL)
-# Faces that look at the camera read this much: the template's nose lies higher than theirs. Median of 900 drawn
-# photos 14.7, of five frontal faces in public photographs 17.
+# The pitch that is measured for faces that look at the camera, since the template's nose lies
+# higher than theirs: median of 900 drawn photos 14.7, of five frontal faces in public photographs
+# 17.
 _FRONTAL_PITCH_DEG = 15.0
 
 
 def crop_matrices(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Similarities that bring faces onto the template: float64 [n, 2, 3].
+    """Return the similarity transforms that map faces onto the template: float64 [n, 2, 3].
 
-    Umeyama's least squares (TPAMI 1991) for all faces at once, in the precision and order in which scikit-image
-    computes it for InsightFace one face at a time: a last digit that differs moves a pixel of the crop, and that
-    shows in the fourth decimal of an embedding.
+    This is Umeyama's least squares (TPAMI 1991) for all faces at once, in the precision and order
+    in which scikit-image computes it for InsightFace one face at a time. A last digit that differs
+    moves a pixel of the crop, and that changes the fourth decimal of an embedding.
 
     Args:
         landmarks: float32 [n, 5, 2], pixels.
@@ -58,16 +60,17 @@ def crop_matrices(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]
 
 
 def aligned_crop(image: Image, matrix: npt.NDArray[np.float64]) -> Image:
-    """The face on the template, uint8 [112, 112, 3], black where the image ends."""
+    """Return the aligned face, uint8 [112, 112, 3], black outside the image."""
     return np.asarray(cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderValue=0.0), np.uint8)
 
 
 def head_poses(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Yaw, pitch and roll in degrees, float64 [n, 3]; 0, 0, 0 looks straight at the camera.
+    """Return yaw, pitch and roll in degrees, float64 [n, 3]; 0, 0, 0 looks at the camera.
 
-    An affine camera fitted to an average face's five points (Hartley & Zisserman, ch. 14). Good to
-    about ten degrees: enough to refuse a profile, not to measure a head. Positive yaw: the nose points
-    to the image's right; positive pitch: the nose points down; positive roll: turned clockwise.
+    An affine camera is fitted to the five points of an average face (Hartley & Zisserman, ch. 14).
+    The error is about ten degrees: small enough to refuse a profile, too large to measure a head.
+    With positive yaw the nose points to the right of the image, with positive pitch down; with
+    positive roll the head is turned clockwise.
 
     Args:
         landmarks: float32 [n, 5, 2], pixels.

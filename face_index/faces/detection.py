@@ -1,8 +1,8 @@
-"""Detection in whole batches: the detector network of an InsightFace pack, one run for many images.
+"""Face detection in batches with the detector network of an InsightFace pack.
 
-InsightFace 2.1 detects one image at a time and most exports fix the batch to one. The graph itself
-nearly always takes more, so its batch dimension is set anew, and what comes out is compared with runs
-of one image before it is trusted; a network that cannot do it is run one image at a time.
+InsightFace 2.1 detects one image at a time, and most exports fix the batch size to one. The graph
+nearly always accepts larger batches, so its batch dimension is changed, and the outputs are
+compared with runs of one image. A network whose outputs differ is run one image at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class ScrfdDetector(Protocol):
-    """What is used of insightface.model_zoo.scrfd.SCRFD."""
+    """The attributes of insightface.model_zoo.scrfd.SCRFD that are used."""
 
     model_file: str
     session: Any
@@ -64,7 +64,7 @@ NOTHING = Detections(np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float3
 
 
 class Layout(StrEnum):
-    """How a network's flat outputs hold several images."""
+    """How the flat outputs of a network are arranged for several images."""
 
     WHOLE_IMAGES = "whole images"  # all cells of the first image, then the second
     INTERLEAVED = "interleaved"  # SCRFD's own export: each cell of every image in turn
@@ -72,13 +72,13 @@ class Layout(StrEnum):
 
 
 class BatchDetector:
-    """SCRFD-form detector over batches; same boxes and landmarks as its own `detect`.
+    """Runs an SCRFD detector over batches; boxes and landmarks equal those of its own `detect`.
 
     Args:
-        detector: InsightFace's, prepared.
-        input_size: width and height of the network's input, pixels.
-        batch: images in one run.
-        options: of the onnxruntime session that is opened for batches.
+        detector: InsightFace's detector, prepared.
+        input_size: Width and height of the network's input, pixels.
+        batch: Images in one run.
+        options: Of the onnxruntime session that is opened for batches.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class BatchDetector:
         self.layout = self._find_layout()
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Faces of every image, uint8 [h, w, 3] BGR. Safe to call from several threads."""
+        """Return the faces of images, uint8 [h, w, 3] BGR. Several threads may call this."""
         if self.layout == Layout.ONE_AT_A_TIME or len(images) == 1:
             return [self._detect_one(image) for image in images]
         found: list[Detections] = []
@@ -114,11 +114,14 @@ class BatchDetector:
     def _detect_one(self, image: Image) -> Detections:
         high, wide = image.shape[:2]
         if min(self._height / high, self._width / wide) * min(high, wide) < 1:
-            return NOTHING  # thinner than one pixel of the network's input: InsightFace cannot resize it
+            return NOTHING  # thinner than a pixel of the input, which InsightFace cannot resize
         return _largest_first(*self._detector.detect(image))
 
     def _fit(self, image: Image) -> tuple[Image, float]:
-        """The image in the upper left of a black canvas of the network's size, as InsightFace does it."""
+        """Scale an image into the upper left of a black canvas of the network's size.
+
+        InsightFace does the same. The scale is returned as well.
+        """
         high, wide = image.shape[:2]
         if high / wide > self._height / self._width:
             new_high, new_wide = self._height, int(self._height / (high / wide))
@@ -130,7 +133,7 @@ class BatchDetector:
         return canvas, new_high / high
 
     def _run(self, canvases: list[Image]) -> list[Floats]:
-        """Outputs as float32 [images, cells, values] each; a batch that is not full is filled up."""
+        """Return outputs as float32 [images, cells, values] each; a short batch is padded."""
         mean = self._detector.input_mean
         full = canvases + canvases[-1:] * (self._batch - len(canvases))
         blob = cv2.dnn.blobFromImages(
@@ -167,7 +170,8 @@ class BatchDetector:
         number, found, points = (np.concatenate(parts) for parts in (numbers, boxes, marks))
         order = np.lexsort((-found[:, 4], number))
         number, found, points = number[order], found[order], points[order]
-        # Single precision, as InsightFace divides: a last digit decides which of two equal boxes stays.
+        # In single precision as in InsightFace, since the last digit decides which of two equal
+        # boxes stays.
         scale = np.asarray(scales, np.float32)[number]
         found[:, :4] /= scale[:, None]
         points = points / scale[:, None, None]
@@ -186,7 +190,7 @@ class BatchDetector:
         return np.repeat(centres, self._detector._num_anchors, axis=0)  # noqa: SLF001
 
     def _find_layout(self) -> Layout:
-        """Which reading of a full run equals runs of copies of each image; asked of the network itself."""
+        """Find the layout with which a run of several images equals a run of each image."""
         if self._session is None or not self._detector.use_kps:
             return Layout.ONE_AT_A_TIME
         rng = np.random.default_rng(0)
@@ -199,9 +203,7 @@ class BatchDetector:
             try:
                 together = self._run(canvases)
                 alone = [self._run([canvas]) for canvas in canvases]
-            except (
-                Exception
-            ) as error:  # onnxruntime raises errors of its own for shapes that a network refuses
+            except Exception as error:  # onnxruntime's errors for shapes have no common class
                 return _one_at_a_time(f"its network refuses a batch: {error}", error)
             if all(
                 np.allclose(output[number], single[0], atol=1e-3)
@@ -213,7 +215,7 @@ class BatchDetector:
 
 
 def _one_at_a_time(why: str, error: Exception | None = None) -> Layout:
-    """Say that pictures are read more slowly, and why: a fallback that nobody hears of looks like a slow machine."""
+    """Log why images are read one at a time; without the message the machine would seem slow."""
     log.warning(
         "faces are looked for in one image at a time, since the detector takes no batch: %s", why
     )
@@ -232,10 +234,11 @@ def _largest_first(boxes: Floats, landmarks: Floats) -> Detections:
 def _session_of_batches(
     detector: ScrfdDetector, shape: tuple[int, ...], options: onnxruntime.SessionOptions
 ) -> onnxruntime.InferenceSession | None:
-    """A session of the same network for inputs of exactly this shape, None if there can be none.
+    """Open a session of the same network for inputs of exactly this shape; None if it fails.
 
-    A fixed shape, as InsightFace fixes it for one image: with an open batch dimension onnxruntime picks
-    other kernels, whose last bit decides between two cells of equal score differently.
+    The shape is fixed, as InsightFace fixes it for one image. With an open batch dimension
+    onnxruntime picks other kernels, whose last bit decides differently between two cells of equal
+    score.
     """
     try:
         model = onnx.load(str(Path(detector.model_file)))
@@ -253,6 +256,6 @@ def _session_of_batches(
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=detector.session.get_providers()
         )
-    except Exception as error:  # onnx, protobuf and onnxruntime each raise errors of their own
+    except Exception as error:  # onnx, protobuf and onnxruntime have no common error class
         _one_at_a_time(f"its network cannot be opened for one: {error}", error)
         return None

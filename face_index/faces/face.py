@@ -1,4 +1,4 @@
-"""A face found in an image, its embedding, and what every face reader must be able to do."""
+"""A face in an image, its embedding, and the protocol of face readers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ Vector = npt.NDArray[np.float32]
 """float32 [d], unit length."""
 
 Prototypes = npt.NDArray[np.float32]
-"""float32 [p, d], unit rows: one for each way a person looks. A template is one or more of them."""
+"""float32 [p, d], unit rows, one for each appearance of a person. A template has one or more."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackVersion:
-    """Which networks made an embedding; embeddings of different versions are never compared.
+    """The networks that computed an embedding. Embeddings of two versions are never compared.
 
     Attributes:
-        name: the face pack's name.
-        sha256: of detector and recogniser files together, lower-case hex.
-        dimension: length of the embedding.
-        version: the pack's own version, "" if it states none; the hash is what counts.
+        name: The face pack's name.
+        sha256: Of the detector and recogniser files together, lower-case hex. It decides whether
+            two versions are the same.
+        dimension: Length of the embedding.
+        version: The pack's own version, "" if it states none.
     """
 
     name: str
@@ -42,7 +43,8 @@ class PackVersion:
         if (self.sha256, self.dimension) != (other.sha256, other.dimension):
             raise PackMismatch(
                 f"embeddings of pack {self.name} ({self.sha256[:12]}) cannot be compared with pack "
-                f"{other.name} ({other.sha256[:12]}); `portrait-scanner re-embed` brings templates to the pack in use"
+                f"{other.name} ({other.sha256[:12]}); `portrait-scanner re-embed` brings templates "
+                "to the pack in use"
             )
 
 
@@ -51,16 +53,17 @@ class Face:
     """One face in one image.
 
     Attributes:
-        box: left, top, right, bottom, pixels.
+        box: Left, top, right, bottom, pixels.
         landmarks: float32 [5, 2], pixels: left eye, right eye, nose, left and right mouth corner.
         detector_score: 0 to 1.
-        yaw, pitch, roll: of the head, degrees; 0 looks at the camera (face_index.faces.alignment.head_pose).
-        sharpness: variance of the Laplacian of the aligned 112x112 grey crop.
-        brightness: mean of the aligned grey crop, 0 to 255.
-        clipped: share of the aligned crop that is pure black or white, 0 to 1.
-        embedding: unit vector of the pack's dimension.
-        norm: length of the embedding before it was made a unit vector; low where the network saw little
-            of a face (Meng et al., MagFace, CVPR 2021).
+        yaw, pitch, roll: Of the head, degrees; 0 looks at the camera
+            (face_index.faces.alignment.head_poses).
+        sharpness: Variance of the Laplacian of the aligned 112x112 grey crop.
+        brightness: Mean of the aligned grey crop, 0 to 255.
+        clipped: Share of the aligned crop that is pure black or white, 0 to 1.
+        embedding: Unit vector of the pack's dimension.
+        norm: Length of the embedding before it was made a unit vector; low if the network saw
+            little of a face (Meng et al., MagFace, CVPR 2021).
     """
 
     box: tuple[float, float, float, float]
@@ -81,23 +84,23 @@ class Face:
 
 
 class FaceReader(Protocol):
-    """Finds every face in images; an empty list means no face, never an error."""
+    """Finds all faces in images; an empty list means no face, never an error."""
 
     @property
     def version(self) -> PackVersion:
-        """Stored beside each embedding."""
+        """The version that is stored beside each embedding."""
 
     @property
     def detector_side(self) -> int:
-        """Pixels of the longer side of the detector's input, to which every image is scaled."""
+        """The longer side of the detector's input, to which every image is scaled, in pixels."""
 
     def read(self, images: Sequence[Image]) -> list[list[Face]]:
-        """The faces of each image, largest first."""
+        """Return the faces of each image, largest first."""
 
     def read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
-        """The same for a few images, in the thread that calls; several threads may call at once."""
+        """Do the same for a few images in the calling thread; several threads may call at once."""
 
 
 def unit(vector: npt.NDArray[np.floating]) -> Vector:
-    """The vector at length 1, float32."""
+    """Return the vector scaled to length 1, float32."""
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The face reader on InsightFace: the only module that imports it."""
+"""The face reader that uses InsightFace. No other module imports that library."""
 
 from __future__ import annotations
 
@@ -28,31 +28,29 @@ from face_index.faces.face import Face, Image, PackVersion, unit
 from face_index.faces.packs import FacePack
 
 log = logging.getLogger(__name__)
-# Of 4, 8, 16 and 32, with 2 to 4 threads on two cores, 16 with 3 was as fast as any.
+# Measured on two cores: of batches of 4, 8, 16 and 32 with 2 to 4 threads, none was faster than 16
+# with 3 threads.
 _CPU_BATCH = 16
 _CUDA_BATCH = 64
-# Activations need about 400 bytes a pixel of network input: 64 images at 128x128, 10 at 640x640.
+# Activations need about 400 bytes for each pixel of network input: this allows 64 images at 128x128
+# or 10 at 640x640.
 _PIXELS_PER_RUN = {_CPU_BATCH: 1_000_000, _CUDA_BATCH: 4_200_000}
 _LEVELS = np.arange(256, dtype=np.float32)
 
 
 class InsightFaceReader:
-    """Detection, alignment and embedding by one face pack (face_index.faces.face.FaceReader).
+    """Detects, aligns and embeds faces with one face pack (face_index.faces.face.FaceReader).
 
-    On CPU the images are shared out among a few threads, each running networks of one thread over small batches:
-    measured faster than one network that spreads each run over all cores (benchmarks/face_index/embedding.py).
-    On CUDA batches are large and there is one thread.
+    On CPU a few threads share the images, and each runs single-threaded networks over small
+    batches. This was measured faster than one network that uses all cores for each run
+    (benchmarks/face_index/embedding.py). On CUDA there is one thread and batches are large.
     """
 
     def __init__(
         self, pack: FacePack, providers: Sequence[str] = ("CPUExecutionProvider",)
     ) -> None:
         cuda = "CUDAExecutionProvider" in providers
-        batch = _CUDA_BATCH if cuda else _CPU_BATCH
-        batch = max(
-            2,
-            min(batch, _PIXELS_PER_RUN[batch] // (pack.detection_size[0] * pack.detection_size[1])),
-        )
+        batch = _batch_size(pack, _CUDA_BATCH if cuda else _CPU_BATCH)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 0 if cuda else 1
         try:
@@ -68,18 +66,19 @@ class InsightFaceReader:
                 )
             self._recogniser = self._app.models["recognition"]
             self._detector = BatchDetector(self._app.det_model, pack.detection_size, batch, options)
-        except (
-            Exception
-        ) as error:  # InsightFace, onnx, protobuf and onnxruntime each raise errors of their own
+        # InsightFace, onnx, protobuf and onnxruntime have no common error class.
+        except Exception as error:
             raise PackUnusable(
-                f"{pack.folder} is not a face pack: it needs an SCRFD detector and an ArcFace recogniser as .onnx ({error})"
+                f"{pack.folder} is not a face pack: it needs an SCRFD detector and an ArcFace "
+                f"recogniser as .onnx ({error})"
             ) from error
-        # One thread more than cores: while one holds Python, the others' networks run.
+        # One thread more than cores: while one holds the interpreter lock, the others' networks
+        # run.
         self._batch, self._threads = batch, 1 if cuda else (os.cpu_count() or 1) + 1
         if not cuda:
-            cv2.setNumThreads(
-                1
-            )  # OpenCV's own threads would only get in their way: 7 % of benchmarks/captures.py
+            # OpenCV's own threads compete with these: without this line benchmarks/captures.py
+            # takes 7 % longer.
+            cv2.setNumThreads(1)
         dimension = int(self._recogniser.output_shape[1])
         self._detector_side = max(pack.detection_size)
         self._version = PackVersion(
@@ -96,7 +95,7 @@ class InsightFaceReader:
 
     @property
     def detection_layout(self) -> Layout:
-        """How this pack's detector takes batches."""
+        """How the outputs of this pack's detector are arranged for a batch."""
         return self._detector.layout
 
     def read(self, images: Sequence[Image]) -> list[list[Face]]:
@@ -127,6 +126,11 @@ class InsightFaceReader:
         for start in range(0, len(crops), self._batch):
             rows += list(self._recogniser.get_feat(crops[start : start + self._batch]))
         return rows
+
+
+def _batch_size(pack: FacePack, largest: int) -> int:
+    width, height = pack.detection_size
+    return max(2, min(largest, _PIXELS_PER_RUN[largest] // (width * height)))
 
 
 def _face(
@@ -164,16 +168,16 @@ def _hash_of_networks(folder: Path) -> str:
 
 
 def licence_of(folder: Path) -> tuple[str, str]:
-    """InsightFace's own reading of a pack's signed licence: the grant and a sentence about it."""
+    """Return what InsightFace finds in a pack's signed licence: the grant and a sentence."""
     inspection = inspect_model_package_license(folder)
     return inspection.grant or "none", inspection.message
 
 
 def fetch_pack(name: str, root: Path) -> Path:
-    """The folder of one of InsightFace's own packs, downloaded by its own code if it is not there.
+    """Return the folder of one of InsightFace's packs; InsightFace downloads it if it is missing.
 
     Raises:
-        PackMissing: it is not there and cannot be fetched from here.
+        PackMissing: The pack is missing and cannot be downloaded.
     """
     folder = root / "models" / name
     if folder.is_dir() and not any(folder.glob("*.onnx")):
@@ -181,9 +185,9 @@ def fetch_pack(name: str, root: Path) -> Path:
     try:
         with redirect_stdout(StringIO()):
             return Path(ensure_available("models", name, root=str(root)))
-    except Exception as error:  # requests, zipfile and OS errors alike mean that it is not here
+    except Exception as error:  # errors of requests, zipfile and the system all mean the same
         raise PackMissing(
-            f"face pack {name} is not on this machine and could not be downloaded ({type(error).__name__}). "
-            f"Bring {name}.zip from InsightFace's model zoo and unpack its .onnx files into {folder}, "
-            "or pass --face-pack with a folder that holds a pack"
+            f"face pack {name} is not on this machine and could not be downloaded "
+            f"({type(error).__name__}). Bring {name}.zip from InsightFace's model zoo and unpack "
+            f"its .onnx files into {folder}, or pass --face-pack with a folder that holds a pack"
         ) from error

@@ -1,4 +1,4 @@
-"""Face packs: which networks read faces, where they come from and what their licence allows."""
+"""Face packs: the networks that read faces, their licences and the registry of known packs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from face_index.errors import PackMissing, PackNotLicensed
+from face_index.errors import PackNotLicensed
 from face_index.faces.quality import QualityBar
 
 
@@ -17,13 +17,13 @@ class FacePack:
     """A face pack on disk.
 
     Attributes:
-        name: registry name, or the folder's name for a pack of the user's own.
-        folder: holds the .onnx files.
-        licence: in words.
-        commercial: whether that licence covers commercial use.
-        detection_size: width and height that images are scaled to for detection, pixels.
-        bar: what a face must reach to count with this pack.
-        version: as the pack's maker states it, "" if unstated.
+        name: Registry name, or the folder's name for a pack of the user's own.
+        folder: Holds the .onnx files.
+        licence: In words.
+        commercial: Whether the licence covers commercial use.
+        detection_size: Width and height to which images are scaled for detection, pixels.
+        bar: The quality that a face needs with this pack.
+        version: As the pack's maker states it, "" if unstated.
     """
 
     name: str
@@ -35,96 +35,22 @@ class FacePack:
     version: str = ""
 
     def must_allow(self, use: str | None) -> None:
-        """Raise PackNotLicensed unless the licence covers `use` ("commercial", "research" or unsaid)."""
+        """Raise PackNotLicensed unless the licence covers this use.
+
+        Args:
+            use: "commercial", "research", or None if unstated.
+        """
         if self.commercial or use == "research":
             return
         raise PackNotLicensed(
-            f"face pack {self.name}: {self.licence}. If this is non-commercial research, say so with --use research; "
-            "otherwise choose a pack whose licence covers your work, such as auraface"
+            f"face pack {self.name}: {self.licence}. If this is non-commercial research, say so "
+            "with --use research; otherwise choose a pack whose licence covers your work, such as "
+            "auraface"
         )
 
 
 def known_packs() -> dict[str, dict[str, Any]]:
-    """The registry, by name."""
+    """Return the entries of face_packs.toml by name."""
     return tomllib.loads(
         resources.files("face_index").joinpath("face_packs.toml").read_text("utf-8")
     )
-
-
-def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> FacePack:
-    """The pack of a registry name or of a local folder, fetched into `cache` if need be.
-
-    Args:
-        name_or_folder: a name in face_packs.toml, or a folder in InsightFace's layout.
-        cache: where downloaded packs are kept.
-        bundled: folders of packs that ship with the program, by name.
-
-    Raises:
-        PackMissing: neither a known name nor a folder, or the files cannot be had.
-    """
-    registry = known_packs()
-    if name_or_folder not in registry:
-        folder = Path(name_or_folder).expanduser()
-        if not folder.is_dir():
-            raise PackMissing(
-                f"{name_or_folder!r} is neither a folder nor a known face pack ({', '.join(registry)})"
-            )
-        return _own_pack(folder.resolve())
-    entry = registry[name_or_folder]
-    folder = _folder_of(name_or_folder, entry, cache, bundled)
-    return FacePack(
-        name=name_or_folder,
-        folder=folder,
-        licence=entry["licence"],
-        commercial=_commercial(entry["commercial"], folder),
-        detection_size=(entry["detection_size"], entry["detection_size"]),
-        bar=QualityBar(
-            min_detector_score=entry["min_detector_score"],
-            min_eye_distance_px=entry["min_eye_distance_px"],
-            min_sharpness=entry["min_sharpness"],
-        ),
-        version=entry["version"],
-    )
-
-
-def _own_pack(folder: Path) -> FacePack:
-    from face_index.faces.insight import licence_of
-
-    grant, message = licence_of(folder)
-    return FacePack(
-        folder.name, folder, f"{grant} ({message})", grant == "commercial", (640, 640), QualityBar()
-    )
-
-
-def _commercial(declared: bool | str, folder: Path) -> bool:
-    if declared == "signed":
-        from face_index.faces.insight import licence_of
-
-        return licence_of(folder)[0] == "commercial"
-    return bool(declared)
-
-
-def _folder_of(name: str, entry: dict[str, Any], cache: Path, bundled: dict[str, Path]) -> Path:
-    if entry["source"] == "bundled":
-        if name not in bundled or not bundled[name].is_dir():
-            raise PackMissing(
-                f"face pack {name} should ship with the program but is not there; install it again"
-            )
-        return bundled[name]
-    if entry["source"] == "insightface":
-        from face_index.faces.insight import fetch_pack
-
-        return fetch_pack(name, cache / "insightface")
-    return _from_hugging_face(name, entry["repository"], cache / "huggingface")
-
-
-def _from_hugging_face(name: str, repository: str, cache: Path) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repository, cache_dir=cache, allow_patterns=["*.onnx"]))
-    except Exception as error:  # every error of the hub's client means that the files are not here
-        raise PackMissing(
-            f"face pack {name} is not on this machine and {repository} could not be downloaded "
-            f"({type(error).__name__}). Bring the repository's .onnx files in a folder and pass it with --face-pack"
-        ) from error

@@ -1,4 +1,4 @@
-"""Opening image files that strangers made: a reason for each that cannot be opened, within stated limits."""
+"""Opening image files from strangers, within limits, with a reason for each that is refused."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from face_index.faces.image_formats import (
 )
 from face_index.faces.refusals import Refusal, Why
 
-# No detector looks at more than this; larger photos are made smaller, so that memory stays bounded.
+# No detector uses more than this; larger photos are scaled down, so that memory stays bounded.
 LONGEST_SIDE_PX = 2048
-# Of 64 bits. Drawn photos of one person differ by at least 4, recompressed, resized and brightened copies by 0 to 2.
+# Of 64 bits. Drawn photos of one person differ in at least 4; copies that were recompressed,
+# resized or brightened differ in 0 to 2.
 MAX_BITS_BETWEEN_COPIES = 3
 
 
@@ -35,10 +36,10 @@ class Photo:
     """An opened photo.
 
     Attributes:
-        name: file name.
-        data: the file's bytes.
-        pixels: uint8 [h, w, 3], RGB, upright; of an animation the first frame that shows anything.
-        hashes: perceptual hashes of the picture and of its mirror image.
+        name: File name.
+        data: The file's bytes.
+        pixels: uint8 [h, w, 3], RGB, upright; of an animation the first frame that is not blank.
+        hashes: Perceptual hashes of the picture and of its mirror image.
     """
 
     name: str
@@ -48,12 +49,12 @@ class Photo:
 
     def is_copy_of(self, other: Photo) -> bool:
         """Whether both are the same picture, saved again, resized, brightened or mirrored."""
-        return any(int(mine - other.hashes[0]) <= MAX_BITS_BETWEEN_COPIES for mine in self.hashes)
+        return any(int(each - other.hashes[0]) <= MAX_BITS_BETWEEN_COPIES for each in self.hashes)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """An image file's bytes that are on no disk."""
+    """An image file in memory."""
 
     name: str
     data: bytes
@@ -71,7 +72,7 @@ def open_photo(path: Path | PhotoFile) -> Photo:
     """Read an image file, on disk or in memory.
 
     Raises:
-        PhotoRefused: it is none, is broken, or is larger than the limits.
+        PhotoRefused: The file is not an image, is damaged, or is larger than the limits.
     """
     if isinstance(path, PhotoFile):
         return photo_from(path.name, path.data)
@@ -93,15 +94,17 @@ def open_photo(path: Path | PhotoFile) -> Photo:
 
 
 def photo_from(name: str, data: bytes) -> Photo:
-    """Decode an image file's bytes; raises as `open_photo` does."""
+    """Decode an image file's bytes.
+
+    Raises:
+        PhotoRefused: As for `open_photo`.
+    """
     try:
         with open_image(data) as picture:
             upright = _decoded(picture)
     except ImageRefused as refused:
         raise _refused(refused) from refused
-    except (
-        Exception
-    ) as error:  # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more
+    except Exception as error:  # Pillow's plugins raise many kinds of errors for damaged files
         problem = f"damaged {image_format(data[:HEAD_BYTES])}"
         raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": problem})) from error
     hashes = imagehash.phash(upright), imagehash.phash(ImageOps.mirror(upright))
@@ -122,7 +125,7 @@ def _decoded(picture: ImageFile.ImageFile) -> Pillow.Image:
 
 
 def _from_deep_grey(picture: Pillow.Image) -> Pillow.Image:
-    """16- and 32-bit grey scaled to 8 bits; Pillow's own conversion cuts everything above 255."""
+    """Scale 16- and 32-bit grey to 8 bits; Pillow's own conversion clips values above 255."""
     values = np.nan_to_num(np.asarray(picture, np.float64))
     top = 65535.0 if values.max(initial=0) > 255 else 255.0
     return Pillow.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
@@ -137,28 +140,29 @@ def _refused(refused: ImageRefused) -> PhotoRefused:
 
 
 def files_in(paths: Sequence[Path]) -> list[Path]:
-    """The files that are named, and all that lie directly in named folders but hidden ones.
+    """Return the given files, and everything directly in the given folders that is not hidden.
 
-    Folders within folders are among them. `open_photo` says of each that is no photo what it is.
+    Folders in these folders are included. `open_photo` refuses what is not a photo, and says what
+    it is.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(one for one in path.iterdir() if not _is_hidden(one))
+            found += sorted(child for child in path.iterdir() if not _is_hidden(child))
         else:
             found.append(path)
     return found
 
 
 def hidden_in(paths: Sequence[Path]) -> list[Path]:
-    """The files that `files_in` leaves out, since their names begin with a dot."""
+    """Return the files that `files_in` leaves out because their names begin with a dot."""
     return sorted(
-        one for path in paths if path.is_dir() for one in path.iterdir() if _is_hidden(one)
+        child for path in paths if path.is_dir() for child in path.iterdir() if _is_hidden(child)
     )
 
 
 def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The files of `files_in` that are images by their content, or claim to be by their names."""
+    """Return the files of `files_in` that are images by their content or by their name."""
     return [path for path in files_in(paths) if _claims_to_be_an_image(path) or _is_image(path)]
 
 
@@ -167,8 +171,8 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _claims_to_be_an_image(path: Path) -> bool:
-    told, _ = mimetypes.guess_type(path.name, strict=False)
-    return told is not None and told.startswith("image/")
+    media_type, _ = mimetypes.guess_type(path.name, strict=False)
+    return media_type is not None and media_type.startswith("image/")
 
 
 def _is_image(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What a face must be to count: large, sharp, turned to the camera, well lit."""
+"""The quality that a face needs: large, sharp, turned to the camera, well lit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from face_index.faces.refusals import Refusal, Why
 
 @dataclass(frozen=True, slots=True)
 class QualityBar:
-    """What a face must reach to count. The pack's registry entry sets the sizes it was made for."""
+    """The least quality that a face needs. The pack's registry entry sets some of the limits."""
 
     min_detector_score: float = 0.5
     min_eye_distance_px: float = 16.0
@@ -23,7 +23,7 @@ class QualityBar:
     min_norm: float = 0.0  # 0: the pack's norms were never measured against recognition errors
 
     def objection(self, face: Face) -> Refusal | None:
-        """What is wrong with a face, None if nothing is."""
+        """Return what is wrong with a face, None if it is usable."""
         if face.detector_score < self.min_detector_score:
             return Refusal(Why.UNSURE, {"score": face.detector_score})
         if face.eye_distance_px < self.min_eye_distance_px:

@@ -1,4 +1,4 @@
-"""Why a photo was not taken, in the rights holder's language, and what to do about it."""
+"""Reasons for refusing a photo, and the sentences that state them and say what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LANGUAGES = ("en", "zh-CN")
 
 
 class Why(StrEnum):
-    """Everything that a photo is refused for."""
+    """The reasons for which a photo is refused."""
 
     NOT_AN_IMAGE = "not-an-image"
     TOO_LARGE = "too-large"
@@ -34,7 +34,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason with its facts; `text` puts it into words."""
+    """A reason with its facts; `text` states it in a sentence."""
 
     why: Why
     facts: Mapping[str, object] = field(default_factory=dict)
@@ -68,10 +68,13 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
     ),
     Why.SEVERAL_FACES: (
         (
-            "{count} faces were found{likely}; say which one with --pick {name}=NUMBER (1 is the largest: {places}), "
-            "use a photo of one person, or crop it"
+            "{count} faces were found{likely}; say which one with --pick {name}=NUMBER "
+            "(1 is the largest: {places}), use a photo of one person, or crop it"
         ),
-        "检测到 {count} 张人脸{likely}；请用 --pick {name}=编号 指定其中一张（1 为最大：{places}），或改用单人照片，或裁剪照片",
+        (
+            "检测到 {count} 张人脸{likely}；请用 --pick {name}=编号 指定其中一张"
+            "（1 为最大：{places}），或改用单人照片，或裁剪照片"
+        ),
     ),
     Why.NO_SUCH_FACE: (
         "face {number} was picked, but {count} were found; pick one of those",
@@ -82,11 +85,17 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
         "检测器不能确定这是人脸（{score:.2f}）；请使用更清晰的照片",
     ),
     Why.TOO_SMALL: (
-        "the face is too small ({found:.0f} px between the eyes, {needed:.0f} needed); use a larger photo",
+        (
+            "the face is too small ({found:.0f} px between the eyes, {needed:.0f} needed); "
+            "use a larger photo"
+        ),
         "人脸太小（两眼间距 {found:.0f} 像素，至少需要 {needed:.0f} 像素）；请使用更大的照片",
     ),
     Why.TURNED: (
-        "the face is turned {degrees:.0f} degrees to the side; use a photo that looks at the camera",
+        (
+            "the face is turned {degrees:.0f} degrees to the side; "
+            "use a photo that looks at the camera"
+        ),
         "面部侧转 {degrees:.0f} 度；请使用正对镜头的照片",
     ),
     Why.TILTED: (
@@ -94,7 +103,10 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
         "面部上仰或下俯 {degrees:.0f} 度；请使用正对镜头的照片",
     ),
     Why.SIDEWAYS: (
-        "the photo lies on its side: turn it clockwise by {degrees} degrees, save it and use it again",
+        (
+            "the photo lies on its side: turn it clockwise by {degrees} degrees, "
+            "save it and use it again"
+        ),
         "照片方向不正：请顺时针旋转 {degrees} 度，保存后重新提交",
     ),
     Why.BLURRED: ("the face is blurred; use a sharper photo", "面部模糊；请使用更清晰的照片"),
@@ -103,25 +115,32 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
         "面部过暗或过亮；请使用光线均匀的照片",
     ),
     Why.COVERED: (
-        "the face network sees too little of a face (covered, or heavily edited); use a plainer photo",
+        (
+            "the face network sees too little of a face (covered, or heavily edited); "
+            "use a plainer photo"
+        ),
         "可识别的面部信息过少（可能被遮挡或经过大幅修图）；请使用未经修饰的照片",
     ),
     Why.SOMEONE_ELSE: (
         (
-            "does not look like the same person as the others (cosine {cosine:.2f}, {needed:.2f} needed); "
-            "remove it or check who it shows"
+            "does not look like the same person as the others "
+            "(cosine {cosine:.2f}, {needed:.2f} needed); remove it or check who it shows"
         ),
-        "与其他照片不像同一个人（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请删除或核对照片中的人",
+        (
+            "与其他照片不像同一个人（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；"
+            "请删除或核对照片中的人"
+        ),
     ),
     Why.SEVERAL_PEOPLE: (
         (
-            "shows person {person} of {count}: the photos fall into {count} groups of faces that are not alike "
-            "(cosine {cosine:.2f}, {needed:.2f} needed); use photos of one person only, and of one look if all "
-            "of them show the same person"
+            "shows person {person} of {count}: the photos fall into {count} groups of faces that "
+            "are not alike (cosine {cosine:.2f}, {needed:.2f} needed); use photos of one person "
+            "only, and of one look if all of them show the same person"
         ),
         (
             "属于第 {person} 组（共 {count} 组）：这些照片中的人脸分为 {count} 组，互不相像"
-            "（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请只使用同一个人的照片，若确为同一人，请只使用同一种外貌的照片"
+            "（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请只使用同一个人的照片，"
+            "若确为同一人，请只使用同一种外貌的照片"
         ),
     ),
     Why.DUPLICATE: (
@@ -134,8 +153,23 @@ _LOOKS_LIKE = {
     "zh-CN": "，其中第 {number} 张与其他照片相像",
 }
 _PROBLEMS_ZH = {
-    Kind.EMPTY: "空文件", Kind.WEB_PAGE: "网页", Kind.DRAWING: "SVG 矢量图", Kind.VIDEO: "视频", Kind.SOUND: "音频", Kind.PDF: "PDF 文档",
-    Kind.POSTSCRIPT: "PostScript 文档", Kind.ARCHIVE: "压缩包或办公文档", Kind.PACKED: "压缩文件", Kind.JPEG_2000: "JPEG 2000 图像",
-    Kind.JPEG_XL: "JPEG XL 图像", Kind.PHOTOSHOP: "Photoshop 文档", Kind.ICON: "图标", Kind.RAW: "相机 RAW 文件", Kind.TEXT: "文本文件",
-    Kind.UNKNOWN: "类型不明的文件", "a folder": "文件夹", "no such file": "文件不存在", "no file": "不是文件",
-}  # fmt: skip
+    Kind.EMPTY: "空文件",
+    Kind.WEB_PAGE: "网页",
+    Kind.DRAWING: "SVG 矢量图",
+    Kind.VIDEO: "视频",
+    Kind.SOUND: "音频",
+    Kind.PDF: "PDF 文档",
+    Kind.POSTSCRIPT: "PostScript 文档",
+    Kind.ARCHIVE: "压缩包或办公文档",
+    Kind.PACKED: "压缩文件",
+    Kind.JPEG_2000: "JPEG 2000 图像",
+    Kind.JPEG_XL: "JPEG XL 图像",
+    Kind.PHOTOSHOP: "Photoshop 文档",
+    Kind.ICON: "图标",
+    Kind.RAW: "相机 RAW 文件",
+    Kind.TEXT: "文本文件",
+    Kind.UNKNOWN: "类型不明的文件",
+    "a folder": "文件夹",
+    "no such file": "文件不存在",
+    "no file": "不是文件",
+}

@@ -1,8 +1,9 @@
-"""A second look at photos: nearer, where no face or a tiny one was found, and turned, where the photo lies on its side.
+"""Running the detector again on a photo: at full size, or turned by 90, 180 and 270 degrees.
 
-A detector sees a photo of any size at its own, so that a face of 400 pixels in one of 8,000 is too small for it, and
-one that fills the frame too large. It also finds "upright" faces in photos that lie on their side, with the eyes where
-the mouth is: such a face looks like nobody.
+Every photo is scaled to the size of the detector's input. A face of 400 pixels in a photo of 8,000
+is too small then, and a face that fills the frame is too large. The detector also finds "upright"
+faces in photos that lie on their side, with the eyes where the mouth is; the embedding of such a
+face is similar to nobody's.
 """
 
 from __future__ import annotations
@@ -16,39 +17,48 @@ from face_index.faces.capture_faces import faces_in_pieces, pixels_of
 from face_index.faces.face import Face, FaceReader, Image, Vector, unit
 from face_index.faces.quality import QualityBar
 
-# By how much a turned photo's detector score must be the higher one. Of 66 crops of seven faces in public photographs,
-# the upright one had the highest by 0.024 at least, by 0.1 in the median (SCRFD and YuNet are trained on upright faces).
-_SURER_BY = 0.02
-_FRAME = 0.5  # of the longer side, on each side: the face is half as large then
-_GREY = 127
+# By how much the detector score of a turned photo must be higher. In 66 crops of seven faces in
+# public photographs, the upright orientation had the highest score, by at least 0.024 and by 0.1 in
+# the median (SCRFD and YuNet are trained on upright faces).
+_MIN_SCORE_GAIN = 0.02
+_FRAME = 0.5  # width of the frame as a share of the longer side; the face becomes half as large
+_FRAME_GREY = 127
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """A photo's face once the photo is turned.
+class TurnedFace:
+    """The face of a photo after the photo was turned.
 
     Attributes:
-        degrees: clockwise, 90, 180 or 270.
+        degrees: Clockwise: 90, 180 or 270.
     """
 
     degrees: int
     face: Face
 
 
-def look_nearer(reader: FaceReader, data: bytes) -> list[Face]:
-    """Faces in a photo at its full size, in pieces, or framed if it is large; boxes in pixels of the full size.
+def faces_at_full_size(reader: FaceReader, data: bytes) -> list[Face]:
+    """Find faces in a photo at its full size, in overlapping pieces.
+
+    If there are none and the photo is larger than the detector's input, the whole photo is tried
+    with a frame around it, for a face that fills it.
 
     Args:
-        data: of an image file that was opened before.
+        data: Bytes of an image file that was opened before.
+
+    Returns:
+        Faces with boxes in pixels of the full size.
     """
     image = pixels_of(data)
     found = faces_in_pieces(reader, image, reader.detector_side)
-    return found or (_framed(reader, image) if min(image.shape[:2]) >= reader.detector_side else [])
+    if found or min(image.shape[:2]) < reader.detector_side:
+        return found
+    return _faces_with_frame(reader, image)
 
 
-def _framed(reader: FaceReader, image: Image) -> list[Face]:
+def _faces_with_frame(reader: FaceReader, image: Image) -> list[Face]:
     width = round(max(image.shape[:2]) * _FRAME)
-    framed = np.pad(image, ((width, width), (width, width), (0, 0)), constant_values=_GREY)
+    framed = np.pad(image, ((width, width), (width, width), (0, 0)), constant_values=_FRAME_GREY)
     [faces] = reader.read([framed])
     shift = np.float32(width)
     return [
@@ -60,58 +70,74 @@ def _framed(reader: FaceReader, image: Image) -> list[Face]:
 
 
 def turned_face(
-    reader: FaceReader, bar: QualityBar, image: Image, as_it_is: Sequence[Face]
-) -> Turned | None:
-    """The face of a photo that lies on its side, None where no turned photo shows one more surely.
+    reader: FaceReader, bar: QualityBar, image: Image, unturned_faces: Sequence[Face]
+) -> TurnedFace | None:
+    """Return the face of a photo that may lie on its side.
 
     Args:
-        as_it_is: faces that were found without turning it.
+        unturned_faces: Faces that were found without turning it.
+
+    Returns:
+        None if no turned photo has a usable face with a clearly higher detector score.
     """
     turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in (3, 2, 1)]
     found = [
-        Turned(90 * number, face)
-        for number, faces in enumerate(reader.read(turned), 1)
+        TurnedFace(90 * quarters, face)
+        for quarters, faces in enumerate(reader.read(turned), 1)
         for face in faces
         if bar.objection(face) is None
     ]
-    best = max(found, key=lambda one: one.face.detector_score, default=None)
-    surest = max((face.detector_score for face in as_it_is), default=0.0)
-    return best if best is not None and best.face.detector_score >= surest + _SURER_BY else None
+    best = max(found, key=lambda candidate: candidate.face.detector_score, default=None)
+    unturned_score = max((face.detector_score for face in unturned_faces), default=0.0)
+    if best is None or best.face.detector_score < unturned_score + _MIN_SCORE_GAIN:
+        return None
+    return best
 
 
-def on_their_side(
-    turned: Mapping[int, Turned], faces: Mapping[int, Face], good: Sequence[int], alike: float
+def sideways_photos(
+    turned: Mapping[int, TurnedFace],
+    faces: Mapping[int, Face],
+    accepted: Sequence[int],
+    alike: float,
 ) -> list[int]:
-    """Which photos lie on their side: the face of the turned photo is that of the upright ones.
+    """Return which photos lie on their side.
 
-    Where no photo is surely upright, all of them lie on their side if their turned faces agree better than those
-    that were found in them as they are.
+    A photo does if the face of the turned photo looks like the faces of the upright photos. If no
+    photo is certainly upright, all of them do if their turned faces agree better than the faces
+    that were found without turning them.
 
     Args:
-        turned: by the photo's number, those with a surer face once they are turned.
-        faces: by number, of photos in which one face was found as they are.
-        good: numbers of photos with a usable face as they are.
-        alike: cosine from which on two faces may be one person's.
+        turned: By the photo's number, the photos with a better face after they were turned.
+        faces: By number, the faces of photos in which one face was found without turning them.
+        accepted: Numbers of photos with a usable face without turning them.
+        alike: Cosine from which on two faces may belong to one person.
     """
-    upright = [faces[number].embedding for number in good if number not in turned]
+    upright = [faces[number].embedding for number in accepted if number not in turned]
     if upright:
         mean = unit(np.sum(upright, axis=0))
         return [
-            number for number, one in turned.items()
-            if one.face.embedding @ mean >= max(alike, float(faces[number].embedding @ mean) if number in faces else alike)
-        ]  # fmt: skip
-    as_they_are = [faces[number].embedding if number in faces else None for number in turned]
-    if _agreement([one.face.embedding for one in turned.values()]) > _agreement(as_they_are):
+            number
+            for number, candidate in turned.items()
+            if candidate.face.embedding @ mean >= max(alike, _cosine(faces.get(number), mean))
+        ]
+    unturned = [faces[number].embedding if number in faces else None for number in turned]
+    if _agreement([face.face.embedding for face in turned.values()]) > _agreement(unturned):
         return list(turned)
     return []
 
 
+def _cosine(face: Face | None, mean: Vector) -> float:
+    return float(face.embedding @ mean) if face else -1.0
+
+
 def _agreement(vectors: Sequence[Vector | None]) -> float:
-    """Mean cosine of all pairs, -1 to 1; a photo without a face agrees with none."""
-    there = [vector for vector in vectors if vector is not None]
+    """Return the mean cosine of all pairs, -1 to 1; a photo without a face counts -1 with any."""
+    known = [vector for vector in vectors if vector is not None]
     if len(vectors) < 2:
-        return 0.0 if there else -1.0
-    total = sum(float(one @ other) for number, one in enumerate(there) for other in there[:number])
+        return 0.0 if known else -1.0
+    total = sum(
+        float(first @ second) for number, first in enumerate(known) for second in known[:number]
+    )
     pairs = len(vectors) * (len(vectors) - 1) / 2
-    missing = pairs - len(there) * (len(there) - 1) / 2
+    missing = pairs - len(known) * (len(known) - 1) / 2
     return (total - missing) / pairs

@@ -1,4 +1,4 @@
-"""The searchable set of active templates. Plain and exact: the oracle for every faster index."""
+"""The gallery protocol, and an exact gallery in plain NumPy with which faster ones are compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ MOST_PROTOTYPES = 8
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One identity close to a probe; `score` is the cosine to its closest prototype, higher is closer."""
+    """An identity that is similar to a probe.
+
+    Attributes:
+        score: Cosine of the probe and the identity's closest prototype; higher is closer.
+    """
 
     identity_id: str
     score: float
@@ -28,27 +32,32 @@ class Gallery(Protocol):
     version: PackVersion
 
     def __len__(self) -> int:
-        """How many identities can be found."""
+        """Return how many identities can be found."""
 
     def search(self, probes: Prototypes, count: int = 5) -> list[list[Candidate]]:
-        """For each probe, float32 [n, d], the closest identities, best first; fewer if there are fewer."""
+        """Return the closest identities for each probe, best first.
+
+        Args:
+            probes: float32 [n, d].
+            count: How many identities; fewer are returned if the gallery has fewer.
+        """
 
     def vector_of(self, identity_id: str, near: Vector) -> Vector:
-        """Of an identity's prototypes the one closest to `near`; raises UnknownIdentity."""
+        """Return the prototype of an identity that is closest to `near`; raises UnknownIdentity."""
 
     def add(self, identity_id: str, prototypes: Prototypes) -> None:
-        """Let an identity be found, or replace its template."""
+        """Add an identity, or replace its template."""
 
     def remove(self, identity_id: str) -> None:
-        """Let an identity be found no more; nothing if it is not there."""
+        """Remove an identity; do nothing if it is unknown."""
 
 
 def must_fit(version: PackVersion, prototypes: Prototypes) -> None:
-    """Raise PackMismatch unless these can be prototypes of that pack."""
+    """Raise PackMismatch unless that pack can have computed these prototypes."""
     if prototypes.ndim != 2 or prototypes.shape[1] != version.dimension:
         raise PackMismatch(
-            f"vectors of shape {prototypes.shape} do not come from pack {version.name}, whose vectors have "
-            f"{version.dimension} values"
+            f"vectors of shape {prototypes.shape} do not come from pack {version.name}, whose "
+            f"vectors have {version.dimension} values"
         )
     if not 1 <= len(prototypes) <= MOST_PROTOTYPES:
         raise PackMismatch(
@@ -57,7 +66,7 @@ def must_fit(version: PackVersion, prototypes: Prototypes) -> None:
 
 
 class ExactGallery:
-    """All scores by one matrix product; every change stacks the matrix anew."""
+    """Computes all scores by one matrix product; the matrix is built for each search."""
 
     def __init__(self, version: PackVersion, templates: Iterable[tuple[str, Prototypes]]) -> None:
         self.version = version

@@ -1,8 +1,8 @@
-"""The gallery on FAISS, the only import of faiss: exact by default, approximate only by choice.
+"""The gallery that uses FAISS, exact by default. No other module imports faiss.
 
-Vectors lie in blocks, each an IndexIDMap2 over a flat index. Searching the blocks one after another costs
-as much as searching one large index, but adding to or removing from a block moves at most that block,
-where one index of a million vectors would copy all of them.
+Vectors are stored in blocks, each an IndexIDMap2 over a flat index. Searching the blocks one after
+another costs as much as searching one large index. Adding to or removing from a block moves at most
+that block, where one index of a million vectors would copy all of them.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from face_index.gallery.exact_gallery import MOST_PROTOTYPES, Candidate, must_fi
 
 # Measured at 512 dimensions: a block of this size takes 134 MB, and moving it takes about 20 ms.
 BLOCK_ROWS = 65_536
-# Multiplications under which a search stays in its own thread: FAISS's others spin for a while once they are done, and take a
-# fifth of the machine from face networks that run beside many small searches (benchmarks/captures.py).
-_ALONE = 100_000_000
+# A search with fewer multiplications runs in its own thread. FAISS's other threads spin for a while
+# after they finish, which takes a fifth of the machine from face networks that run beside many
+# small searches (benchmarks/captures.py).
+_SINGLE_THREAD_BELOW = 100_000_000
 _THREADS = faiss.omp_get_max_threads()
 
 
 class IndexKind(StrEnum):
-    """How the gallery is searched."""
+    """The kind of index that is searched."""
 
     EXACT = "exact"  # float32, misses nobody
     HALF = "half"  # float16, half the memory; scores differ by less than 1e-3
-    APPROXIMATE = "approximate"  # inverted lists; recall is measured when it is built
+    APPROXIMATE = "approximate"  # inverted lists; the recall is measured at each build
 
 
 class FaissGallery:
-    """Templates by identity over blocks of vectors.
+    """Searches templates by identity in blocks of vectors.
 
     Args:
-        version: pack of the templates.
-        templates: identity id and float32 [p, d].
+        version: Face pack of the templates.
+        templates: Identity id and float32 [p, d].
         kind: EXACT or HALF.
     """
 
@@ -52,9 +53,8 @@ class FaissGallery:
         kind: IndexKind = IndexKind.EXACT,
     ) -> None:
         self.version, self.kind = version, kind
-        self._ids: list[
-            str | None
-        ] = []  # by number; a vector's id is number * MOST_PROTOTYPES + prototype
+        # By number; the id of a vector is number * MOST_PROTOTYPES + prototype.
+        self._ids: list[str | None] = []
         self._numbers: dict[str, int] = {}
         self._blocks: list[Any] = []
         self._block_of: list[int] = []  # by number
@@ -69,7 +69,8 @@ class FaissGallery:
     def search(self, probes: Prototypes, count: int = 5) -> list[list[Candidate]]:
         if not self._numbers:
             return [[] for _ in probes]
-        # The closest `wanted` vectors hold at least `count` identities, were every one there with all prototypes.
+        # The closest `wanted` vectors hold at least `count` identities, even if each has the most
+        # prototypes.
         wanted = count * self._largest_template
         scores, rows = self._closest(np.ascontiguousarray(probes, np.float32), wanted)
         return [self._identities(*line, count) for line in zip(scores, rows, strict=True)]
@@ -128,7 +129,7 @@ class FaissGallery:
         self, probes: Prototypes, wanted: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         work = len(probes) * sum(block.ntotal for block in self._blocks) * self.version.dimension
-        faiss.omp_set_num_threads(1 if work < _ALONE else _THREADS)
+        faiss.omp_set_num_threads(1 if work < _SINGLE_THREAD_BELOW else _THREADS)
         found = [
             block.search(probes, min(wanted, block.ntotal))
             for block in self._blocks
@@ -156,18 +157,20 @@ class FaissGallery:
         for row in range(number * MOST_PROTOTYPES, (number + 1) * MOST_PROTOTYPES):
             try:
                 found.append(block.reconstruct(row))
-            except RuntimeError:  # FAISS's only way to say that there is no such id
+            except RuntimeError:  # FAISS raises this for an unknown id
                 break
         return np.asarray(found, np.float32)
 
 
 class ApproximateGallery(FaissGallery):
-    """Inverted lists; as many are looked at as a measured recall asks for.
+    """Searches inverted lists; as many lists are probed as the wanted recall needs.
 
     Attributes:
-        recall: share of stored vectors, disturbed as a second photo would, that this index finds first where an
-            exhaustive search does; measured when it was built.
-        lists_looked_at: of `lists`.
+        recall: Measured when the index was built: the share of probes for which it finds the same
+            nearest vector as an exhaustive search. The probes are stored vectors with noise, as a
+            second photo of the person would have.
+        lists: How many inverted lists there are.
+        probed_lists: How many of them a search probes.
     """
 
     def __init__(
@@ -176,32 +179,32 @@ class ApproximateGallery(FaissGallery):
         templates: Iterable[tuple[str, Prototypes]],
         wanted_recall: float = 0.999,
     ) -> None:
-        self._templates_given = list(templates)
-        count = sum(len(prototypes) for _, prototypes in self._templates_given)
+        self._templates = list(templates)
+        count = sum(len(prototypes) for _, prototypes in self._templates)
         self.lists = max(1, int(np.sqrt(count)))
-        self.lists_looked_at = 1
-        super().__init__(version, self._templates_given, IndexKind.APPROXIMATE)
-        self.recall = self._reach(wanted_recall) if self._templates_given else 1.0
-        del self._templates_given
+        self.probed_lists = 1
+        super().__init__(version, self._templates, IndexKind.APPROXIMATE)
+        self.recall = self._tune_recall(wanted_recall) if self._templates else 1.0
+        del self._templates
 
-    def _block_with_room(self, rows: int) -> int:  # noqa: ARG002  one block takes any number
+    def _block_with_room(self, rows: int) -> int:  # noqa: ARG002  one block has room for all
         if not self._blocks:
             quantizer = faiss.IndexFlatIP(self.version.dimension)
             index = faiss.IndexIVFFlat(
                 quantizer, self.version.dimension, self.lists, faiss.METRIC_INNER_PRODUCT
             )
             sample = np.concatenate(
-                [prototypes for _, prototypes in self._templates_given[: 64 * self.lists]]
+                [prototypes for _, prototypes in self._templates[: 64 * self.lists]]
             )
             index.train(np.ascontiguousarray(sample, np.float32))
             index.set_direct_map_type(faiss.DirectMap.Hashtable)  # type: ignore[attr-defined]
             self._blocks.append(index)
         return 0
 
-    def _reach(self, wanted: float) -> float:
+    def _tune_recall(self, wanted: float) -> float:
         index, rng = self._blocks[0], np.random.default_rng(0)
-        picked = rng.permutation(len(self._templates_given))[:500]
-        probes = np.stack([self._templates_given[row][1][0] for row in picked])
+        picked = rng.permutation(len(self._templates))[:500]
+        probes = np.stack([self._templates[row][1][0] for row in picked])
         # Two photos of one person score about 0.75 with small real packs (25 public photographs).
         probes = probes + rng.normal(0, 0.88 / np.sqrt(probes.shape[1]), probes.shape)
         probes = np.ascontiguousarray(
@@ -210,9 +213,9 @@ class ApproximateGallery(FaissGallery):
         index.nprobe = self.lists
         _, truth = index.search(probes, 1)
         while True:
-            index.nprobe = self.lists_looked_at
+            index.nprobe = self.probed_lists
             _, found = index.search(probes, 1)
             recall = float((found == truth).mean())
-            if recall >= wanted or self.lists_looked_at >= self.lists:
+            if recall >= wanted or self.probed_lists >= self.lists:
                 return recall
-            self.lists_looked_at = min(self.lists, self.lists_looked_at * 2)
+            self.probed_lists = min(self.lists, self.probed_lists * 2)

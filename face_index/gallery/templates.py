@@ -1,8 +1,10 @@
-"""Several photos of one person to one or more prototypes: weighted by quality and agreement, looks kept apart.
+"""Computing a template from several photos of one person.
 
-Photos of someone else are refused before this (enrolment, leave-one-out). What is left is trimmed softly: a photo
-weighs by the length of its embedding times its cosine to the mean of the others. Cutting off outliers hard by
-their median deviation threw away poor photos of the right person and raised FNIR (benchmarks/RESULTS.md).
+A template has one or more prototypes: weighted means, with one for each appearance. Photos of other
+people are refused before this (face_index.registration.photo_checks). Each of the others is
+weighted by the length of its embedding times its cosine to the mean of the others. Excluding
+outliers by their median deviation instead lost poor photos of the right person and raised FNIR
+(benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -15,33 +17,34 @@ import numpy.typing as npt
 from face_index.faces.face import Face, Prototypes, unit
 from face_index.gallery.exact_gallery import MOST_PROTOTYPES
 
-# Two looks (with and without dark glasses, say) are kept apart if their means are further apart than this
-# and each shows in enough photos that neither is an accident (benchmarks/face_index/templates.py).
-MAX_COSINE_BETWEEN_LOOKS = 0.6
-MIN_PHOTOS_OF_A_LOOK = 3
+# Two appearances (such as with and without dark glasses) get prototypes of their own if their means
+# are less similar than this and each is in enough photos not to be an accident
+# (benchmarks/face_index/templates.py).
+MAX_COSINE_BETWEEN_APPEARANCES = 0.6
+MIN_PHOTOS_OF_AN_APPEARANCE = 3
 
 
 def make_prototypes(faces: Sequence[Face]) -> Prototypes:
-    """The template of one person: float32 [p, d], unit rows.
+    """Compute the template of one person: float32 [p, d], unit rows.
 
-    One row for most people; where two or more looks are seen, one for all photos together and one for each look,
-    because samples of a model may show one look or a mixture.
+    Most people get one row. A person with several appearances gets one row for all photos together
+    and one for each appearance, since samples of a model may show one of them or a mixture.
 
     Args:
-        faces: of one person, at least one.
+        faces: Of one person, at least one.
     """
     vectors = np.stack([face.embedding for face in faces]).astype(np.float64)
     norms = np.asarray([face.norm for face in faces], np.float64)
     everyone = np.arange(len(faces))
-    apart = looks(vectors)
-    groups = [everyone, *apart] if len(apart) > 1 else [everyone]
+    appearances = appearances_in(vectors)
+    groups = [everyone, *appearances] if len(appearances) > 1 else [everyone]
     return np.stack([unit(_weights(vectors[rows], norms[rows]) @ vectors[rows]) for rows in groups])
 
 
 def _weights(
     vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Length is quality (Meng et al., MagFace, CVPR 2021); agreement with the others is trust."""
+    """Weight by length, which is quality (Meng et al., MagFace, CVPR 2021), and by agreement."""
     weights = norms
     for _ in range(2):
         weighted = weights[:, None] * vectors
@@ -53,28 +56,30 @@ def _weights(
 
 
 def plain_mean(faces: Sequence[Face]) -> Prototypes:
-    """The mean of all vectors as one prototype: what `make_prototypes` is measured against."""
+    """Return the mean of all vectors as one prototype, the baseline for `make_prototypes`."""
     return unit(np.mean([face.embedding for face in faces], axis=0))[None]
 
 
-def looks(vectors: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
-    """Rows of each look, most photos first; one group of all rows if there is but one.
+def appearances_in(vectors: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
+    """Return the rows of each appearance, most photos first; one group of all rows if there is one.
 
-    A look that shows too seldom is none of its own.
+    An appearance in too few photos does not count.
 
     Args:
         vectors: float64 [n, d], unit rows.
     """
     everyone = np.arange(len(vectors))
-    if len(vectors) < 2 * MIN_PHOTOS_OF_A_LOOK:
+    if len(vectors) < 2 * MIN_PHOTOS_OF_AN_APPEARANCE:
         return [everyone]
     from scipy.cluster.hierarchy import fcluster, linkage
 
     labels = fcluster(
-        linkage(vectors, "average", "cosine"), 1 - MAX_COSINE_BETWEEN_LOOKS, "distance"
+        linkage(vectors, "average", "cosine"), 1 - MAX_COSINE_BETWEEN_APPEARANCES, "distance"
     )
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     kept = sorted(
-        (group for group in groups if len(group) >= MIN_PHOTOS_OF_A_LOOK), key=len, reverse=True
+        (group for group in groups if len(group) >= MIN_PHOTOS_OF_AN_APPEARANCE),
+        key=len,
+        reverse=True,
     )
     return kept[: MOST_PROTOTYPES - 1] if len(kept) > 1 else [everyone]

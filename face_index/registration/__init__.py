@@ -1,1 +1,1 @@
-"""Registration: photos and consent of one person or of a list of people, into the vault."""
+"""Registration of one person, or of a list of people, from photos and consent."""

@@ -1,8 +1,9 @@
-"""An agency's list of people, CSV or JSON Lines, registered one after another and resumed where it stopped.
+"""Registering the people of an agency's list, CSV or JSON Lines; an interrupted run is resumed.
 
-Columns: `name` and `photos` (a folder, or files separated by ";") are needed; `reference`, `signed_by`,
-`signatory` (self, guardian, agent), `signed_on`, `expires_on`, `consent_document`, `terms`, `born_on`,
-`territories` (separated by ";") may be there. Paths are relative to the list.
+The columns `name` and `photos` (a folder, or files separated by ";") are required. Optional columns
+are `reference`, `signed_by`, `signatory` (self, guardian, agent), `signed_on`, `expires_on`,
+`consent_document`, `terms`, `born_on` and `territories` (separated by ";"). Paths are relative to
+the list.
 """
 
 from __future__ import annotations
@@ -19,38 +20,47 @@ from typing import Any
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
 from face_index.errors import (
     ConsentMissing,
-    EnrolmentRefused,
     ManifestInvalid,
     NameRefused,
     NameTaken,
     UnknownIdentity,
-    people_told,
 )
 from face_index.faces.photos import files_in
 from face_index.identity import Status
-from face_index.registration.enrolment import EnrolmentReport
 from face_index.registration.registration import Registrar, Request
+from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from face_index.vault import Vault
 
 COLUMNS = (
-    "name", "photos", "reference", "signed_by", "signatory", "signed_on", "expires_on", "consent_document", "terms",
-    "born_on", "territories",
-)  # fmt: skip
+    "name",
+    "photos",
+    "reference",
+    "signed_by",
+    "signatory",
+    "signed_on",
+    "expires_on",
+    "consent_document",
+    "terms",
+    "born_on",
+    "territories",
+)
 CONSENT_DAYS = 730
 
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of one line.
+    """The result for one line.
 
     Attributes:
-        line: counted from 1, without the heading.
-        name: of the person.
+        line: Counted from 1, without the heading.
+        name: Of the person.
         status: "pending", "registered before", "erased since" or "refused".
-        reason: why it was refused.
-        photos: for each photo name, why it was refused or None.
-        fingerprint: of the line and its photo files' sizes and times; a refused line is tried again when it changes.
-        row_sha256: of the line alone; someone erased since comes back only with another line, a new consent.
+        reason: Why the line was refused.
+        photos: For each photo name, why it was refused, or None.
+        fingerprint: Hash of the line and of the sizes and times of its photo files. A refused line
+            is tried again when it changes.
+        row_sha256: Hash of the line alone. A person who was erased is registered again only with
+            another line, that is with a new consent.
     """
 
     line: int
@@ -64,7 +74,7 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a list and what it asks for."""
+    """One line of a list."""
 
     request: Request
     row_sha256: str
@@ -73,10 +83,10 @@ class Entry:
 def read_manifest(
     path: Path, submitted_by: str, today: date, keep_photos: bool = True
 ) -> list[Entry]:
-    """The people in a list.
+    """Read the people in a list.
 
     Raises:
-        ManifestInvalid: the first line that cannot be read, and why.
+        ManifestInvalid: Names the first line that cannot be read, and why.
     """
     entries: list[Entry] = []
     names: dict[str, int] = {}
@@ -84,8 +94,8 @@ def read_manifest(
         try:
             request = _request(row, path.parent, submitted_by, today, keep_photos)
         except (KeyError, ValueError, TypeError, OSError) as error:
-            told = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            raise ManifestInvalid(f"{path}, entry {number}: {told}") from error
+            problem = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+            raise ManifestInvalid(f"{path}, entry {number}: {problem}") from error
         if request.name in names:
             raise ManifestInvalid(
                 f"{path}: entries {names[request.name]} and {number} both name {request.name!r}"
@@ -105,21 +115,22 @@ def register_all(
     report: Path,
     clock: Callable[[], datetime],
 ) -> Iterator[RowResult]:
-    """Register everyone in the list, yielding what became of each; every result is written to `report` at once.
+    """Register everyone in the list and yield each result, which is written to `report` at once.
 
-    Killed and started again with the same list and report, it goes on: whoever is in the vault is left
-    alone, and a refused line is only tried again if it or its photos changed.
+    A run that was killed continues when it is started again with the same list and report: people
+    who are in the vault are skipped, and a refused line is tried again only if it or its photos
+    changed.
     """
-    earlier = _earlier(report)
-    refused = {one["fingerprint"]: one for one in earlier if one["status"] == "refused"}
-    stored_once = {
-        one["row_sha256"]
-        for one in earlier
-        if one["status"] in ("pending", "conflict", "registered before")
+    earlier = _earlier_results(report)
+    refused = {result["fingerprint"]: result for result in earlier if result["status"] == "refused"}
+    stored_before = {
+        result["row_sha256"]
+        for result in earlier
+        if result["status"] in ("pending", "conflict", "registered before")
     }
-    cut_off = report.exists() and not report.read_bytes().endswith(b"\n")
+    ends_in_a_line_part = report.exists() and not report.read_bytes().endswith(b"\n")
     with report.open("a", encoding="utf-8") as out:
-        out.write("\n" if cut_off else "")
+        out.write("\n" if ends_in_a_line_part else "")
         for line, entry in enumerate(entries, 1):
             blank = RowResult(
                 line, entry.request.name, "refused", None, {}, _fingerprint(entry), entry.row_sha256
@@ -128,7 +139,7 @@ def register_all(
                 yield RowResult(**{**refused[blank.fingerprint], "line": line})
                 continue
             result = _register(
-                vault, registrar, entry.request, blank, clock(), entry.row_sha256 in stored_once
+                vault, registrar, entry.request, blank, clock(), entry.row_sha256 in stored_before
             )
             out.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
             out.flush()
@@ -141,35 +152,39 @@ def _register(
     request: Request,
     blank: RowResult,
     now: datetime,
-    stored_once: bool,
+    stored_before: bool,
 ) -> RowResult:
     if _is_stored(vault, request):
         return replace(blank, status="registered before")
-    if stored_once:
-        reason = "was registered from this line and erased since; a new consent needs a new line (signed_on)"
+    if stored_before:
+        reason = (
+            "was registered from this line and erased since; "
+            "a new consent needs a new line (signed_on)"
+        )
         return replace(blank, status="erased since", reason=reason)
     try:
         _, report = registrar.register(request, now)
     except EnrolmentRefused as error:
         needed = f"{error.report.accepted} usable photos, {error.report.needed} needed"
         if error.report.people:
-            needed = people_told(error.report)
+            needed = error.report.describe_people()
         reason = needed if error.report.photos else str(error)
         return replace(blank, reason=reason, photos=_photos(error.report))
     except NameTaken as error:
-        # Another program may have registered this very line a moment ago.
+        # Another process may have registered this line a moment ago.
         if _is_stored(vault, request):
             return replace(blank, status="registered before")
         return replace(blank, reason=str(error))
     except (ConsentMissing, NameRefused) as error:
         return replace(blank, reason=str(error))
-    # Whether the face is somebody's who is registered is for whoever decides, not for whoever brings photos.
+    # Only the operator who decides may know that the face looks like a registered person, not the
+    # one who submits photos.
     return replace(blank, status=str(Status.PENDING), photos=_photos(report))
 
 
 def _is_stored(vault: Vault, request: Request) -> bool:
     try:
-        vault.find(request.reference or request.name)
+        vault.people.find(request.reference or request.name)
     except UnknownIdentity:
         return False
     return True
@@ -203,7 +218,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     unknown = set(reader.fieldnames or ()) - set(COLUMNS)
     if unknown:
         raise ManifestInvalid(
-            f"{path}: unknown column {', '.join(sorted(map(str, unknown)))}; known are {', '.join(COLUMNS)}"
+            f"{path}: unknown column {', '.join(sorted(map(str, unknown)))}; "
+            f"known are {', '.join(COLUMNS)}"
         )
     yield from ({name: value for name, value in row.items() if value} for row in reader)
 
@@ -262,14 +278,14 @@ def _date(row: dict[str, Any], column: str) -> date | None:
 
 
 def _one_of(row: dict[str, Any], column: str, known: Sequence[str]) -> str:
-    """The column's value, the first known one if it is empty."""
+    """Return the column's value, the first known value if it is empty."""
     text = row.get(column) or known[0]
     if text not in known:
         raise ValueError(f"{column} must be one of {', '.join(known)}, not {text!r}")
     return str(text)
 
 
-def _earlier(report: Path) -> list[dict[str, Any]]:
+def _earlier_results(report: Path) -> list[dict[str, Any]]:
     if not report.exists():
         return []
     entries = []
@@ -277,7 +293,7 @@ def _earlier(report: Path) -> list[dict[str, Any]]:
         try:
             entries.append(json.loads(line))
         except json.JSONDecodeError:
-            continue  # the line a killed process was writing; its person is looked at again
+            continue  # a line that a killed process left unfinished; that person is tried again
     return entries
 
 

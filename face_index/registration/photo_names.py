@@ -1,7 +1,7 @@
-"""What a photo is called where several files have one name, and which photo a name means.
+"""Names of photos in messages, and finding the photo that a name means.
 
-A file is named by as many folders as tell it from the others: `IMG_0001.jpg`, or `monday/IMG_0001.jpg` where
-another folder holds a file of that name.
+A name has as many folders as needed to distinguish the file from the others: `IMG_0001.jpg`, or
+`monday/IMG_0001.jpg` if another folder has a file of that name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Parts = tuple[str, ...]
 
 
 def labels_of(photos: Sequence[Path | PhotoFile]) -> list[str]:
-    """What each photo is called in messages: no two files are called the same."""
+    """Return a unique name for each photo."""
     paths = {_parts(photo) for photo in photos if isinstance(photo, Path)}
     named = Counter(photo.name for photo in photos if isinstance(photo, PhotoFile))
     seen: Counter[str] = Counter()
@@ -35,13 +35,13 @@ def labels_of(photos: Sequence[Path | PhotoFile]) -> list[str]:
 
 
 def picked_numbers(picks: Mapping[str, int], photos: Sequence[Path | PhotoFile]) -> dict[int, int]:
-    """For each picked photo, by its place in `photos`, the face that was picked.
+    """Return the picked face of each picked photo, by the photo's position in `photos`.
 
     Args:
-        picks: by file name; by a path, or the end of one, where several photos have that name.
+        picks: By file name, or by a path or the end of one if several photos have that name.
 
     Raises:
-        PickRefused: a name that no photo has, that several have, or two picks for one photo.
+        PickRefused: No photo or several photos have a name, or a photo is picked twice.
     """
     labels = labels_of(photos)
     numbers: dict[int, int] = {}
@@ -64,7 +64,8 @@ def _meant(name: str, photos: Sequence[Path | PhotoFile], labels: Sequence[str])
         raise PickRefused(f"no photo is called {name}")
     if len(called) > 1:
         raise PickRefused(
-            f"{len(called)} photos are called {name}; name the one that is meant by its path: {', '.join(called)}"
+            f"{len(called)} photos are called {name}; name the one that is meant by its path: "
+            f"{', '.join(called)}"
         )
     return fitting
 
@@ -77,9 +78,10 @@ def _fits(name: str, photo: Path | PhotoFile) -> bool:
 
 
 def _is_exactly(name: str, photo: Path | PhotoFile) -> bool:
-    """Whether a path, and no bare file name, leads to that file from here."""
-    bare = os.path.basename(name) == name  # noqa: PTH119  Path drops the "./" that makes a path of a name
-    return not bare and isinstance(photo, Path) and _parts(Path(name)) == _parts(photo)
+    """Whether the name is a path, not only a file name, that leads to that file."""
+    # Path drops a leading "./", which makes a path of a file name.
+    is_file_name = os.path.basename(name) == name  # noqa: PTH119
+    return not is_file_name and isinstance(photo, Path) and _parts(Path(name)) == _parts(photo)
 
 
 def _shortest(parts: _Parts, others: set[_Parts]) -> str:
@@ -90,7 +92,8 @@ def _shortest(parts: _Parts, others: set[_Parts]) -> str:
 
 
 def _parts(path: Path) -> _Parts:
-    # Links stay as they were given: two names of one file are two photos until they are seen to be copies.
+    # Symbolic links are not followed: two names of one file are two photos, which are then found
+    # to be copies.
     return Path(_composed(os.path.abspath(path))).parts  # noqa: PTH100  resolve() follows links
 
 
@@ -98,5 +101,5 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _same(one: str, other: str) -> bool:
-    return _composed(one) == _composed(other)
+def _same(first: str, second: str) -> bool:
+    return _composed(first) == _composed(second)

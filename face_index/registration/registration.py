@@ -1,4 +1,4 @@
-"""Registering people: photos, consent and a look at who is registered already, into the vault."""
+"""Registering people: photos are checked, compared with registered people, and stored."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from face_index.gallery.faiss_gallery import FaissGallery
 from face_index.identity import Identity
 from face_index.registration.enrolment import (
     MIN_PHOTOS,
-    EnrolmentReport,
     lookalikes,
     make_template,
     template_of_kept,
 )
 from face_index.registration.grouping import alike_from
+from face_index.registration.report import EnrolmentReport
 from face_index.vault import Document, Submission, Vault
 
 LOOKALIKE_FPIR = 0.001
@@ -32,16 +32,14 @@ class Request:
     """One person to register.
 
     Attributes:
-        name: as results will call them.
-        photos: image files, on disk or in memory.
-        consent: signed.
-        submitted_by: who brings it.
-        born_on: only needed for someone under 18.
-        reference: an agency's own number.
-        keep_photos: sealed in the vault, so that another face pack can read them later.
-        picks: for photos of several people, by file name or path, which face it is.
-        documents: copies of papers for whoever decides.
-        shares_name: take in a name that somebody registered has; whoever decides is told of it, whoever submits is not.
+        name: The name under which results list the person. photos: Image files, on disk or in
+        memory. consent: Signed. submitted_by: The operator who submits. born_on: Only needed for a
+        person under 18. reference: An agency's own number. keep_photos: Keep the photos, sealed, so
+        that another face pack can read them later. picks: For photos of several people, by file
+        name or path, the number of the face that counts. documents: Copies of documents for the
+        operator who decides. shares_name: Accept the name of a person who is registered already.
+        The operator who
+            decides is informed of it, the one who submits is not.
     """
 
     name: str
@@ -57,7 +55,10 @@ class Request:
 
 
 class Registrar:
-    """Registers people one after another; knows everyone stored, to notice who comes twice."""
+    """Registers people one after another.
+
+    It keeps the templates of everyone stored in memory, to find people who register twice.
+    """
 
     def __init__(
         self, vault: Vault, reader: FaceReader, bar: QualityBar, calibration: Calibration | None
@@ -66,13 +67,13 @@ class Registrar:
         self._known = self._everyone()
 
     def register(self, request: Request, now: datetime) -> tuple[Identity, EnrolmentReport]:
-        """Check, make a template, look for the same face under another name, and submit.
+        """Check the request, compute a template, search for the same face, and submit.
 
         Raises:
-            ConsentMissing: the consent does not allow it.
-            EnrolmentRefused: too few photos passed, or they show several people.
-            PickRefused: a pick that fits no photo, or several.
-            NameTaken: the name or reference is registered.
+            ConsentMissing: The consent does not allow it.
+            EnrolmentRefused: Too few photos passed, or they show several people.
+            PickRefused: A pick that fits no photo, or several.
+            NameTaken: The name or reference is registered.
         """
         check_consent(request.consent, request.born_on, now.date())
         template = make_template(
@@ -83,10 +84,10 @@ class Registrar:
             request.picks,
             alike_from(self._calibration),
         )
-        if len(self._known) != self._vault.template_count(self._reader.version):
-            self._known = self._everyone()  # another process registered or erased someone
+        if len(self._known) != self._vault.templates.count(self._reader.version):
+            self._known = self._everyone()  # another process registered or erased a person
         same = lookalikes(template.prototypes, self._known, self._lookalike_threshold())
-        identity = self._vault.submit(
+        identity = self._vault.enrolments.submit(
             Submission(
                 name=request.name,
                 consent=request.consent,
@@ -107,7 +108,7 @@ class Registrar:
         return identity, template.report
 
     def _everyone(self) -> FaissGallery:
-        return FaissGallery(self._reader.version, self._vault.all_templates(self._reader.version))
+        return FaissGallery(self._reader.version, self._vault.templates.all(self._reader.version))
 
     def _lookalike_threshold(self) -> float:
         if self._calibration is None:
@@ -117,7 +118,7 @@ class Registrar:
 
 @dataclass(frozen=True, slots=True)
 class ReembedResult:
-    """What became of people whose template was another pack's."""
+    """The people whose template came from another pack, by name and result."""
 
     embedded: tuple[str, ...]
     without_photos: tuple[str, ...]
@@ -131,22 +132,24 @@ def reembed(
     now: datetime,
     calibration: Calibration | None = None,
 ) -> ReembedResult:
-    """Make everyone's template anew from kept photos with this pack; each person at once or not at all.
+    """Compute everyone's template again from kept photos with this pack.
+
+    Each person's template is replaced in one transaction.
 
     Args:
-        calibration: of this pack, None if it has none.
+        calibration: Of this pack, None if it has none.
     """
     embedded, without, no_face = [], [], []
-    for identity in vault.without_template(reader.version):
+    for identity in vault.people.without_template(reader.version.sha256):
         if not identity.photos_kept:
             without.append(identity.name)
             continue
         prototypes = template_of_kept(
-            reader, vault.photos_of(identity.identity_id), alike_from(calibration)
+            reader, vault.photos.load(identity.identity_id), alike_from(calibration)
         )
         if prototypes is None:
             no_face.append(identity.name)
             continue
-        vault.replace_template(identity.identity_id, prototypes, reader.version, actor, now)
+        vault.templates.replace(identity.identity_id, prototypes, reader.version, actor, now)
         embedded.append(identity.name)
     return ReembedResult(tuple(embedded), tuple(without), tuple(no_face))

@@ -1,8 +1,8 @@
-"""vault.db: who is registered, what they agreed to, their sealed photos and templates, and who did what when.
+"""vault.db: registered people, their consents, sealed photos and templates, and the audit log.
 
-The only package that writes that file. Photos, templates and proofs are sealed with a key per identity;
-that key is wrapped by a master key kept elsewhere. Erasing a person destroys their key and their rows,
-here and in every backup that the program made.
+Only this package writes that file. Photos, templates and proofs are sealed with a key per identity;
+a master key that is stored elsewhere wraps those keys. Erasing a person destroys their key and
+their rows, in the vault and in every backup that the program made.
 """
 
 from face_index.vault.records import Document, Submission

@@ -1,9 +1,10 @@
-"""An append-only log in which every entry carries the hash of the one before it.
+"""An append-only log in which every entry carries the hash of the entry before it.
 
-Entries are authenticated with a key of the vault's (HMAC-SHA256), so that whoever can write the file
-but has no key can neither change an entry nor add one; triggers refuse changes from inside SQLite. The
-newest entry's hash is sealed beside the log, so that cutting off its end shows as well. Someone who puts
-back an older copy of the whole file is caught only by a hash noted elsewhere (`verify(expected=...)`).
+Entries are authenticated with an HMAC-SHA256 key of the vault: a person who can write the file but
+has no key can neither change an entry nor add one. Triggers refuse changes made through SQLite. The
+hash of the newest entry is sealed beside the log, so that a log whose end was cut off is noticed.
+A whole file that was replaced by an older copy is noticed only with a hash noted elsewhere
+(`AuditLog.problems(expected_head=...)`, face_index.vault.witness).
 """
 
 from __future__ import annotations
@@ -19,26 +20,28 @@ from typing import Any
 from sqlite_utils import Database
 
 from face_index.errors import ClockWentBackwards, VaultLocked
+from face_index.vault.database import transaction
 from face_index.vault.keys import seal, unseal
 from face_index.vault.logins import Login
+from face_index.vault.names import required_text
 
-# Clocks are set back by a second or two by time servers; more than this is a wrong clock.
+# Time servers set clocks back by a second or two; a larger step is a wrong clock.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 _HEAD = "audit_head"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the log.
+    """One entry of the log.
 
     Attributes:
-        number: from 1, without gaps.
+        number: Counts from 1, without gaps.
         at: UTC, ISO 8601.
-        actor: who did it, as they named themselves.
-        event: what was done.
-        subject: opaque identity id, or "vault".
-        details: facts, never a name, a photo or a vector.
-        sha256: HMAC over this entry and the one before.
+        actor: Who did it, under the name they gave.
+        event: What was done.
+        subject: Opaque identity id, or "vault".
+        details: Facts, never a name, a photo or a vector.
+        sha256: HMAC over this entry and the hash of the entry before.
     """
 
     number: int
@@ -51,10 +54,11 @@ class AuditEntry:
 
 
 class AuditLog:
-    """The log in one database; `append` belongs inside the transaction of what it records.
+    """The audit log of one vault.
 
     Attributes:
-        login: who is logged in, whoever they say they are; in every entry that is written from now on.
+        login: Who is logged in, as the operating system or the web pages know it. Every entry
+            written from now on names it, whatever name the actor gave.
     """
 
     def __init__(self, db: Database, key: bytes) -> None:
@@ -62,73 +66,68 @@ class AuditLog:
         self.login: Login = ()
 
     def append(self, event: str, subject: str, actor: str, now: datetime, **details: Any) -> None:
-        """Add an entry.
+        """Add an entry. Call this inside the transaction of what it records.
 
         Raises:
-            ClockWentBackwards: the newest entry lies in the future of `now`; nothing is written.
+            ClockWentBackwards: The newest entry is later than `now`; nothing is written.
         """
         last = self._newest()
-        if last and _lies_ahead(last, now):
+        if last and _is_later(last, now):
             raise ClockWentBackwards(now, last.at)
         self._write(last, event, subject, actor, now, details)
 
+    def record(self, event: str, subject: str, actor: str, now: datetime, **details: Any) -> None:
+        """Add an entry about something done outside the vault, in a transaction of its own.
+
+        Raises:
+            ClockWentBackwards: The newest entry is later than `now`; nothing is written.
+        """
+        with transaction(self._db):
+            self.append(event, subject, actor, now, **details)
+
     def accept_clock(self, actor: str, now: datetime, reason: str) -> bool:
-        """Say in the log that the clock had been ahead, and go on from `now`; False where the log does not lie ahead."""
-        last = self._newest()
-        if last is None or not _lies_ahead(last, now):
-            return False
-        self._write(last, "clock-accepted", "vault", actor, now, {"was": last.at, "reason": reason})
-        return True
+        """Record that the clock had been ahead, so that entries can be added from `now` on.
+
+        Returns:
+            False if the newest entry is not later than `now`; nothing is written then.
+
+        Raises:
+            NotDecidable: The reason is blank.
+        """
+        reason = required_text(reason, "a reason")
+        with transaction(self._db):
+            last = self._newest()
+            if last is None or not _is_later(last, now):
+                return False
+            details = {"was": last.at, "reason": reason}
+            self._write(last, "clock-accepted", "vault", actor, now, details)
+            return True
 
     def silent_for(self, now: datetime) -> timedelta:
-        """How long ago the newest entry was written, by this clock."""
+        """Return the age of the newest entry."""
         last = self._newest()
         return now - datetime.fromisoformat(last.at) if last else timedelta(0)
 
-    def _newest(self) -> AuditEntry | None:
-        return next(iter(self.entries(newest_first=True)), None)
-
-    def _write(
-        self,
-        last: AuditEntry | None,
-        event: str,
-        subject: str,
-        actor: str,
-        now: datetime,
-        details: dict[str, Any],
-    ) -> None:
-        number, previous = (last.number + 1, last.sha256) if last else (1, "")
-        details = {**details, "login": list(self.login)} if self.login else details
-        row = {
-            "entry": number, "at": now.isoformat(), "actor": actor, "event": event, "subject": subject,
-            "details": json.dumps(details, ensure_ascii=False, sort_keys=True, default=str), "previous": previous,
-        }  # fmt: skip
-        sha256 = self._hash(row)
-        self._db.table("audit").insert({**row, "sha256": sha256})
-        head = seal(self._key, f"{number} {sha256}".encode(), _HEAD)
-        self._db.table("vault_facts").upsert({"name": _HEAD, "value": head}, pk="name")
-
     def entries(self, newest_first: bool = False) -> Iterator[AuditEntry]:
-        """All entries in order."""
-        yield from map(_entry, self._rows("entry desc" if newest_first else "entry"))
+        """Yield all entries in order."""
+        yield from map(_entry_from, self._rows("entry desc" if newest_first else "entry"))
 
     def about(self, subject: str) -> Iterator[AuditEntry]:
-        """Entries about one identity, or about the vault, in order."""
-        yield from map(
-            _entry, self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry")
-        )
+        """Yield the entries about one identity, or about the vault, in order."""
+        rows = self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry")
+        yield from map(_entry_from, rows)
 
     def vouched_about(self, subject: str, case_id: str | None = None) -> Iterator[AuditEntry]:
-        """Entries about one identity, or one case of theirs, that this vault wrote: none that was changed or put in.
+        """Yield the entries about an identity, or one of their cases, that this vault wrote.
 
-        That none is missing is told by `problems`.
+        Entries that were altered or inserted by somebody else are left out. Whether an entry is
+        missing is found by `problems`.
         """
         where = "subject = :subject and (:case is null or details ->> '$.case' = :case)"
-        for row in self._db.table("audit").rows_where(
-            where, {"subject": subject, "case": case_id}, order_by="entry"
-        ):
+        values = {"subject": subject, "case": case_id}
+        for row in self._db.table("audit").rows_where(where, values, order_by="entry"):
             if hmac.compare_digest(row["sha256"], self._hash(row)):
-                yield _entry(row)
+                yield _entry_from(row)
 
     def found(
         self,
@@ -139,26 +138,25 @@ class AuditLog:
         before: int | None = None,
         limit: int = 100,
     ) -> list[AuditEntry]:
-        """Entries by actor, beginning of the event and beginning of the subject, newest first.
+        """Return entries by actor, beginning of the event and of the subject, newest first.
 
         Args:
-            before: only entries with a smaller number, for the page after.
+            before: Only entries with a smaller number, for the next page.
         """
-        where = "(:actor = '' or actor = :actor) and substr(event, 1, length(:event)) = :event"
-        where += " and substr(subject, 1, length(:subject)) = :subject and (:before is null or entry < :before)"
+        where = (
+            "(:actor = '' or actor = :actor) and substr(event, 1, length(:event)) = :event"
+            " and substr(subject, 1, length(:subject)) = :subject"
+            " and (:before is null or entry < :before)"
+        )
         values = {"actor": actor, "event": event, "subject": subject, "before": before}
-        return [
-            _entry(row)
-            for row in self._db.table("audit").rows_where(
-                where, values, order_by="entry desc", limit=limit
-            )
-        ]
+        rows = self._db.table("audit").rows_where(where, values, order_by="entry desc", limit=limit)
+        return [_entry_from(row) for row in rows]
 
     def problems(self, expected_head: str | None = None) -> list[str]:
-        """What is wrong with the log, in sentences; empty if nothing is.
+        """Return what is wrong with the log, in sentences; empty if the log is whole.
 
         Args:
-            expected_head: hash of an entry noted earlier, outside this machine.
+            expected_head: Hash of an entry that was noted earlier, outside this machine.
         """
         found, previous, number, seen = [], "", 0, set()
         for row in self._rows("entry"):
@@ -174,16 +172,18 @@ class AuditLog:
             seen.add(previous)
         if self._sealed_head() != (f"{number} {previous}" if number else None):
             found.append(
-                f"the log does not end where the vault says it ends: entries after {number} were cut off"
+                "the log does not end where the vault says it ends: "
+                f"entries after {number} were cut off"
             )
         if expected_head and expected_head not in seen:
             found.append(
-                f"the noted entry {expected_head[:16]} is not in the log: an older copy was put in its place"
+                f"the noted entry {expected_head[:16]} is not in the log: "
+                "an older copy was put in its place"
             )
         return found
 
     def has(self, number: int, sha256: str) -> bool:
-        """Whether the log goes through that entry."""
+        """Whether the log contains that entry."""
         return bool(
             self._db.table("audit").count_where("entry = ? and sha256 = ?", [number, sha256])
         )
@@ -196,8 +196,36 @@ class AuditLog:
 
     @property
     def head(self) -> str:
-        """Hash of the newest entry, "" in an empty log: note it elsewhere."""
-        return next((entry.sha256 for entry in self.entries(newest_first=True)), "")
+        """Hash of the newest entry, "" in an empty log. Note it outside this machine."""
+        return self.end[1]
+
+    def _newest(self) -> AuditEntry | None:
+        return next(self.entries(newest_first=True), None)
+
+    def _write(
+        self,
+        last: AuditEntry | None,
+        event: str,
+        subject: str,
+        actor: str,
+        now: datetime,
+        details: dict[str, Any],
+    ) -> None:
+        number, previous = (last.number + 1, last.sha256) if last else (1, "")
+        details = {**details, "login": list(self.login)} if self.login else details
+        row = {
+            "entry": number,
+            "at": now.isoformat(),
+            "actor": actor,
+            "event": event,
+            "subject": subject,
+            "details": json.dumps(details, ensure_ascii=False, sort_keys=True, default=str),
+            "previous": previous,
+        }
+        sha256 = self._hash(row)
+        self._db.table("audit").insert({**row, "sha256": sha256})
+        head = seal(self._key, f"{number} {sha256}".encode(), _HEAD)
+        self._db.table("vault_facts").upsert({"name": _HEAD, "value": head}, pk="name")
 
     def _rows(self, order: str) -> Iterator[dict[str, Any]]:
         yield from self._db.table("audit").rows_where(order_by=order)
@@ -215,16 +243,15 @@ class AuditLog:
             row[name]
             for name in ("entry", "at", "actor", "event", "subject", "details", "previous")
         ]
-        return hmac.new(
-            self._key, json.dumps(fields, ensure_ascii=False).encode(), hashlib.sha256
-        ).hexdigest()
+        message = json.dumps(fields, ensure_ascii=False).encode()
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
 
-def _lies_ahead(entry: AuditEntry, now: datetime) -> bool:
+def _is_later(entry: AuditEntry, now: datetime) -> bool:
     return now < datetime.fromisoformat(entry.at) - CLOCK_TOLERANCE
 
 
-def _entry(row: dict[str, Any]) -> AuditEntry:
+def _entry_from(row: dict[str, Any]) -> AuditEntry:
     return AuditEntry(
         row["entry"],
         row["at"],

@@ -1,36 +1,37 @@
-"""Reading everything a vault holds, to know that it could be read."""
+"""Reading everything that a vault holds, to know that it can be read."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
 from face_index.errors import VaultError
+from face_index.vault.database import empty_write_ahead_log
 from face_index.vault.keys import unseal
-from face_index.vault.records import empty_write_ahead_log
-
-if TYPE_CHECKING:
-    from face_index.vault.vault import Vault
+from face_index.vault.vault import Vault
 
 
 def check_vault(vault: Vault) -> list[str]:
-    """What is wrong, in sentences; empty if the file is sound, the log whole and all that is sealed opens."""
+    """Return what is wrong, in sentences.
+
+    The list is empty if the file is sound, the audit log is whole, the witnesses agree and
+    everything that is sealed can be unsealed.
+    """
     found = [
         f"file: {row[0]}"
         for row in vault.db.execute("pragma integrity_check(20)").fetchall()
         if row[0] != "ok"
     ]
     found += [f"audit log: {problem}" for problem in vault.audit.problems()]
-    found += [f"outside the vault: {problem}" for problem in vault.testimony.problems]
-    if undead := vault.erased_with_rows():
+    found += [f"outside the vault: {problem}" for problem in vault.rollback.findings.problems]
+    if returned := vault.erasure.erased_with_rows():
         found.append(
-            f"{len(undead)} of the people who were erased still have rows in the vault: `portrait-scanner vault repair` "
-            "erases them again"
+            f"{len(returned)} of the people who were erased still have rows in the vault: "
+            "`portrait-scanner vault repair` erases them again"
         )
-    for identity in vault.identities():
+    for identity in vault.people.all():
         found += [
             f"{identity.identity_id}: {problem}"
-            for problem in _of_person(vault, identity.identity_id)
+            for problem in _problems_of_person(vault, identity.identity_id)
         ]
     try:
         empty_write_ahead_log(vault.db)
@@ -39,13 +40,10 @@ def check_vault(vault: Vault) -> list[str]:
     return found
 
 
-def _of_person(vault: Vault, identity_id: str) -> list[str]:
+def _problems_of_person(vault: Vault, identity_id: str) -> list[str]:
     problems = []
-    row = vault.db.execute(
-        "select data_key from identities where identity_id = ?", [identity_id]
-    ).fetchone()
     try:
-        data_key = unseal(vault.key, row[0], identity_id)
+        data_key = vault.keys.data_key(identity_id)
     except VaultError:
         return ["its key does not open"]
     for table in ("photos", "templates", "proofs"):

@@ -1,8 +1,9 @@
-"""Keys of the vault: one data key per identity, wrapped by a master key that lives elsewhere.
+"""Stores of the master key, and sealing with a key.
 
-The master key comes from a file that only its owner can read, from the environment, or from the
-operating system's keyring. Rotation writes the next key beside the present one first, so that a
-process killed between vault and key file leaves a vault that still opens.
+The vault has one data key per identity. A master key wraps them; it comes from a file that only its
+owner can read, from the environment, or from the operating system's keyring. Rotation first writes
+the next key beside the present one, so that a process that is killed between writing the vault and
+writing the key file leaves a vault that still opens.
 """
 
 from __future__ import annotations
@@ -25,21 +26,25 @@ _KEYRING_SERVICE = "portrait-scanner vault"
 
 
 class KeyStore(Protocol):
-    """Where a master key lives. `slot` is "present", or "next" during a rotation."""
+    """Stores a master key. `slot` is "present", or "next" during a rotation."""
 
-    where: str  # in words, for messages
+    where: str  # the place, in words, for messages
 
     def load(self, slot: str) -> bytes | None:
-        """The 256-bit key, None if there is none; raises VaultLocked if what is there is no key."""
+        """Return the 256-bit key, None if there is none.
+
+        Raises:
+            VaultLocked: The store holds something that is not a key, or cannot be used.
+        """
 
     def save(self, slot: str, key: bytes) -> None: ...
     def discard(self, slot: str) -> None: ...
     def left_behind(self) -> bool:
-        """Whether a key is here that only a vault can have made."""
+        """Whether the store holds a key that only a vault can have made."""
 
 
 class FileKeys:
-    """A file with mode 0600; the next key lies beside it."""
+    """Stores the key in a file with mode 0600; the next key lies beside it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -51,10 +56,11 @@ class FileKeys:
             return None
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise VaultLocked(
-                f"others can read the master key {path}; run chmod 600 on it, and rotate it if they did"
+                f"others can read the master key {path}; run chmod 600 on it, "
+                "and rotate it if they did"
             )
         try:
-            # base64 is ASCII; whatever else lies there is refused as such.
+            # base64 is ASCII. Latin-1 decodes anything, so other content is refused as not base64.
             return parse_key(path.read_text("latin-1"))
         except VaultLocked as error:
             raise VaultLocked(
@@ -87,7 +93,7 @@ class FileKeys:
 
 
 class EnvironmentKeys:
-    """Keys handed over in the environment; the program can read but not change them."""
+    """Reads the keys from environment variables; the program cannot change them."""
 
     where = "the environment (PORTRAIT_SCANNER_MASTER_KEY)"
 
@@ -106,22 +112,23 @@ class EnvironmentKeys:
             )
             raise VaultLocked(f"{name}: {error}; it must be 32 random bytes in base64") from error
 
-    def save(self, slot: str, key: bytes) -> None:  # noqa: ARG002  the operator puts keys here, not we
+    def save(self, slot: str, key: bytes) -> None:  # noqa: ARG002  only the operator can set keys
         if self.load("next") != key:
             raise VaultLocked(
-                "the master key comes from the environment: put a new one into PORTRAIT_SCANNER_NEXT_MASTER_KEY "
-                "(32 random bytes in base64), rotate, then move it to PORTRAIT_SCANNER_MASTER_KEY"
+                "the master key comes from the environment: put a new one into "
+                "PORTRAIT_SCANNER_NEXT_MASTER_KEY (32 random bytes in base64), rotate, then move "
+                "it to PORTRAIT_SCANNER_MASTER_KEY"
             )
 
     def discard(self, slot: str) -> None:
-        """Nothing: the environment belongs to whoever started the program."""
+        """Do nothing: only the operator can change the environment."""
 
     def left_behind(self) -> bool:
         return False
 
 
 class KeyringKeys:
-    """The operating system's keyring, through the keyring package; one entry for each vault."""
+    """Stores the key in the operating system's keyring, one entry for each vault."""
 
     def __init__(self, vault: Path) -> None:
         self._user = str(vault.resolve())
@@ -162,7 +169,7 @@ class KeyringKeys:
 
 
 def parse_key(text: str) -> bytes:
-    """A base64 master key as bytes; raises VaultLocked if it is none."""
+    """Decode a master key from base64; raises VaultLocked if the text is not a key."""
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except ValueError as error:
@@ -173,18 +180,26 @@ def parse_key(text: str) -> bytes:
 
 
 def new_key() -> bytes:
-    """A fresh 256-bit key."""
+    """Return a random 256-bit key."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
 def seal(key: bytes, plain: bytes, bound_to: str) -> bytes:
-    """AES-256-GCM: nonce and ciphertext; opens only with the same key and `bound_to`."""
+    """Encrypt with AES-256-GCM; the result unseals only with the same key and `bound_to`.
+
+    Returns:
+        Nonce and ciphertext.
+    """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plain, bound_to.encode())
 
 
 def unseal(key: bytes, sealed: bytes, bound_to: str) -> bytes:
-    """The inverse of `seal`; raises VaultLocked if key, bytes or binding are not the ones used."""
+    """Decrypt what `seal` returned.
+
+    Raises:
+        VaultLocked: Key, bytes or `bound_to` are not the same.
+    """
     try:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
     except (InvalidTag, ValueError) as error:

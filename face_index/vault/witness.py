@@ -1,9 +1,12 @@
-"""What outlives vault.db, so that an older copy put in its place is noticed: erasure receipts and the log's end, in two folders.
+"""Records outside vault.db that show when an older copy of it was put in its place.
 
-One lies beside the vault, one elsewhere in the home. Each has the receipts (one JSON object a line, signed) and a file that
-says how far the audit log had come, made with a key of the vault's. Written after the vault, so that a killed process
-leaves a witness that lags and never one that runs ahead. Whoever puts back every copy of everything is caught only by what
-was noted outside this machine.
+A witness is a folder with two files: the signed erasure receipts (one JSON object a line), and the
+end of the audit log (number and hash of its newest entry, authenticated with a key of the vault).
+One witness lies beside the vault, one elsewhere in the home directory.
+
+Both files are written after the vault, so that a killed process leaves a witness that lags behind
+and never one that is ahead. When all copies of everything are put back together, only a hash noted
+outside this machine shows it.
 """
 
 from __future__ import annotations
@@ -19,24 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from face_index.errors import ReceiptInvalid
-from face_index.vault.audit import AuditLog
-from face_index.vault.backups import ERASURES_FILE, note_erasure
 from face_index.vault.receipts import ErasureReceipt, verify_receipt
 
+ERASURES_FILE = "erasures.jsonl"
 END_FILE = "log-end.json"
-RESTORED = "restored from a backup"
-REPAIRED = "repaired"
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """How far the audit log had come.
+    """The end of the audit log at one time.
 
     Attributes:
-        entry: number of the newest entry.
-        sha256: of that entry.
-        gallery_version: at that time; what comes after must be higher.
-        erasures: how many people had been erased; fewer receipts than that leave somebody whom nobody can name.
+        entry: Number of the newest entry.
+        sha256: Hash of that entry.
+        gallery_version: At that time; every later one must be higher.
+        erasures: How many people had been erased. If there are fewer receipts than that, an erased
+            person cannot be named.
     """
 
     entry: int
@@ -45,57 +46,44 @@ class LogEnd:
     erasures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Testimony:
-    """What the witnesses say against the vault as it lies there.
-
-    Attributes:
-        problems: in sentences; empty if they agree.
-        erased: receipts of whom the vault does not know to be erased.
-        ends: what each witness says of the log's end.
-        unnamed: how many people were erased of whom neither the vault nor a receipt says who they were.
-    """
-
-    problems: tuple[str, ...]
-    erased: tuple[ErasureReceipt, ...]
-    ends: tuple[LogEnd, ...]
-    unnamed: int = 0
-
-
 class Witnesses:
-    """The folders of one vault.
+    """The witnesses of one vault.
 
     Args:
-        folders: the first lies beside the vault.
-        digest: made with a key that only the vault has.
+        folders: The first one lies beside the vault.
+        digest: Computes a MAC with a key that only the vault has.
     """
 
     def __init__(self, folders: Sequence[Path], digest: Callable[[bytes], str]) -> None:
         self.folders, self._digest = tuple(folders), digest
 
     def note_erasure(self, receipt: ErasureReceipt) -> None:
-        """Remember an erasure; a folder that cannot be written to raises OSError, so that the erasure is not called done."""
+        """Add a receipt to every witness.
+
+        A folder that cannot be written to raises OSError, so that the erasure does not count as
+        finished.
+        """
         for folder in self.folders:
-            note_erasure(folder, receipt)
+            append_receipt(folder, receipt)
 
     def begin(self, receipts: Sequence[ErasureReceipt]) -> None:
-        """Write into each folder what was erased before it was a witness."""
+        """Add to every witness the receipts that it lacks."""
         for folder in self.folders:
-            there = {one.get("identity_id") for one in _lines(folder)}
+            present = {document.get("identity_id") for document in _documents(folder)}
             for receipt in receipts:
-                if receipt.identity_id not in there:
-                    note_erasure(folder, receipt)
+                if receipt.identity_id not in present:
+                    append_receipt(folder, receipt)
 
     def note_end(self, end: LogEnd) -> None:
-        """Remember how far the log has come; a full disk only makes the witness lag."""
-        text = json.dumps({**asdict(end), "mac": self._digest(_text(end))}) + "\n"
+        """Write the end of the log to every witness; a full disk only makes a witness lag."""
+        text = json.dumps({**asdict(end), "mac": self._digest(_canonical(end))}) + "\n"
         for folder in self.folders:
             with suppress(OSError):
                 if _read(folder / END_FILE) != text:
                     _write(folder / END_FILE, text)
 
     def ends(self) -> tuple[list[LogEnd], list[str]]:
-        """What each folder says, and what is wrong with those that say nothing."""
+        """Return the log ends that were noted, and what is wrong with the others, in sentences."""
         found, problems = [], []
         for folder in self.folders:
             text = _read(folder / END_FILE)
@@ -103,89 +91,65 @@ class Witnesses:
                 problems.append(f"{folder / END_FILE} is missing")
                 continue
             try:
-                told = json.loads(text)
-                end = LogEnd(
-                    int(told["entry"]),
-                    str(told["sha256"]),
-                    int(told["gallery_version"]),
-                    int(told["erasures"]),
-                )
-                if not hmac.compare_digest(str(told["mac"]), self._digest(_text(end))):
-                    raise ValueError("it was not written by this vault")
+                found.append(self._parse_end(text))
             except (ValueError, KeyError, TypeError) as error:
                 problems.append(f"{folder / END_FILE} cannot be believed ({error})")
-            else:
-                found.append(end)
         return found, problems
 
+    def receipts(self, signer: str, known: frozenset[str]) -> tuple[ErasureReceipt, ...]:
+        """Return valid receipts of one vault for people whom it does not know to be erased.
 
-def testimony(
-    witnesses: Witnesses, log: AuditLog, erased: frozenset[str], signer: str, *, all_begun: bool
-) -> Testimony:
-    """Compare the witnesses with a vault; they are read first, so that another process's newer line is no false alarm.
+        Receipts that were altered are ignored.
 
-    Args:
-        erased: ids that the vault knows to be erased.
-        signer: fingerprint of the vault's key; receipts of other vaults are left alone.
-        all_begun: the vault says that something was written into every folder.
-    """
-    ends, missing = witnesses.ends()
-    problems = missing if all_begun else []
-    forgotten = _receipts(witnesses.folders, signer, erased)
-    for end in dict.fromkeys(ends):
-        if not _knows(log, end):
-            problems.append(
-                f"the audit log does not hold entry {end.entry}, which was written down outside vault.db: an older or another "
-                "copy was put in its place"
-            )
-    if forgotten:
-        problems.append(
-            f"{len(forgotten)} of the people who were erased would be back, since an older copy of vault.db was put in its place"
+        Args:
+            signer: Fingerprint of the vault's key.
+            known: Ids of the people whom the vault knows to be erased.
+        """
+        found: dict[str, ErasureReceipt] = {}
+        for folder in self.folders:
+            for document in _documents(folder):
+                if document.get("identity_id") not in known:
+                    with suppress(ReceiptInvalid):
+                        receipt = verify_receipt(document, signer)
+                        found[receipt.identity_id] = receipt
+        return tuple(found.values())
+
+    def _parse_end(self, text: str) -> LogEnd:
+        record = json.loads(text)
+        end = LogEnd(
+            int(record["entry"]),
+            str(record["sha256"]),
+            int(record["gallery_version"]),
+            int(record["erasures"]),
         )
-    named = len(erased | {receipt.identity_id for receipt in forgotten})
-    unnamed = max(0, max((end.erasures for end in ends), default=0) - named)
-    if unnamed:
-        problems.append(
-            f"{unnamed} people were erased of whom neither vault.db nor a receipt beside it says who they are"
-        )
-    return Testimony(tuple(problems), forgotten, tuple(ends), unnamed)
+        if not hmac.compare_digest(str(record["mac"]), self._digest(_canonical(end))):
+            raise ValueError("it was not written by this vault")
+        return end
 
 
-def _knows(log: AuditLog, end: LogEnd) -> bool:
-    """Whether the log goes through that entry, or says that a vault which did was restored or repaired on purpose."""
-    if end.entry == 0 or log.has(end.entry, end.sha256):  # every log was empty once
-        return True
-    return any(
-        end.sha256 in entry.details.get("witnessed", ())
-        for entry in log.vouched_about("vault")
-        if entry.event in (RESTORED, REPAIRED)
-    )
+def append_receipt(folder: Path, receipt: ErasureReceipt) -> None:
+    path = folder / ERASURES_FILE
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        path.touch(mode=0o600)
+    is_cut_off = path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" if is_cut_off else "")
+        file.write(json.dumps(receipt.to_document(), ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The receipts in a folder; a line that a killed process left half written is passed over."""
+def _documents(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the receipts in a folder; a line that a killed process left unfinished is skipped."""
     for line in (_read(folder / ERASURES_FILE) or "").splitlines():
         with suppress(json.JSONDecodeError):
-            told = json.loads(line)
-            if isinstance(told, dict):
-                yield told
+            document = json.loads(line)
+            if isinstance(document, dict):
+                yield document
 
 
-def _receipts(
-    folders: Sequence[Path], signer: str, known: frozenset[str]
-) -> tuple[ErasureReceipt, ...]:
-    """Sound receipts of this vault for people it does not know to be erased; a line that is altered speaks for nobody."""
-    found: dict[str, ErasureReceipt] = {}
-    for folder in folders:
-        for document in _lines(folder):
-            if document.get("identity_id") not in known:
-                with suppress(ReceiptInvalid):
-                    receipt = verify_receipt(document, signer)
-                    found[receipt.identity_id] = receipt
-    return tuple(found.values())
-
-
-def _text(end: LogEnd) -> bytes:
+def _canonical(end: LogEnd) -> bytes:
     return json.dumps(asdict(end), sort_keys=True).encode()
 
 
@@ -197,7 +161,7 @@ def _read(path: Path) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:

@@ -57,7 +57,7 @@ class CaptureCases:
     ) -> Case:
         """The case of one identity in a subject's images; faces and images are kept with the evidence."""
         subject, scored = result.subject, found.scored
-        identity, now = self.filing.vault.find(found.identity_id), self.filing.clock()
+        identity, now = self.filing.vault.people.find(found.identity_id), self.filing.clock()
         parts = f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}"
         record = self._sighting(result, found, ties)
         return Case(

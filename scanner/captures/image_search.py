@@ -16,7 +16,7 @@ from crawlers.captures.capture_store import CaptureStore
 from face_index.faces.capture_faces import Captured, faces_in
 from face_index.faces.face import Face, FaceReader
 from face_index.faces.packs import FacePack
-from face_index.faces.same_picture import Look, Patch, different_photographs, is_one_picture
+from face_index.faces.same_picture import MaskedPatch, Patch, different_photographs, is_one_picture
 from scanner.captures.subjects import Subject
 from scanner.identification.clusters import Cluster
 from scanner.identification.policy import CAPTURES, LEAST_IMAGES, Thresholds
@@ -101,7 +101,7 @@ class _SubjectFace:
     number: int
     face: Face
     patch: Patch | None
-    look: Look
+    look: MaskedPatch
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ def search_subjects(
             patches = seen.patches or (None,) * len(seen.faces)
             gathered.faces += [
                 _SubjectFace(number, face, patch, look)
-                for face, patch, look in zip(seen.faces, patches, seen.looks, strict=True)
+                for face, patch, look in zip(seen.faces, patches, seen.masked_patches, strict=True)
                 if pack.bar.objection(face) is None
             ]
     yield from _results(waiting, done, len(waiting), snapshot)

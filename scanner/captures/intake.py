@@ -113,10 +113,10 @@ class Intake:
         ):
             copy = _Copy.of(path, Path(room) / "in")
             if login is not None:  # the worker takes it in, for an account of the pages
-                self.vault.login = (f"account {login}",)
+                self.vault.audit.login = (f"account {login}",)
             actor = login or self.operator
             capture = {"capture": copy.capture_id}
-            self.vault.note(TAKEN_IN, "vault", actor, self.clock(), **capture)
+            self.vault.audit.record(TAKEN_IN, "vault", actor, self.clock(), **capture)
             known = self.captures.known(copy.capture_id)
             if known is not None:
                 return TakenIn(known, well_formed(path.name), new=False)
@@ -221,7 +221,7 @@ class Intake:
             **({"renamed": renamed} if renamed else {}),
         }
         environment = environment_now(row.taken_in_by, self.clock())
-        sign, now = self.vault.sign, self.clock()
+        sign, now = self.vault.keys.sign, self.clock()
         seal_capture(bag, facts, environment, sign, list(self._authorities), now)
         try:
             bag.rename(final)

@@ -107,7 +107,7 @@ class Releases:
                 "look at the pages and release them, from a login of their own"
             )
         pages = sorted({page.capture_id for page in one.subject.pages.values()})
-        self._vault.note(
+        self._vault.audit.record(
             f"captured-{decision}", "vault", person.login, now,
             captures=pages[:20], version=one.subject.version, reason=reason.strip(),
         )  # fmt: skip

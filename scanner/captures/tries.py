@@ -44,7 +44,7 @@ class Tries:
             return False
         self._made.update(people)
         about = hashlib.sha256(f"{subject.key}:{subject.version}".encode()).hexdigest()[:16]
-        self._vault.note(
+        self._vault.audit.record(
             SEARCHED,
             "vault",
             self._asker,

@@ -16,7 +16,7 @@ from pathlib import Path
 from face_index.errors import ClockWentBackwards
 from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
-from face_index.vault.schema import transaction
+from face_index.vault.database import transaction
 from reports.cases.case import Case, case_to_dict
 from reports.cases.case_store import CaseStore
 from reports.cases.record_seals import RecordSeal
@@ -44,7 +44,7 @@ def open_case_store(
     any_thread: bool = False,
 ) -> CaseStore:
     """Open cases.db, sealed with the vault's key; cases of earlier versions are recorded once, as they are."""
-    mac = vault.keyed_digest("case record")
+    mac = vault.keys.keyed_digest("case record")
     case_store = CaseStore(cases_path, evidence_path, mac, any_thread=any_thread)
     if not any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
         _begin(case_store, vault, operator, clock)
@@ -80,7 +80,7 @@ class CaseRecords:
     def note(self, event: str, case: Case, actor: str, **details: object) -> None:
         """A line about a change of a case, with the version and SHA-256 of its record since then."""
         told = _told(self._case_store.seal_of(case.case_id))
-        self._vault.note(
+        self._vault.audit.record(
             event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **told
         )
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault import Vault
-from face_index.vault.licences import covering_licence
 from reports.cases.case import Case, CheckpointRecord, Entry
 from reports.cases.case_store import CaseStore, weights_of
 from reports.cases.listings import (
@@ -47,7 +46,7 @@ class CaseFiling:
     def is_registered(self, identity_id: str) -> bool:
         """Whether a person is still registered: they may withdraw while a scan runs."""
         try:
-            return self.vault.find(identity_id).is_active(self.clock().date())
+            return self.vault.people.find(identity_id).is_active(self.clock().date())
         except UnknownIdentity:
             return False
 
@@ -65,7 +64,7 @@ class CaseFiling:
         Args:
             uploader_known: False where only the sender says whose upload it is.
         """
-        identity, now = self.vault.find(finding.identity_id), self.clock()
+        identity, now = self.vault.people.find(finding.identity_id), self.clock()
         return Case(
             case_id="",
             scan_id=scan_id,
@@ -192,8 +191,7 @@ class CaseFiling:
         if case.terms == Terms.PERMITTED:
             return "the person's terms permit it"
         checkpoint = case.checkpoint
-        licence = covering_licence(
-            self.vault,
+        licence = self.vault.licences.covering(
             case.identity_id,
             checkpoint.hub,
             checkpoint.creator if uploader_known else None,
@@ -215,4 +213,6 @@ class CaseFiling:
             for entry in self.vault.audit.about(case.identity_id)
         )
         if not noted:
-            self.vault.note(_AUTHORISED, case.identity_id, self.operator, self.clock(), **details)
+            self.vault.audit.record(
+                _AUTHORISED, case.identity_id, self.operator, self.clock(), **details
+            )

@@ -75,7 +75,7 @@ class CaseService:
     def has_withdrawn(self, case: Case) -> bool:
         """Whether the person of a case is no longer registered: nothing new is begun for them."""
         try:
-            self.vault.find(case.identity_id)
+            self.vault.people.find(case.identity_id)
         except UnknownIdentity:
             return True
         return False
@@ -108,7 +108,7 @@ class CaseService:
             reason,
             four_eyes=self.rules.four_eyes,
             operator=self.actor,
-            login=self.vault.login,
+            login=self.vault.audit.login,
             two_people=self.rules.two_people,
         )
         if decision == Decision.CONFIRM:
@@ -124,7 +124,7 @@ class CaseService:
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened under this login."""
         log = self.vault.audit.about(case.identity_id)
-        return viewing_of(case, log, self.actor, self.vault.login, exports_count=True)
+        return viewing_of(case, log, self.actor, self.vault.audit.login, exports_count=True)
 
     def amend(self, case_id: str, kind: str, by: str, text: str) -> Entry:
         """Add an appeal or a correction; nothing is overwritten. An appeal asks for a new review.
@@ -160,7 +160,7 @@ class CaseService:
             raise ReviewRefused(
                 f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
             )
-        self.vault.note(
+        self.vault.audit.record(
             "capture-removed",
             "vault",
             self.actor,
@@ -186,7 +186,7 @@ class CaseService:
             name for name in changes if getattr(page.facts, name) != getattr(after.facts, name)
         ]
         if changed:
-            self.vault.note(
+            self.vault.audit.record(
                 "capture-corrected", "vault", self.actor, self.clock(), capture=page.capture_id, page=page.number + 1, fields=changed
             )  # fmt: skip
         return self.case_store.resting_on(page.capture_id)
@@ -229,7 +229,7 @@ class CaseService:
                 pdf=pdf,
                 log_end=self.vault.audit.end,
             ),
-            self.vault.sign,
+            self.vault.keys.sign,
             list(self.rules.authorities),
             self.clock(),
         )
@@ -255,7 +255,7 @@ class CaseService:
                 if case.custody and case.custody[-1].number > first:
                     listed.append(revocation_of(case))
         return revocation_list(
-            listed, self.vault.audit.end, self.vault.sign, self.clock()
+            listed, self.vault.audit.end, self.vault.keys.sign, self.clock()
         ), unvouched
 
     def _originals(self, case: Case) -> dict[str, Path]:
@@ -267,7 +267,9 @@ class CaseService:
 
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
         """Ask the authorities that have not stamped a bundle yet; those that failed again."""
-        return write_timestamps(bundle, list(self.rules.authorities), self.vault.sign, self.clock())
+        return write_timestamps(
+            bundle, list(self.rules.authorities), self.vault.keys.sign, self.clock()
+        )
 
     def note_request(self, case_id: str, by: str) -> Entry:
         """The person asks for a report of their case."""
@@ -302,7 +304,9 @@ class CaseService:
         self._note_change(event, case, actor, **details)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:
-        self.vault.note(event, case.identity_id, actor, self.clock(), case=case.case_id, **details)
+        self.vault.audit.record(
+            event, case.identity_id, actor, self.clock(), case=case.case_id, **details
+        )
 
     def _note_change(self, event: str, case: Case, actor: str, **details: object) -> None:
         self.records.note(event, case, actor, **details)

@@ -43,7 +43,7 @@ def holder_months(
 ) -> list[HolderMonth]:
     """The month of every registered person, or of one."""
     notices, now = all_tracked(service.case_store), service.clock()
-    people = [one for one in service.vault.identities() if identity_id in (None, one.identity_id)]
+    people = [one for one in service.vault.people.all() if identity_id in (None, one.identity_id)]
     months = []
     for person in people:
         cases = [

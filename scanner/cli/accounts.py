@@ -76,7 +76,7 @@ def invite(
     with app_context_of(settings) as app_context:
         if identity is not None:
             with vault_of(settings) as vault:
-                identity_id = vault.find(identity).identity_id
+                identity_id = vault.people.find(identity).identity_id
         secret = app_context.invitations.create(email, roles, settings.operator, identity_id)
     link = f"{settings.web.url}/invitation/{secret}"
     if as_json:

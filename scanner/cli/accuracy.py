@@ -129,7 +129,7 @@ def _from_gallery(session: EnrolmentSession) -> Calibration:
     from face_index.gallery.calibration import calibrate_impostors
 
     version = session.faces.reader.version
-    templates = session.vault.active_templates(version, session.clock().date())
+    templates = session.vault.templates.active(version, session.clock().date())
     return calibrate_impostors([prototypes[0] for _, prototypes in templates], version.sha256)
 
 

@@ -72,7 +72,7 @@ def accept_clock(
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:
-        accepted = vault.accept_clock(settings.operator, utc_now(), reason)
+        accepted = vault.audit.accept_clock(settings.operator, utc_now(), reason)
     typer.echo(
         "The log goes on from now."
         if accepted

@@ -37,7 +37,9 @@ def judge_all(settings: Settings) -> list[SubjectVerdict]:
     verdicts: list[SubjectVerdict] = []
     with scan_session_of(settings) as session, progress_bar("searching faces") as observer:
         for subject in open_capture_search(settings, session).run():
-            names = tuple(session.vault.find(identity).name for identity in subject.identities)
+            names = tuple(
+                session.vault.people.find(identity).name for identity in subject.identities
+            )
             verdicts.append(SubjectVerdict(subject, names))
             observer.step(len(verdicts), None, subject.name)
     return verdicts

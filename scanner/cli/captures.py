@@ -179,7 +179,7 @@ def release(
                 f"nothing of {row.name} waits for a second person; `captures waiting` lists what "
                 "does"
             )
-        person = Person(by, by, intake.vault.login if settings.two_people else ())
+        person = Person(by, by, intake.vault.audit.login if settings.two_people else ())
         for entry in found:
             releases.decide(entry, person, decision, reason, utc_now())
     result = "Not released" if refuse else "Released"

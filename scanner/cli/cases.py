@@ -54,7 +54,7 @@ def cases(
         )
     settings = settings_of(context)
     with case_service_of(settings) as service:
-        identity_id = service.vault.find(identity).identity_id if identity else None
+        identity_id = service.vault.people.find(identity).identity_id if identity else None
         found = [
             case for case in service.case_store.cases(identity_id) if status in (None, case.status)
         ]

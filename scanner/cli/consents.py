@@ -44,9 +44,9 @@ def show_consents(context: typer.Context, name: PersonArgument, as_json: JsonFla
     Receipts are shown oldest first.
     """
     with vault_of(settings_of(context)) as vault:
-        identity = vault.find(name)
-        receipts = vault.consents_of(identity.identity_id)
-        proofs = vault.proofs_of(identity.identity_id)
+        identity = vault.people.find(name)
+        receipts = vault.consents.history(identity.identity_id)
+        proofs = vault.documents.proofs_of(identity.identity_id)
     if as_json:
         print_json(
             {
@@ -111,7 +111,7 @@ def renew_consent(
     document = consent_document.read_bytes() if consent_document else None
     default_end = now.date() + timedelta(days=CONSENT_DAYS)
     with vault_of(settings) as vault:
-        before = vault.find(name).consent
+        before = vault.people.find(name).consent
         consent = replace(
             before,
             signed_by=signed_by or before.signed_by,
@@ -122,7 +122,7 @@ def renew_consent(
             terms=Terms(terms) if terms else before.terms,
         )
         agree(consent, lang, agreed=yes)
-        identity = vault.renew(name, consent, settings.operator, now)
+        identity = vault.consents.renew(name, consent, settings.operator, now)
     if as_json:
         print_json(
             {
@@ -151,15 +151,14 @@ def grant(
 
     What they make of this person then opens no case.
     """
-    from face_index.vault.licences import grant_licence
     from scanner.clock import utc_now
 
     kind, value = _licensee(uploader, model, hub)
     last_day = _future_day(until, utc_now().date())
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:
-        licence = grant_licence(
-            vault, name, kind, value, last_day, note=note, actor=settings.operator, now=utc_now()
+        licence = vault.licences.grant(
+            name, kind, value, last_day, note=note, actor=settings.operator, now=utc_now()
         )
     if as_json:
         print_json(
@@ -201,10 +200,8 @@ def _future_day(text: str, today: date) -> date:
 @licences.command("list")
 def list_licences(context: typer.Context, name: PersonArgument, as_json: JsonFlag = False) -> None:
     """List what a person allows."""
-    from face_index.vault.licences import licences_of
-
     with vault_of(settings_of(context)) as vault:
-        found = licences_of(vault, vault.find(name).identity_id)
+        found = vault.licences.list_for(vault.people.find(name).identity_id)
     if as_json:
         print_json({"licences": [dataclasses.asdict(licence) for licence in found]})
         return
@@ -228,10 +225,9 @@ def revoke(
     operator: OperatorOption = None,
 ) -> None:
     """End a licence now."""
-    from face_index.vault.licences import revoke_licence
     from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:
-        revoke_licence(vault, licence_id, settings.operator, utc_now())
+        vault.licences.revoke(licence_id, settings.operator, utc_now())
     print_line(f"Licence {licence_id} has ended.")

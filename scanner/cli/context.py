@@ -223,7 +223,7 @@ def held_files_of(settings: Settings) -> Iterator[HeldFilesSession]:
 
     with vault_of(settings) as vault, scan_store_of(settings) as scan_store:
         minors = RegisteredMinors(vault, utc_now)
-        login = vault.login if settings.two_people else ()
+        login = vault.audit.login if settings.two_people else ()
         yield HeldFilesSession(HeldFiles(scan_store.held, vault), minors, vault, login)
 
 

@@ -24,8 +24,8 @@ from scanner.cli.output import print_json, print_line, print_warning, visible
 if TYPE_CHECKING:
     from face_index.consent import Consent
     from face_index.identity import Identity
-    from face_index.registration.enrolment import EnrolmentReport
     from face_index.registration.registration import Request
+    from face_index.registration.report import EnrolmentReport
     from scanner.factories import EnrolmentSession
 
 CONSENT_DAYS = 730
@@ -240,7 +240,7 @@ def _registered(
     session: EnrolmentSession, request: Request, language: str
 ) -> tuple[Identity, EnrolmentReport]:
     """Register a person; where that is refused, say of each photo why."""
-    from face_index.errors import EnrolmentRefused
+    from face_index.registration.report import EnrolmentRefused
 
     try:
         return session.registrar.register(request, session.clock())
@@ -286,7 +286,7 @@ def _print_submitted(
         f"{identity.identity_id[:8]} --operator NAME --proof passport"
     )
     typer.echo(f"Face pack {session.faces.pack.name}: {session.faces.pack.licence}.")
-    for sentence in duties(session.vault.count(), language):
+    for sentence in duties(session.vault.people.count(), language):
         print_warning(sentence)
 
 

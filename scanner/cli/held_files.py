@@ -39,7 +39,9 @@ def list_held(
         found = [
             file for file in session.held.all(session.minors.ids) if everything or not file.settled
         ]
-        names = {file.identity_id: session.vault.find(file.identity_id).name for file in found}
+        names = {
+            file.identity_id: session.vault.people.find(file.identity_id).name for file in found
+        }
     if as_json:
         documents = [
             {

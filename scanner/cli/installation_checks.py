@@ -235,9 +235,9 @@ def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
 
     try:
         with vault_of(settings) as vault:
-            registered = len(vault.identities())
+            registered = len(vault.people.all())
             intact = not vault.audit.problems()
-            contradictions = vault.testimony.problems
+            contradictions = vault.rollback.findings.problems
     except FaceIndexError as error:
         missing.append(str(error))
         return {"registered": "the vault cannot be opened"}

@@ -170,7 +170,9 @@ def _draft(
 
     case = service.exported(case_id)
     warn_of_withdrawal(service, case)
-    notice = draft_notice(kind, case, given, service.clock(), language, service.vault.fingerprint)
+    notice = draft_notice(
+        kind, case, given, service.clock(), language, service.vault.keys.fingerprint
+    )
     suffix, to_print, problem = printable(notice)
     if problem:
         print_warning(problem)

@@ -52,7 +52,7 @@ def identities(
     with vault_of(settings) as vault:
         found = [
             identity
-            for identity in vault.identities()
+            for identity in vault.people.all()
             if (not waiting or identity.status in ("pending", "conflict"))
             and (expiring is None or identity.consent.expires_within(expiring, today))
         ]
@@ -60,7 +60,7 @@ def identities(
             _row(identity, _lookalikes_shown(vault, identity, settings.operator, now), today)
             for identity in found
         ]
-        warnings = duties(vault.count(), "en")
+        warnings = duties(vault.people.count(), "en")
     if as_json:
         print_json({"identities": rows, "warnings": warnings})
         return
@@ -85,8 +85,8 @@ def _lookalikes_shown(
 
     if identity.status != "conflict" or same_person(operator, identity.submitted_by):
         return []
-    vault.note("look-alikes shown", identity.identity_id, operator, now)
-    return vault.lookalikes_of(identity.identity_id)
+    vault.audit.record("look-alikes shown", identity.identity_id, operator, now)
+    return vault.people.lookalikes_of(identity.identity_id)
 
 
 def _row(
@@ -144,7 +144,7 @@ def approve(
     who, now = settings.operator, utc_now()
     sha256 = hashlib.sha256(proof_document.read_bytes()).hexdigest() if proof_document else None
     with vault_of(settings) as vault:
-        identity = vault.approve(
+        identity = vault.enrolments.approve(
             name, who, Proof(proof, sha256, who, now), now, reason, two_people=settings.two_people
         )
         version = vault.gallery_version
@@ -178,7 +178,7 @@ def reject(
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:
-        erased = vault.reject(name, settings.operator, reason, utc_now())
+        erased = vault.enrolments.reject(name, settings.operator, reason, utc_now())
     print_erasure(erased, None, as_json=as_json)
 
 

@@ -69,7 +69,7 @@ def summary(
     check_language(lang)
     with case_service_of(settings_of(context)) as service:
         wanted = _month(month, f"{service.clock():%Y-%m}")
-        identity_id = service.vault.find(identity).identity_id if identity else None
+        identity_id = service.vault.people.find(identity).identity_id if identity else None
         months = holder_months(service, wanted, identity_id)
     pages = _write_pages(months, out, wanted, lang) if out else {}
     if as_json:

@@ -63,11 +63,10 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 def _status_document(vault: Vault) -> dict[str, Any]:
     """The JSON contract of `vault status`."""
-    from face_index.vault.backups import backups_of
     from face_index.vault.duties import duties
     from scanner.clock import utc_now
 
-    people, today = vault.identities(), utc_now().date()
+    people, today = vault.people.all(), utc_now().date()
     searched = [person.is_active(today) and not person.is_minor(today) for person in people]
     expiring = [
         person.consent.covers(today) and person.consent.expires_within(30, today)
@@ -80,15 +79,15 @@ def _status_document(vault: Vault) -> dict[str, Any]:
             "waiting": sum(person.status in ("pending", "conflict") for person in people),
             "consent ended": sum(person.consent.expires_on < today for person in people),
             "consent ends within 30 days": sum(expiring),
-            "erased so far": len(vault.erasures()),
+            "erased so far": len(vault.erasure.rows()),
         },
         "gallery_version": vault.gallery_version,
-        "key": vault.keys.where,
-        "receipt_key_fingerprint": vault.fingerprint,
+        "key": vault.key_store.where,
+        "receipt_key_fingerprint": vault.keys.fingerprint,
         "audit_head": vault.audit.head,
         "backups": [
             {"path": str(path), "made_at": made_at, "there": path.is_file()}
-            for path, made_at in backups_of(vault.db, vault.path.parent)
+            for path, made_at in vault.backups.entries()
         ],
         "warnings": duties(len(people), "en"),
     }
@@ -107,15 +106,14 @@ def backup(
 
     Keep the master key elsewhere: without it nobody can open a backup.
     """
-    from face_index.vault.backups import make_backup
     from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     if destination is None:
         settings.backups_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     with vault_of(settings) as vault:
-        path = make_backup(
-            vault, destination or settings.backups_path, settings.operator, utc_now()
+        path = vault.backups.make(
+            destination or settings.backups_path, settings.operator, utc_now()
         )
     if as_json:
         print_json({"backup": str(path)})
@@ -155,15 +153,14 @@ def restore(
         system_login(),
     )
     if as_json:
-        print_json(result)
+        print_json(result.to_document())
         return
     typer.echo(
-        f"{result['persons']} people restored; {result['erased_again']} erased since then stay "
-        "erased."
+        f"{result.persons} people restored; {result.erased_again} erased since then stay erased."
     )
-    if result["former_file"]:
-        typer.echo(f"The former vault is {result['former_file']}; delete it once you are sure.")
-    for problem in result["audit_problems"]:
+    if result.former_file:
+        typer.echo(f"The former vault is {result.former_file}; delete it once you are sure.")
+    for problem in result.audit_problems:
         print_error(f"Audit log of the backup: {problem}")
 
 
@@ -179,7 +176,7 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:
         unreachable = rotate_master_key(vault, settings.operator, utc_now())
-        where = vault.keys.where
+        where = vault.key_store.where
     if settings.next_master_key:
         typer.echo(
             "The vault has the new master key. Now move PORTRAIT_SCANNER_NEXT_MASTER_KEY to "
@@ -223,13 +220,15 @@ def repair(
 
     People who had been erased are erased again; older cases may stand.
     """
+    from face_index.vault.repair import repair as repair_vault
+
     settings = settings_of(context, operator=operator or None)
     with case_service_of(settings) as service:
         vault, records, who = service.vault, service.records, settings.operator
-        problems = [*vault.testimony.problems, *vault.erased_with_rows()]
-        erased = vault.repair(who, service.clock(), reason) if problems else []
+        problems = [*vault.rollback.findings.problems, *vault.erasure.erased_with_rows()]
+        erased = repair_vault(vault, who, service.clock(), reason) if problems else []
         cases = records.accept_set_back(who, reason)
-        left = [*vault.testimony.problems, *records.problems()]
+        left = [*vault.rollback.findings.problems, *records.problems()]
     if as_json:
         print_json(
             {
@@ -262,7 +261,7 @@ def erasures(
     With --out, the signed receipts are written to a file.
     """
     with vault_of(settings_of(context)) as vault:
-        receipts = [json.loads(row["receipt"]) for row in vault.erasures()]
+        receipts = [json.loads(row["receipt"]) for row in vault.erasure.rows()]
     if out:
         check_new_file(out)
         lines = (json.dumps(receipt, ensure_ascii=False) + "\n" for receipt in receipts)

@@ -81,9 +81,9 @@ def _withdraw_person(vault: Vault, name: str, settings: Settings, *, ask: bool) 
     from scanner.clock import utc_now
 
     if ask:
-        question = f"Erase {vault.find(name).name} for good, here and in every backup?"
+        question = f"Erase {vault.people.find(name).name} for good, here and in every backup?"
         typer.confirm(question, abort=True, err=True)
-    return vault.withdraw(name, utc_now(), settings.operator)
+    return vault.erasure.withdraw(name, utc_now(), settings.operator)
 
 
 def _withdraw_ended(
@@ -91,7 +91,7 @@ def _withdraw_ended(
 ) -> list[ErasureReceipt]:
     from scanner.clock import utc_now
 
-    return vault.withdraw_ended(utc_now(), settings.operator, clock_is_right=clock_is_right)
+    return vault.erasure.withdraw_ended(utc_now(), settings.operator, clock_is_right=clock_is_right)
 
 
 def print_erasure(erased: ErasureReceipt, path: Path | None, *, as_json: bool) -> None:
@@ -133,8 +133,7 @@ def receipt(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an erasure receipt; needs no vault."""
-    from face_index.vault.receipts import verify_receipt
-    from face_index.vault.restoration import read_receipts
+    from face_index.vault.receipts import read_receipts, verify_receipt
 
     found = [verify_receipt(document, fingerprint) for document in read_receipts(file)]
     if as_json:

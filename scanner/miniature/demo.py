@@ -33,7 +33,7 @@ def register_world(session: ScanSession, progress: Progress) -> int:
     for number, person in enumerate(world.registered):
         progress.step(number, len(world.registered), f"registering {person.name}")
         try:
-            session.vault.find(person.name)
+            session.vault.people.find(person.name)
         except UnknownIdentity:
             with TemporaryDirectory() as folder:
                 photos = draw_photos(person.seed, ENROLMENT_PHOTOS, Path(folder))
@@ -42,11 +42,13 @@ def register_world(session: ScanSession, progress: Progress) -> int:
                 )
                 registrar.register(request, session.clock())
             added += 1
-        if session.vault.find(person.name).status != Status.ACTIVE:
+        if session.vault.people.find(person.name).status != Status.ACTIVE:
             proof = Proof("none: a drawn person", None, "demo operator", session.clock())
             now, why = session.clock(), "drawn persons are all different"
             # Nobody is protected here: one login plays both parts, and the audit log says so.
-            session.vault.approve(person.name, "demo operator", proof, now, why, two_people=False)
+            session.vault.enrolments.approve(
+                person.name, "demo operator", proof, now, why, two_people=False
+            )
     return added
 
 

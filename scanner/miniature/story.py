@@ -116,9 +116,11 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         scan = _scanned(session, settings, progress)
         judged, offers = _captured(session, settings, progress)
         reuploads = tuple(_reuploads(session))
-        registered = tuple(one.name for one in session.vault.identities())
+        registered = tuple(one.name for one in session.vault.people.all())
         names = {
-            one: session.vault.find(one).name for subject in judged for one in subject.identities
+            one: session.vault.people.find(one).name
+            for subject in judged
+            for one in subject.identities
         }
         cases = session.case_store.named(scan.case_ids)
         case_id = next(
@@ -128,7 +130,7 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         )
     with open_case_service(settings) as service:
         case, bundle = _decided(service, settings, case_id, progress)
-        sound = [item.ok for item in verify(bundle, service.vault.fingerprint)]
+        sound = [item.ok for item in verify(bundle, service.vault.keys.fingerprint)]
         again = reproduce(bundle, reproduction_tools(settings), None, progress).samples
         notices = tuple(_notices(service, settings, case, progress))
         progress.step(0, None, f"erasing {_WITHDRAWN}")
@@ -297,7 +299,9 @@ def _notices(service: CaseService, settings: Settings, case: Case, progress: Pro
             for field in template(kind).required
             if field.source is None
         }
-        made = draft_notice(kind, case, given, service.clock(), language, service.vault.fingerprint)
+        made = draft_notice(
+            kind, case, given, service.clock(), language, service.vault.keys.fingerprint
+        )
         notice_id = record_draft(service.case_store, made, REVIEWER, service.clock())
         service.note_notice(case, "notice-drafted", REVIEWER, notice=notice_id, template=kind)
         ending, to_print, _ = printable(made)
@@ -324,9 +328,11 @@ def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
     """One person leaves; the receipt is checked, and every file of the home is searched for what was sealed of them."""
     path = settings.home / "story" / f"erased-{_WITHDRAWN}.json"
     try:
-        identity = service.vault.find(_WITHDRAWN)
+        identity = service.vault.people.find(_WITHDRAWN)
     except UnknownIdentity:  # a story that was stopped here goes on
-        receipt = verify_receipt(json.loads(path.read_text("utf-8")), service.vault.fingerprint)
+        receipt = verify_receipt(
+            json.loads(path.read_text("utf-8")), service.vault.keys.fingerprint
+        )
         return Withdrawn(
             _WITHDRAWN,
             receipt.photos_erased,
@@ -343,9 +349,9 @@ def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
     )
     traces = [bytes(next(iter(row.values())))[:_TRACE_BYTES] for row in sealed]
     before = _files_with(traces, settings.home)
-    receipt = service.vault.withdraw(identity.identity_id, service.clock(), OPERATOR)
+    receipt = service.vault.erasure.withdraw(identity.identity_id, service.clock(), OPERATOR)
     path.write_text(json.dumps(receipt.to_document(), ensure_ascii=False, indent=2) + "\n", "utf-8")
-    checked = verify_receipt(receipt.to_document(), service.vault.fingerprint)
+    checked = verify_receipt(receipt.to_document(), service.vault.keys.fingerprint)
     return Withdrawn(
         _WITHDRAWN, checked.photos_erased, checked.templates_erased, checked.seconds, str(path), before, _files_with(traces, settings.home),
     )  # fmt: skip

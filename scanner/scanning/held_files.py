@@ -19,7 +19,7 @@ from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.likeness import likeness_of
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
-from face_index.vault.records import without_name
+from face_index.vault.names import without_name
 from scanner.errors import LookRefused
 from scanner.scanning.held_file_store import HeldFileStore
 from scanner.triage.header import Triage
@@ -147,7 +147,7 @@ class HeldFiles:
         }  # fmt: skip
         if row != known:
             self._store.keep_file(row)
-            self._vault.note(
+            self._vault.audit.record(
                 "file-held", naming.identity_id, actor, now, held=key, places=list(places)
             )
         return self._with_looks(row)
@@ -193,9 +193,9 @@ class HeldFiles:
             raise LookRefused(
                 "the file itself names the child: it stays held, whoever else its listing speaks of"
             )
-        identity = self._vault.find(held.identity_id)
+        identity = self._vault.people.find(held.identity_id)
         told = without_name(reason.strip(), identity)
-        self._vault.note(
+        self._vault.audit.record(
             "held-file-looked-at",
             held.identity_id,
             actor,

@@ -138,7 +138,7 @@ def result_of(session: ScanSession, scan_id: str) -> ScanResult:
 
 def _name_of(vault: Vault, identity_id: str | None) -> str | None:
     try:
-        return vault.find(identity_id).name if identity_id else None
+        return vault.people.find(identity_id).name if identity_id else None
     except UnknownIdentity:
         return None  # they have withdrawn
 

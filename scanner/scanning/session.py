@@ -125,8 +125,8 @@ class ScanSession:
         if self._snapshot is not None and self._snapshot[0] == state:
             return self._snapshot[1]
         pack = self.faces.reader.version
-        version, templates = self.vault.gallery_on(pack, day)
-        self.vault.note(
+        version, templates = self.vault.templates.gallery_on(pack, day)
+        self.vault.audit.record(
             "templates read",
             "vault",
             self.options.operator,

@@ -70,9 +70,9 @@ class RegisteredMinors:
         )
 
     def _refresh(self) -> None:
-        state = (self._vault.register_state, self._clock().date())
+        state = (self._vault.people.register_state, self._clock().date())
         if state != self._state:
-            found = [one for one in self._vault.minors(state[1]) if _counts(one)]
+            found = [one for one in self._vault.people.minors(state[1]) if _counts(one)]
             self._ids = {one.name: one.identity_id for one in found}
             self._matcher = NameMatcher(self._ids)
             self._state = state

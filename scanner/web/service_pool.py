@@ -48,7 +48,7 @@ class PageCaseService(CaseService):
     def viewing(self, case: Case) -> Viewing:
         """How many pictures of a case the reviewer has opened; exported reports do not count."""
         log = self.vault.audit.about(case.identity_id)
-        return viewing_of(case, log, self.actor, self.vault.login, exports_count=False)
+        return viewing_of(case, log, self.actor, self.vault.audit.login, exports_count=False)
 
     # The callers pass the reviewer's name as the actor; the log must hold the account instead.
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002
@@ -87,7 +87,7 @@ class ServicePool:
         except queue.Empty:
             service = PageCaseService(self._settings, self._clock)
         service.actor = actor
-        service.vault.login = (f"account {actor}",)
+        service.vault.audit.login = (f"account {actor}",)
         try:
             yield service
         except BaseException:

@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL
 
 from face_index.faces.face import unit
 from face_index.faces.insight import InsightFaceReader
-from face_index.faces.packs import find_pack
+from face_index.faces.pack_files import find_pack
 from face_index.gallery.calibration import calibrate, save_calibration
 from face_index.gallery.templates import make_prototypes
 from scanner.miniature.objects import object_photo, styled_photo

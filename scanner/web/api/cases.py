@@ -151,7 +151,7 @@ def draft_statement(
                 _limited_fields(statement.fields),
                 context.clock(),
                 statement.language,
-                service.vault.fingerprint,
+                service.vault.keys.fingerprint,
             )
         except NotReviewed as error:
             raise GateRefused(409, "not-confirmed", str(error)) from error

@@ -58,7 +58,7 @@ class Reminders:
                 and review.at >= fresh
             ):
                 count += self._decided(case, review)
-        for identity in self._service.vault.identities():
+        for identity in self._service.vault.people.all():
             count += self._registration(identity, fresh) + self._ending_consent(identity)
         return count + sum(
             self._deadline(notice) for notice in all_tracked(self._service.case_store)
@@ -149,7 +149,7 @@ class Reminders:
             < (self._service.clock() - timedelta(days=60)).isoformat()
         ):
             return False
-        proofs = self._service.vault.proofs_of(identity.identity_id)
+        proofs = self._service.vault.documents.proofs_of(identity.identity_id)
         return bool(proofs) and proofs[-1].checked_at.isoformat() >= fresh
 
     def _ending_consent(self, identity: Identity) -> int:

@@ -22,7 +22,7 @@ def note_change(
     """
     with context.services.acquire(by) as service:
         now = context.clock()
-        service.vault.note(event, "vault", by, now, account=account.account_id, **details)
+        service.vault.audit.record(event, "vault", by, now, account=account.account_id, **details)
     t = translations(account.language).gettext
     sentence = _sentences(t).get(event)
     if sentence is not None:

@@ -217,7 +217,9 @@ def _account(context: AppContext, account_id: str) -> Account:
 
 def _log(context: AppContext, session: Session, event: str, **details: object) -> None:
     with context.services.acquire(session.account.actor) as service:
-        service.vault.note(event, "vault", session.account.actor, context.clock(), **details)
+        service.vault.audit.record(
+            event, "vault", session.account.actor, context.clock(), **details
+        )
 
 
 def _accounts_page(

@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
-from face_index.vault.licences import covering_licence
 from reports.cases.case import Case, SampleRecord, SightedImage
 from reports.cases.listings import listings_of
 from reports.documents.case_report import headline
@@ -121,7 +120,7 @@ def picture_response(
 def allowed_now(service: PageCaseService, case: Case) -> str | None:
     """The terms or licence that allow the use today; None if there are none."""
     try:
-        identity = service.vault.find(case.identity_id)
+        identity = service.vault.people.find(case.identity_id)
     except UnknownIdentity:
         return None
     if identity.consent.terms == Terms.PERMITTED:
@@ -129,8 +128,8 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
     checkpoint, day = case.checkpoint, service.clock().date()
     # Only the sender of an upload says whose it is.
     creator = None if checkpoint.hub == service.hub_name else checkpoint.creator
-    licence = covering_licence(
-        service.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+    licence = service.vault.licences.covering(
+        case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
     )
     return f"{licence.value} – {licence.until}" if licence else None
 

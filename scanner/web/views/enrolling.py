@@ -17,13 +17,14 @@ from face_index.consent import (
     Terms,
     is_minor,
 )
-from face_index.errors import ConsentMissing, EnrolmentRefused, NameRefused
+from face_index.errors import ConsentMissing, NameRefused
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import Refusal, Why
-from face_index.registration.enrolment import MIN_PHOTOS, EnrolmentReport, open_faces
+from face_index.registration.enrolment import MIN_PHOTOS, open_faces
 from face_index.registration.registration import Request as Registration
+from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from face_index.vault import Document
-from face_index.vault.records import checked_name
+from face_index.vault.names import checked_name
 from reports.documents.words import Translate
 from scanner.web.auth.access import Permission, Role
 from scanner.web.auth.sessions import Session

@@ -53,7 +53,7 @@ def decide(
                 form.text("decision"),
                 form.text("reason", 1_000),
                 context.clock(),
-                service.vault.login,
+                service.vault.audit.login,
             )
     except (FormRefused, LookRefused) as error:
         return _page(request, context, session, error)
@@ -77,7 +77,9 @@ def _page(
     with context.services.acquire(session.account.actor) as service:
         held, minors = _held(service)
         files = held.all(minors.ids)[:_MAX_SHOWN]
-        names = {file.identity_id: service.vault.find(file.identity_id).name for file in files}
+        names = {
+            file.identity_id: service.vault.people.find(file.identity_id).name for file in files
+        }
     return render_page(
         request,
         "held.html",

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request, Response
 from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, LicenceKind, Signatory, Terms
 from face_index.errors import ConsentMissing, UnknownIdentity
 from face_index.identity import Identity, Status
-from face_index.vault.licences import grant_licence, licences_of, revoke_licence
 from reports.cases.case_store import CaseSummary
 from reports.cases.review import CaseStatus
 from scanner.scanning.scan_store import Coverage
@@ -106,7 +105,7 @@ def renew(
                 consent = replace(
                     consent, document_sha256=hashlib.sha256(document.data).hexdigest()
                 )
-            service.vault.renew(identity_id, consent, session.account.actor, now)
+            service.vault.consents.renew(identity_id, consent, session.account.actor, now)
     except (FormRefused, ConsentMissing) as error:
         return _page(request, context, session, identity_id, error)
     return redirect(f"/likeness/{identity_id}", "renewed")
@@ -128,8 +127,7 @@ def grant(
             until = form.day("until")
             if until < context.clock().date():
                 raise FormRefused("no-date", "until")
-            grant_licence(
-                service.vault,
+            service.vault.licences.grant(
                 identity_id,
                 LicenceKind(kind),
                 value,
@@ -154,10 +152,10 @@ def end_licence(
     with context.services.acquire(session.account.actor) as service:
         own_identity(context, session, service, identity_id)
         if licence_id not in {
-            licence.licence_id for licence in licences_of(service.vault, identity_id)
+            licence.licence_id for licence in service.vault.licences.list_for(identity_id)
         }:
             raise NotThere("no such licence")
-        revoke_licence(service.vault, licence_id, session.account.actor, context.clock())
+        service.vault.licences.revoke(licence_id, session.account.actor, context.clock())
     return redirect(f"/likeness/{identity_id}", "ended")
 
 
@@ -182,9 +180,9 @@ def withdraw(
         identity = own_identity(context, session, service, identity_id)
         now, actor = context.clock(), session.account.actor
         if identity.status == Status.ACTIVE:
-            service.vault.withdraw(identity_id, now, actor)
+            service.vault.erasure.withdraw(identity_id, now, actor)
         else:
-            service.vault.withdraw(identity_id, now, actor, "withdrawn before approval")
+            service.vault.erasure.withdraw(identity_id, now, actor, "withdrawn before approval")
     return redirect(f"/likeness/{identity_id}")
 
 
@@ -212,7 +210,7 @@ def own_identity(
     if identity_id not in context.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     try:
-        return service.vault.find(identity_id)
+        return service.vault.people.find(identity_id)
     except UnknownIdentity as error:
         raise NotThere("no such likeness") from error
 
@@ -228,11 +226,11 @@ def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
     summaries = reversed(service.case_store.summaries(identity_id))
     cases = tuple(case for case in summaries if case.status != CaseStatus.SUPERSEDED)
     try:
-        identity = service.vault.find(identity_id)
+        identity = service.vault.people.find(identity_id)
     except UnknownIdentity:
         receipt = receipt_of(service, identity_id)
         return Likeness(identity_id, None, receipt, cases) if receipt else None
-    proofs = service.vault.proofs_of(identity_id)
+    proofs = service.vault.documents.proofs_of(identity_id)
     if identity.status != Status.ACTIVE or not proofs:
         return Likeness(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
@@ -258,9 +256,12 @@ def _page(
             raise NotThere("no such likeness")
         if likeness.identity is None:
             return render_page(
-                request, "erased.html", likeness=likeness, fingerprint=service.vault.fingerprint
+                request,
+                "erased.html",
+                likeness=likeness,
+                fingerprint=service.vault.keys.fingerprint,
             )
-        licences = licences_of(service.vault, identity_id)
+        licences = service.vault.licences.list_for(identity_id)
     return render_page(
         request,
         "likeness.html",

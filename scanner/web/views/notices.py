@@ -175,7 +175,7 @@ def draft_from_form(
                 values,
                 context.clock(),
                 form.text("language") or None,
-                service.vault.fingerprint,
+                service.vault.keys.fingerprint,
             )
             notice_id = record_draft(
                 service.case_store, notice, session.account.name, context.clock()

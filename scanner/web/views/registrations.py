@@ -41,7 +41,7 @@ def listed(request: Request, context: Context, session: Decider) -> Response:
     with context.services.acquire(session.account.actor) as service:
         people = [
             person
-            for person in service.vault.identities()
+            for person in service.vault.people.all()
             if query in f"{person.name} {person.reference or ''} {person.identity_id}".casefold()
         ]
     waiting = [
@@ -79,7 +79,7 @@ def read_document(
     with context.services.acquire(session.account.actor) as service:
         _identity(service, identity_id)
         try:
-            data = service.vault.read_document(
+            data = service.vault.documents.read(
                 identity_id, document_id, session.account.actor, context.clock()
             )
         except UnknownIdentity as error:
@@ -102,10 +102,10 @@ def compare(
     with context.services.acquire(actor) as service:
         identity = _identity(service, identity_id)
         documents = [
-            (document, service.vault.read_document(identity_id, document.document_id, actor, now))
-            for document in service.vault.documents_of(identity_id)
+            (document, service.vault.documents.read(identity_id, document.document_id, actor, now))
+            for document in service.vault.documents.list_for(identity_id)
         ]
-        photos = service.vault.show_photos(identity_id, actor, now)
+        photos = service.vault.photos.show(identity_id, actor, now)
     return render_page(
         request,
         "compare.html",
@@ -142,10 +142,10 @@ def approve(
                 raise FormRefused("no-answer", "proof")
             if not _has_read_documents(service, identity_id, account.actor):
                 raise FormRefused("not-opened")
-            documents = service.vault.documents_of(identity_id)
+            documents = service.vault.documents.list_for(identity_id)
             sha256 = next((one.sha256 for one in documents if one.kind == kind), None)
             proof = Proof(kind, sha256, account.actor, now)
-            service.vault.approve(
+            service.vault.enrolments.approve(
                 identity.identity_id, account.actor, proof, now, form.text("reason")
             )
     except (NotDecidable, FormRefused) as error:
@@ -163,7 +163,7 @@ def reject(
             raise FormRefused("no-reason")
         with context.services.acquire(session.account.actor) as service:
             _identity(service, identity_id)
-            service.vault.reject(
+            service.vault.enrolments.reject(
                 identity_id, session.account.actor, form.text("reason"), context.clock()
             )
     except (FaceIndexError, FormRefused) as error:
@@ -197,7 +197,7 @@ def _has_read_documents(service: PageCaseService, identity_id: str, actor: str) 
         for entry in service.vault.audit.about(identity_id)
         if entry.event == "document read" and entry.actor == actor
     }
-    return {document.sha256 for document in service.vault.documents_of(identity_id)} <= read
+    return {document.sha256 for document in service.vault.documents.list_for(identity_id)} <= read
 
 
 def _document_words(request: Request) -> dict[str, str]:
@@ -206,7 +206,7 @@ def _document_words(request: Request) -> dict[str, str]:
 
 def _identity(service: PageCaseService, identity_id: str) -> Identity:
     try:
-        identity = service.vault.find(identity_id)
+        identity = service.vault.people.find(identity_id)
     except UnknownIdentity as error:
         raise NotThere("no such registration") from error
     if identity.identity_id != identity_id:
@@ -224,17 +224,17 @@ def _page(
     with context.services.acquire(session.account.actor) as service:
         identity = _identity(service, identity_id)
         is_own = _is_submitter(context, session.account, identity)
-        alike = [] if is_own else service.vault.lookalikes_of(identity_id)
+        alike = [] if is_own else service.vault.people.lookalikes_of(identity_id)
         if alike:
-            service.vault.note(
+            service.vault.audit.record(
                 "look-alikes shown", identity_id, session.account.actor, context.clock()
             )
         facts: dict[str, Any] = {
-            "documents": service.vault.documents_of(identity_id),
+            "documents": service.vault.documents.list_for(identity_id),
             "lookalikes": alike,
-            "namesakes": [] if is_own else service.vault.namesakes_of(identity),
-            "consents": service.vault.consents_of(identity_id),
-            "proofs": service.vault.proofs_of(identity_id),
+            "namesakes": [] if is_own else service.vault.people.namesakes_of(identity),
+            "consents": service.vault.consents.history(identity_id),
+            "proofs": service.vault.documents.proofs_of(identity_id),
         }
     agents = [agent.email for agent in context.accounts.acting_for(identity_id)]
     today = context.clock().date()

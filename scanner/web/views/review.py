@@ -178,7 +178,7 @@ def _queue_page(
     may_decide = session.account.may(Permission.CASES_DECIDE)
     with context.services.acquire(session.account.actor) as service:
         queued = queue_of(service.case_store.summaries(), context.clock())
-        registered = {identity.identity_id for identity in service.vault.identities()}
+        registered = {identity.identity_id for identity in service.vault.people.all()}
         held_count = undecided_count(service) if may_decide else 0
     matching = [item for item in queued if _matches(item, filters)]
     start = whole_number(query.get("from")) or 0
