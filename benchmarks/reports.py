@@ -18,8 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from reports.cases.case_store import CaseStore
-from reports.documents import case_report
-from reports.documents.case_report import case_html, case_pdf
+from reports.documents.case_report import case_html, case_pdf, samples_shown
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.verify_bundle import verify
 from tests.cases import AT, make_case, reviewed
@@ -70,7 +69,7 @@ def main() -> None:
         html = case_html(case, case_store)
         digests = [
             one
-            for sample in case_report._worth_showing(case)
+            for sample in samples_shown(case)
             for one in (sample.image_sha256, sample.control_sha256)
         ]
         plain = whole_pictures(html, case_store, digests)

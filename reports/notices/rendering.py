@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import escape
 
-from reports.documents.case_report import html_to_pdf
+from reports.documents.pdf import html_to_pdf
 from reports.errors import PdfUnavailable
 from reports.notices.drafting import Draft
 

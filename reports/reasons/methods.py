@@ -28,5 +28,15 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "image-check-not-needed": (
             "none: this base model is synthetic and can only draw cartoon portraits"
         ),
+        "processors": "{machine}, {processors:d} processors",
+        "pack-of-drawings": (
+            "Apache-2.0; trained on drawings by this project's own scripts, for the miniature "
+            "world only"
+        ),
+        "pack-of-insightface": (
+            "InsightFace model packs: non-commercial research only, unless a signed MODEL.LICENSE "
+            "grants more"
+        ),
+        "pack-for-commercial-use": "Apache-2.0; made for commercial use",
     }
 )

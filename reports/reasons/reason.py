@@ -70,9 +70,17 @@ def parse_reasons(text: str) -> tuple[Reason, ...]:
     return _parse(text) if len(text) <= _LONGEST_SENTENCE else (_quoted(text),)
 
 
-def reasons_in_words(text: str, translate: Translate) -> str:
-    """A stored sentence in the language of a catalogue; `str` gives it back unchanged."""
-    return join_reasons(parse_reasons(text), translate)
+def reasons_in_words(text: str, translate: Translate, *, quote: bool = True) -> str:
+    """A stored sentence in the language of a catalogue; `str` gives it back unchanged.
+
+    Args:
+        quote: mark what no pattern matches as a quotation; False for a field that may hold a
+            name instead of a sentence, which then stands as it is.
+    """
+    reasons = parse_reasons(text)
+    if quote or any(reason.code != QUOTED for reason in reasons):
+        return join_reasons(reasons, translate)
+    return text
 
 
 def join_reasons(reasons: Iterable[Reason], translate: Translate) -> str:

@@ -214,7 +214,7 @@ def report(
             raise
         _scan_report(flags, what, out, lang, as_json)
         return
-    from reports.documents.case_report import pdf_problem
+    from reports.documents.pdf import pdf_problem
 
     languages = BundleRequest().languages if bundle else (lang,)
     if pdf and (problem := next(filter(None, map(pdf_problem, languages)), None)):

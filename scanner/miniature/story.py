@@ -20,7 +20,7 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.cases.listings import listings_of
 from reports.cases.review import CaseStatus
-from reports.documents.case_report import pdf_problem
+from reports.documents.pdf import pdf_problem
 from reports.errors import BundleExists
 from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable

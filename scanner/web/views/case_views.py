@@ -14,7 +14,7 @@ from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
 from reports.cases.case import Case, SampleRecord, SightedImage
 from reports.cases.listings import listings_of
-from reports.documents.case_report import headline
+from reports.documents.headlines import headline
 from reports.documents.pictures import picture_uri, pixels_uri
 from reports.documents.plots import score_plot
 from reports.documents.translation import translations as report_translations
