@@ -34,7 +34,7 @@ from reports.documents.words import (
     verbal_scale,
     words_of,
 )
-from reports.reasons.reason import reasons_in_words
+from reports.reasons.reason import SENTENCES, reasons_in_words
 
 # The bundle holds the images at full size. 240 pixels are 240 dpi at the size they are printed.
 _PICTURE_PIXELS = 240
@@ -100,7 +100,7 @@ def case_html(
             picture=_pictures(case_store, blurred=redacted),
             fingerprint=fingerprint,
             listings=listings_of(case)[1:],
-            last=None if redacted else _last_decision(shown),
+            last=None if redacted else _last_decision(shown, language),
             **_facts(shown),
             **_wording(shown, language),
         )
@@ -129,6 +129,7 @@ def _facts(case: Case) -> dict[str, Any]:
     return {
         "shown": samples_shown(case),
         "counts": _counts(case),
+        "is_calibrated": case.method.calibration != SENTENCES["no-calibration"],
         "corrections": [entry for entry in case.entries if entry.kind == "correction"],
         "has_credentials": any(about == "credentials" for one in images for about, _ in one.says),
         "negative_prompt": prompts.pop() if len(prompts) == 1 else None,
@@ -179,12 +180,13 @@ def _settings(case: Case, translate: Translate) -> str:
     )
 
 
-def _last_decision(case: Case) -> str | None:
+def _last_decision(case: Case, language: str) -> str | None:
     """Who decided or appealed last, when, and why."""
     for entry in reversed(case.entries):
         if entry.kind in ("review", "appeal"):
             why = entry.details.get("reason", entry.details.get("text", ""))
-            return f"{entry.actor}, {entry.at[:16]}: {why}"
+            at, translate = entry.at[:16].replace("T", " "), translations(language).gettext
+            return f"{entry.actor}, {at}{translate(': ')}{why}"
     return None
 
 

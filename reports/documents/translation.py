@@ -49,6 +49,7 @@ def environment(language: str) -> Environment:
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["number"] = _number
+    made.filters["moment"] = lambda at: f"{at[:19].replace('T', ' ')} UTC"
     made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     return made
 
