@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from reports.cases.case import EnvironmentRecord
+from reports.cases.method_record import EnvironmentRecord
 
 _OWN_NAMES = {
     "localhost",

@@ -10,22 +10,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reports.cases.case import (
-    Capture,
+from reports.cases.case import Case, CustodyEntry
+from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import Capture, CheckpointRecord, SampleRecord, TimelineEvent
+from reports.cases.method_record import EnvironmentRecord, MethodRecord
+from reports.cases.sighting_record import (
     CaptureRecord,
-    Case,
-    CheckpointRecord,
-    CustodyEntry,
-    EnvironmentRecord,
-    MethodRecord,
-    SampleRecord,
     SightedImage,
     SightedPage,
     SightingRecord,
     TieRecord,
-    TimelineEvent,
 )
-from reports.cases.case_store import CaseStore
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from face_index.vault import Submission
-from reports.cases.case import Case, CheckpointRecord, Entry
+from reports.cases.case import Case, Entry
 from reports.cases.case_store import CaseStore, Standing
+from reports.cases.checkpoint_record import CheckpointRecord
 from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice

@@ -15,15 +15,10 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 from PIL import Image
 
-from reports.cases.case import (
-    Case,
-    CheckpointRecord,
-    MethodRecord,
-    SampleRecord,
-    case_from_dict,
-    case_to_dict,
-)
+from reports.cases.case import Case, case_from_dict, case_to_dict
 from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import CheckpointRecord, SampleRecord
+from reports.cases.method_record import MethodRecord
 from reports.documents.scan_report import ScanSummary, render_report
 from reports.documents.translation import LANGUAGES
 from reports.errors import EvidenceAltered, UnknownCase

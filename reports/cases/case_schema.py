@@ -19,6 +19,7 @@ def case_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `case_to_dict`'s result; a field that it does not name is an error."""
     schema = TypeAdapter(Case).json_schema(mode="serialization")
     for record in [schema, *schema["$defs"].values()]:
+        record["description"] = _unwrapped(record["description"])
         record["additionalProperties"] = False
         record["required"] = sorted(record["properties"])
         for field in record["properties"].values():
@@ -37,6 +38,23 @@ def case_schema() -> dict[str, Any]:
         "$id": "urn:portrait-scanner:case:1",
         **schema,
     }
+
+
+def _unwrapped(docstring: str) -> str:
+    """A docstring with every paragraph and every entry of a section on one line.
+
+    The lines of the source are wrapped at 100 characters, and the schema does not change with that.
+    """
+    lines: list[str] = []
+    for line in docstring.split("\n"):
+        continues = line.startswith(" " * 8) or (
+            bool(lines and lines[-1]) and bool(line) and not line.startswith(" ")
+        )
+        if continues and lines:
+            lines[-1] = f"{lines[-1]} {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def schema_text() -> str:

@@ -13,8 +13,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.cases.case import Case, SampleRecord
+from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import SampleRecord
 from reports.cases.listings import listings_of
 from reports.documents.headlines import headline
 from reports.documents.pdf import html_to_pdf

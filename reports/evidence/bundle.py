@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from reports.cases.case import Capture, Case, case_to_dict
+from reports.cases.case import Case, case_to_dict
 from reports.cases.case_schema import SCHEMA_FILE, published_schema
 from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import Capture
 from reports.documents.case_report import as_of, case_html, case_pdf
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.interchange import case_graph

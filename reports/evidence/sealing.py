@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reports.cases.case import EnvironmentRecord
+from reports.cases.method_record import EnvironmentRecord
 from reports.errors import UnreadableBundle
 from reports.evidence.timestamping import Authority, write_timestamps
 from reports.verify_bundle import (

@@ -13,9 +13,10 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports.cases.case import Case, Entry, SightingRecord
+from reports.cases.case import Case, Entry
 from reports.cases.listings import ListingRecord, listings_of, on_hub
 from reports.cases.review import require_confirmed, require_reviewed
+from reports.cases.sighting_record import SightingRecord
 from reports.documents.translation import translations
 from reports.documents.words import ratio_words, verbal_scale
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice

@@ -11,8 +11,9 @@ from crawlers.captures.capture_store import Captures
 from crawlers.captures.locks import shared
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie, strongest, ties_of_image, ties_of_page
-from reports.cases.case import Case, SightingRecord
+from reports.cases.case import Case
 from reports.cases.review import CaseStatus
+from reports.cases.sighting_record import SightingRecord
 from scanner.captures.capture_records import method_of, sighted_case
 from scanner.captures.disclosure import (
     HELD,

@@ -10,7 +10,7 @@ from crawlers.checkpoints.archives import is_archive
 from crawlers.checkpoints.header import MAX_HEADER_BYTES
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.history import history_of
-from reports.cases.case import Capture, CheckpointRecord, TimelineEvent
+from reports.cases.checkpoint_record import Capture, CheckpointRecord, TimelineEvent
 from scanner.scanning.session import ScanSession
 from scanner.triage.header import Triage
 

@@ -11,9 +11,11 @@ from crawlers.listing import Listing, RemoteFile
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.cases.case import Case, Entry, MethodRecord, SampleRecord
+from reports.cases.case import Case, Entry
 from reports.cases.case_store import weights_of
+from reports.cases.checkpoint_record import SampleRecord
 from reports.cases.listings import ListingRecord, listing_details, listings_of, own_listing
+from reports.cases.method_record import MethodRecord
 from reports.cases.review import CaseStatus
 from reports.cases.standing import material_change, standing_case
 from scanner.casework.case_facts import checkpoint_record

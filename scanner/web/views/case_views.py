@@ -12,8 +12,10 @@ from markupsafe import Markup
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.cases.case import Case, SampleRecord, SightedImage
+from reports.cases.case import Case
+from reports.cases.checkpoint_record import SampleRecord
 from reports.cases.listings import listings_of
+from reports.cases.sighting_record import SightedImage
 from reports.documents.headlines import headline
 from reports.documents.pictures import picture_uri, pixels_uri
 from reports.documents.plots import score_plot
