@@ -13,7 +13,8 @@ import pytest
 
 from face_index.vault import Submission
 from reports.cases.case import Case, Entry
-from reports.cases.case_store import CaseStore, Standing
+from reports.cases.case_store import CaseStore
+from reports.cases.case_summary import Standing
 from reports.cases.checkpoint_record import CheckpointRecord
 from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused

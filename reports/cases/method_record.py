@@ -53,8 +53,8 @@ class MethodRecord:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
-    """The machine the samples were made on (取证环境清洁性检查; Online Litigation Rules of the PRC art. 17,
-    ISO/IEC 27037).
+    """The machine the samples were made on (取证环境清洁性检查; Online Litigation Rules
+    of the PRC art. 17, ISO/IEC 27037).
 
     Attributes:
         checked_at: UTC.

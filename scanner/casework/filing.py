@@ -12,7 +12,7 @@ from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
 from reports.cases.case import Case, Entry
-from reports.cases.case_store import weights_of
+from reports.cases.case_summary import weights_of
 from reports.cases.checkpoint_record import SampleRecord
 from reports.cases.listings import ListingRecord, listing_details, listings_of, own_listing
 from reports.cases.method_record import MethodRecord

@@ -14,7 +14,7 @@ from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
 from face_index.errors import UnknownIdentity
-from reports.cases.case_store import Standing
+from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import Outcome
 from scanner.scanning.pipeline import Observer, Pipeline
