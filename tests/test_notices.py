@@ -1,4 +1,4 @@
-"""Notices: complete or refused by the name of what is missing; tracked with the clocks that laws set."""
+"""Notices: complete, or refused with the missing fields; tracked with the clocks of laws."""
 
 from __future__ import annotations
 
@@ -53,9 +53,17 @@ def given_for(name: str) -> dict[str, str]:
 
 def test_those_that_the_law_and_the_hubs_ask_for() -> None:
     assert set(template_names()) >= {
-        "prc-1195", "eu-dsa-16", "us-take-it-down", "tn-elvis", "hub-civitai", "hub-huggingface", "hub-modelscope", "hub-liblibai",
-        "eu-dsa-17", "prc-1196",
-    }  # fmt: skip
+        "prc-1195",
+        "eu-dsa-16",
+        "us-take-it-down",
+        "tn-elvis",
+        "hub-civitai",
+        "hub-huggingface",
+        "hub-modelscope",
+        "hub-liblibai",
+        "eu-dsa-17",
+        "prc-1196",
+    }
     assert template("prc-1195").languages[0] == "zh-CN"
     assert template("us-take-it-down").deadline_hours == 48
 

@@ -1,4 +1,4 @@
-"""The same weights are one case, however often and wherever they are found, and a decision about it holds."""
+"""The same weights are one case, wherever they are found, and a decision about it holds."""
 
 from __future__ import annotations
 
@@ -282,9 +282,17 @@ def facts_for(notice: str) -> dict[str, str]:
 
 def row_of(case: Case) -> dict[str, Any]:
     return {
-        "file": case.checkpoint.file, "sha256": case.checkpoint.sha256, "outcome": case.outcome, "case_id": case.case_id,
-        "score": 0.7, "threshold": 0.6, "lift": 0.6, "authorised": None, "samples": 8, "reason": "one face",
-    }  # fmt: skip
+        "file": case.checkpoint.file,
+        "sha256": case.checkpoint.sha256,
+        "outcome": case.outcome,
+        "case_id": case.case_id,
+        "score": 0.7,
+        "threshold": 0.6,
+        "lift": 0.6,
+        "authorised": None,
+        "samples": 8,
+        "reason": "one face",
+    }
 
 
 class TestGate:
