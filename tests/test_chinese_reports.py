@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from reports.documents.scan_report import ScanSummary, render_report
 from reports.documents.translation import translations
 from reports.documents.vocabulary import NO_SUPPORT, VERBAL_SCALE, VOCABULARY
 from reports.documents.words import statement_words
-from reports.notices.drafting import draft_notice, template, template_names
+from reports.notices.drafting import draft_notice
+from reports.notices.template import template, template_names
 from tests.cases import AT, make_case, make_sighted_case, reviewed
 from tests.test_notices import given_for
 
@@ -66,7 +68,7 @@ def english_in(html: str) -> list[str]:
     return [run for text in parser.texts for run in _ENGLISH.findall(_COMMAND.sub("", text))]
 
 
-def chinese_case(case: Case, **changes: object) -> Case:
+def chinese_case(case: Case, **changes: Any) -> Case:
     """The case with names in Chinese, and the sentences that the program stores."""
     method = replace(
         case.method,

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
-from reports.notices.drafting import draft_notice, template, template_names
+from reports.notices.drafting import draft_notice
+from reports.notices.template import template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.tracker import NoticeState, all_tracked, record_draft, record_event, tracked
 from scanner.cli.app import app

@@ -172,7 +172,7 @@ def _wording(case: Case, language: str) -> dict[str, Any]:
 
 
 def _settings(case: Case, translate: Translate) -> str:
-    """The settings by their names, which whoever reproduces the samples needs as they are."""
+    """The settings by their names, which are needed unchanged to reproduce the samples."""
     return _listed(
         {
             name: known_words(value, translate) if isinstance(value, str) else value

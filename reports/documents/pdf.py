@@ -54,7 +54,7 @@ def pdf_problem(language: str) -> str | None:
 
 def _require_pango() -> None:
     try:
-        # WeasyPrint prints a banner where it finds no Pango, which would spoil the output of --json.
+        # Without Pango, WeasyPrint prints a banner, which would spoil the output of --json.
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             import weasyprint  # noqa: F401  it loads Pango when it is imported
     except OSError as error:
@@ -79,7 +79,7 @@ def _has_font(code: str) -> bool:
 
 
 def _fontconfig_has(code: str) -> bool:
-    """Ask the fontconfig library, which WeasyPrint loads, where its tools are not installed.
+    """Ask the fontconfig library, which WeasyPrint loads; its tools may not be installed.
 
     See FcFontList on fontconfig.org.
     """

@@ -59,7 +59,7 @@ def plot_words(translate: Translate, *, captured: bool = False) -> dict[str, str
 
 
 def verbal_scale(log10_lr: float | None, translate: Translate) -> str | None:
-    """The verbal equivalent of a likelihood ratio (ENFSI Guideline for Evaluative Reporting 2015)."""
+    """The verbal equivalent of a likelihood ratio (ENFSI Guideline for Evaluative Reporting)."""
     if log10_lr is None:
         return None
     return translate(
@@ -111,7 +111,7 @@ def entry_text(entry: Entry, translate: Translate = str) -> str:
 
 
 def training_facts(training: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
-    """What a header says about its training, as labels and plain text; empty fields are left out."""
+    """A header's statements about training, as labels and plain text; empty ones are left out."""
     facts = []
     for name, label in words["training"].items():
         value = training.get(name)

@@ -134,15 +134,15 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
             "the modules have different alphas, such as {alpha:g}; each is merged with its own"
         ),
         "rank-contradicts": (
-            "the header tells rank {told:g} and the tensors have rank {rank:d}: its alpha was "
+            "the header tells rank {stated:g} and the tensors have rank {rank:d}: its alpha was "
             "meant for another size, so the strength is not known"
         ),
         "alpha-unusable": (
-            "the header tells {told}, which is no single finite number over 0; the strength is "
+            "the header tells {stated}, which is no single finite number over 0; the strength is "
             "not known"
         ),
         "rank-of-module": (
-            "the header tells rank {told:g} for {module}, whose tensors have rank {rank:d}; the "
+            "the header tells rank {stated:g} for {module}, whose tensors have rank {rank:d}; the "
             "strength is not known"
         ),
         "too-many-patterns": (

@@ -29,7 +29,7 @@ group = command_group("Draft notices to hubs, and follow what becomes of them.")
 @group.command("kinds")
 def kinds(as_json: JsonFlag = False) -> None:
     """List the notices that can be made, their law, and the fields they need."""
-    from reports.notices.drafting import template, template_names
+    from reports.notices.template import template, template_names
 
     found = [template(name) for name in template_names()]
     if as_json:
@@ -64,7 +64,7 @@ def kinds(as_json: JsonFlag = False) -> None:
 @group.command("fields")
 def fields_of(kind: Annotated[str, typer.Argument(help="Which notice.", metavar="NOTICE")]) -> None:
     """Print the fields that a notice needs from you, as a TOML file to fill in for --fields."""
-    from reports.notices.drafting import template
+    from reports.notices.template import template
 
     known = template(kind)
     for field in known.required:
@@ -156,7 +156,7 @@ def draft(
 
 def _tell_missing(error: NoticeIncomplete) -> NoReturn:
     typer.secho(f"error: the notice {error.template} cannot be made without", err=True, fg="red")
-    for told in error.told:
+    for told in error.descriptions:
         typer.echo(f"  {told}", err=True)
     typer.echo(
         f"Give each with --set NAME=VALUE, or all in a file with --fields FILE; `portrait-scanner notice fields {error.template}` prints one to fill in.",
@@ -176,7 +176,7 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
     """The fields of a TOML file that this notice has; one file serves all notices."""
     import tomllib
 
-    from reports.notices.drafting import template, template_names
+    from reports.notices.template import template, template_names
 
     if path is None:
         return {}

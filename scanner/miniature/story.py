@@ -22,7 +22,8 @@ from reports.cases.listings import listings_of
 from reports.cases.review import CaseStatus
 from reports.documents.pdf import pdf_problem
 from reports.errors import BundleExists
-from reports.notices.drafting import draft_notice, template
+from reports.notices.drafting import draft_notice
+from reports.notices.template import template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
 from reports.verify_bundle import verify
