@@ -1,19 +1,19 @@
-"""Everything that can go wrong between a case and what is made of it.
+"""The errors of this package.
 
 ReportError
 ├── UnknownCase          no case of that id
 ├── CasesLost            cases.db was emptied, its evidence is still there
-├── CaseAltered          the record of a case is not what the audit log vouches for; nothing is exported
+├── CaseAltered          a case's record is not what the audit log vouches for; no export
 ├── EvidenceAltered      a stored file no longer has the bytes the case names
-├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
-├── ReviewRefused        a decision that may not be recorded as it was given
-│   └── ConfirmationRefused  a case that may not be confirmed, or not so
+├── NotReviewed          no reviewer has decided, or too few of them; nothing leaves a draft
+├── ReviewRefused        a decision that may not be recorded
+│   └── ConfirmationRefused  a case that may not be confirmed
 ├── PdfUnavailable       this machine cannot make a PDF
-│   ├── PangoMissing     the libraries that set text are not here
-│   └── FontMissing      no font here has the signs a PDF needs
-├── BundleExists         the folder for a bundle is there already
+│   ├── PangoMissing     the libraries that set text are not installed
+│   └── FontMissing      no installed font has the signs a PDF needs
+├── BundleExists         the folder for a bundle exists
 ├── UnreadableBundle     a folder is not an evidence bundle
-├── AuthorityFailed      a timestamp authority gave no answer that holds
+├── AuthorityFailed      a timestamp authority gave no valid answer
 ├── UnknownNotice        no notice template, or no notice, of that name
 ├── NoticeIncomplete     a notice lacks required fields, which are named
 └── NoticeRefused        a notice that may not be made for this case
@@ -33,7 +33,8 @@ class UnknownCase(ReportError):
 
     def __init__(self, case_id: str) -> None:
         super().__init__(
-            f"no case has the id {case_id!r}; or more than one begins so; `portrait-scanner cases` lists them"
+            f"no case has the id {case_id!r}; or more than one begins so; "
+            "`portrait-scanner cases` lists them"
         )
         self.case_id = case_id
 
@@ -43,8 +44,8 @@ class CasesLost(ReportError):
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{path} is empty, but the evidence of its cases is still here; nothing was written to it. Put its backup back "
-            "(docs/deployment.md), or move it away to begin anew"
+            f"{path} is empty, but the evidence of its cases is still here; nothing was written to "
+            "it. Put its backup back (docs/deployment.md), or move it away to begin anew"
         )
         self.path = path
 
@@ -54,9 +55,10 @@ class CaseAltered(ReportError):
 
     def __init__(self, case_id: str, what: str) -> None:
         super().__init__(
-            f"case {case_id} is not what the audit log vouches for, and nothing of it is exported or decided: {what}. Find out who "
-            "changed cases.db outside this program; then put its newest backup back (docs/deployment.md), or scan the file again, "
-            "which opens a new case"
+            f"case {case_id} is not what the audit log vouches for, and nothing of it is exported "
+            f"or decided: {what}. Find out who changed cases.db outside this program; then put its "
+            "newest backup back (docs/deployment.md), or scan the file again, which opens a new "
+            "case"
         )
         self.case_id, self.what = case_id, what
 
@@ -78,16 +80,20 @@ class NotReviewed(ReportError):
         command = (
             f"`portrait-scanner review {case_id} --decision confirm --reviewer NAME --reason TEXT`"
         )
-        told = {
+        advice = {
             "draft": f"a named reviewer must confirm it first, with {command}",
-            "second-review": f"another person than the first must confirm it as well, with {command}",
+            "second-review": (
+                f"another person than the first must confirm it as well, with {command}"
+            ),
             "appealed": f"it was appealed and must be reviewed again, with {command}",
-            "more-samples": f"a reviewer asked for more samples; scan the file again, then {command}",
+            "more-samples": (
+                f"a reviewer asked for more samples; scan the file again, then {command}"
+            ),
             "superseded": "a later case shows the same with more captures; decide about that one",
             "rejected": "a reviewer found no infringement, so nothing is asked of anybody",
             "authorised": "a reviewer found the use authorised, so nothing is asked of anybody",
         }
-        super().__init__(f"case {case_id} is {status!r}: {told.get(status, command)}")
+        super().__init__(f"case {case_id} is {status!r}: {advice.get(status, command)}")
         self.case_id, self.status = case_id, status
 
 
@@ -96,19 +102,21 @@ class ReviewRefused(ReportError):
 
 
 class ConfirmationRefused(ReviewRefused):
-    """A case that may not be confirmed: its person has withdrawn, nobody looked, or the reason is a copy.
+    """A case may not be confirmed.
+
+    Its person has withdrawn, nobody has looked at its pictures, or the reason is a copy.
 
     Attributes:
         why: "withdrawn", "unseen" or "same-words".
     """
 
-    def __init__(self, why: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
         self.why = why
 
 
 class PdfUnavailable(ReportError):
-    """What a PDF takes is not on this machine; the same in HTML needs nothing."""
+    """A PDF cannot be made on this machine; HTML can."""
 
 
 class PangoMissing(PdfUnavailable):
@@ -116,8 +124,9 @@ class PangoMissing(PdfUnavailable):
 
     def __init__(self, problem: str) -> None:
         super().__init__(
-            "no PDF can be made, because Pango is not installed (Debian: libpango-1.0-0, libpangoft2-1.0-0 and "
-            f"libharfbuzz-subset0); the HTML says the same, and --no-pdf asks for it alone. WeasyPrint says: {problem}"
+            "no PDF can be made, because Pango is not installed (Debian: libpango-1.0-0, "
+            "libpangoft2-1.0-0 and libharfbuzz-subset0); the HTML says the same, and --no-pdf asks "
+            f"for it alone. WeasyPrint says: {problem}"
         )
 
 
@@ -126,8 +135,8 @@ class FontMissing(PdfUnavailable):
 
     def __init__(self, language: str) -> None:
         super().__init__(
-            f"no font for {language} is installed, so the PDF would show boxes; install one (Debian: fonts-noto-cjk and "
-            "fonts-noto-core), or ask for HTML only with --no-pdf"
+            f"no font for {language} is installed, so the PDF would show boxes; install one "
+            "(Debian: fonts-noto-cjk and fonts-noto-core), or ask for HTML only with --no-pdf"
         )
 
 
@@ -136,7 +145,8 @@ class BundleExists(ReportError):
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{path} exists already; sealed evidence is not overwritten: name another folder with --out"
+            f"{path} exists already; sealed evidence is not overwritten: name another folder "
+            "with --out"
         )
 
 
@@ -161,11 +171,12 @@ class NoticeIncomplete(ReportError):
 
     def __init__(self, template: str, missing: Sequence[tuple[str, str, str]]) -> None:
         """`missing`: name, label in the notice's language, label in English."""
-        self.told = tuple(
+        self.descriptions = tuple(
             f"{name}: {label}" if label == english else f"{name}: {label} / {english}"
             for name, label, english in missing
         )
-        super().__init__(f"the notice {template} cannot be made without {'; '.join(self.told)}")
+        fields = "; ".join(self.descriptions)
+        super().__init__(f"the notice {template} cannot be made without {fields}")
         self.template, self.missing = template, tuple(name for name, _, _ in missing)
         self.labels = tuple(label for _, label, _ in missing)
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from face_index.vault.logins import Login
-from reports.cases.case import EnvironmentRecord
+from reports.cases.method_record import EnvironmentRecord
 
 _OWN_NAMES = {
     "localhost",

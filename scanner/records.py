@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from reports.cases.case import MethodRecord, SampleRecord
+from reports.cases.checkpoint_record import SampleRecord
+from reports.cases.method_record import MethodRecord
 
 Record = TypeVar("Record")
 

@@ -1,4 +1,4 @@
-"""Evidence bundles: verifiable by our tools and by others', sound until a single bit changes, the same each time."""
+"""Evidence bundles: verifiable by anybody, sound until a bit changes, the same each time."""
 
 from __future__ import annotations
 
@@ -303,13 +303,21 @@ class TestDamaged:
         authorities: list[TimestampAuthority],
         tmp_path: Path,
     ) -> None:
-        other = write_bundle(case, case_store, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), NOW + timedelta(days=1))  # fmt: skip
+        other = write_bundle(
+            case,
+            case_store,
+            tmp_path / "other",
+            BundleRequest(("en",), pdf=False),
+            signer(),
+            asked(authorities),
+            NOW + timedelta(days=1),
+        )
         for name in ("ec.tsr", "ec.tsq"):
             shutil.copyfile(other / "seal" / name, copy / "seal" / name)
         assert {"seal/ec.tsr", "seal/ec.tsq"} == set(problems(verify(copy)))
         for path in (copy / "seal").glob("rsa.*"):
             path.unlink()
-        # Even with the list of timestamps signed anew by the same key, the token is of another signature.
+        # The same key signed the list of timestamps anew; the token is still of another signature.
         record = json.loads((copy / "seal/timestamps.json").read_bytes())
         record["timestamps"] = json.loads((other / "seal/timestamps.json").read_bytes())[
             "timestamps"
@@ -483,7 +491,10 @@ class TestAttacks:
 
     @pytest.mark.parametrize("length", ["-120", "10", "99999999999"])
     def test_an_archive_of_odd_lengths(self, length: str) -> None:
-        head = f"WARC/1.1\r\nWARC-Type: resource\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: {length}\r\n\r\n"
+        head = (
+            "WARC/1.1\r\nWARC-Type: resource\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\n"
+            f"Content-Length: {length}\r\n\r\n"
+        )
         with pytest.raises(Unsound, match="damaged"):
             warc_records(head.encode() + b"{}\r\n\r\n")
 
@@ -506,7 +517,7 @@ class TestAttacks:
         sign: Callable[[bytes], tuple[bytes, bytes]],
         change: Callable[[Path], None],
     ) -> Path:
-        """What the signer can do: the tag manifests and the seal made anew after a change, with the old timestamps."""
+        """What the signer can do: new tag manifests and a new seal, with the old timestamps."""
         change(copy)
         listed_again(copy)
         statement = json.loads((copy / "seal/statement.json").read_bytes())
@@ -582,7 +593,10 @@ class TestAttacks:
         assert hashlib.sha256(schema_text().encode()).hexdigest() in SCHEMAS
 
     def test_an_archive_with_other_records(self) -> None:
-        record = b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
+        record = (
+            b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\n"
+            b"Content-Length: 0\r\n\r\n\r\n\r\n"
+        )
         with pytest.raises(Unsound, match="response"):
             warc_records(record)
 
@@ -652,7 +666,12 @@ class TestTimestamps:
         one.wrong = None
 
     def test_time_and_serial_are_those_openssl_shows(self, sealed: Path) -> None:
-        told = subprocess.run(["openssl", "ts", "-reply", "-in", sealed / "seal/ec.tsr", "-text"], capture_output=True, text=True, check=True)  # fmt: skip
+        told = subprocess.run(
+            ["openssl", "ts", "-reply", "-in", sealed / "seal/ec.tsr", "-text"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         token = parse_token((sealed / "seal/ec.tsr").read_bytes())
         assert f"Serial number: 0x{token.serial:02X}" in told.stdout
         assert token.time.strftime("%H:%M:%S") in told.stdout

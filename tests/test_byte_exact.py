@@ -1,4 +1,4 @@
-"""Whatever bytes an image has, a capture gives exactly these back: the same SHA-256 in every format and coding."""
+"""A capture gives back an image's exact bytes, in every format and coding."""
 
 from __future__ import annotations
 
@@ -17,11 +17,33 @@ from tests.archives import IMAGE, PACK, PAGE
 
 exactly = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 ODD = (
-    b"\r", b"\n", b"\r\n", b"a\r\n", b"a\r\r\n", b"a\n\r", b"\r\n--b", b"\n--b\r\r\n", b"--b--\r\n", b"0\r\n\r\n", b"5\r\nabcde\r\n0\r\n\r\n",
-    b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"WARC/1.1\r\n", b"\0" * 70_000, b"\x85\x0b\x0c\x1c\x1e\xe2\x80\xa8", b"=\r\n=20", b" \t \r\n",
-    b"<html>", b"From x\n.\n", bytes(range(256)) * 3,
-)  # fmt: skip
-bodies = st.one_of(st.binary(min_size=1, max_size=3_000), st.sampled_from(ODD), st.lists(st.sampled_from(ODD), min_size=2, max_size=5).map(b"".join))  # fmt: skip
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"a\r\n",
+    b"a\r\r\n",
+    b"a\n\r",
+    b"\r\n--b",
+    b"\n--b\r\r\n",
+    b"--b--\r\n",
+    b"0\r\n\r\n",
+    b"5\r\nabcde\r\n0\r\n\r\n",
+    b"\x1f\x8b\x08\0",
+    b"\x28\xb5\x2f\xfd",
+    b"WARC/1.1\r\n",
+    b"\0" * 70_000,
+    b"\x85\x0b\x0c\x1c\x1e\xe2\x80\xa8",
+    b"=\r\n=20",
+    b" \t \r\n",
+    b"<html>",
+    b"From x\n.\n",
+    bytes(range(256)) * 3,
+)
+bodies = st.one_of(
+    st.binary(min_size=1, max_size=3_000),
+    st.sampled_from(ODD),
+    st.lists(st.sampled_from(ODD), min_size=2, max_size=5).map(b"".join),
+)
 
 
 def must_be(data: bytes, body: bytes) -> None:
@@ -56,9 +78,12 @@ def packed_files(records: list[bytes]) -> dict[str, bytes]:
     whole = b"".join(records)
     blocks = [whole[begin : begin + 500] for begin in range(0, len(whole), 500)]
     return {
-        "plain": whole, "members": archives.members(records), "one member": gzip.compress(whole), "blocks": archives.members(blocks),
+        "plain": whole,
+        "members": archives.members(records),
+        "one member": gzip.compress(whole),
+        "blocks": archives.members(blocks),
         "padded": archives.members(records) + b"\0" * 512,
-    }  # fmt: skip
+    }
 
 
 @given(
@@ -126,7 +151,10 @@ def test_har_of_text(text: str) -> None:
 def test_singlefile(body: bytes, in_base64: bool) -> None:
     data = base64.b64encode(body).decode() if in_base64 else quote(body, safe="")
     place = f"data:image/png{';base64' if in_base64 else ''},{data}"
-    comment = f"<!--\n Page saved with SingleFile \n url: {PAGE} \n saved date: Sun Mar 01 2026 10:00:00 GMT+0000\n-->"
+    comment = (
+        f"<!--\n Page saved with SingleFile \n url: {PAGE} \n "
+        "saved date: Sun Mar 01 2026 10:00:00 GMT+0000\n-->"
+    )
     must_be(
         f"<!DOCTYPE html> <html>{comment}<title>Offer</title><img src='{place}'>".encode(), body
     )

@@ -1,4 +1,4 @@
-"""The report of one case: complete in two languages, safe, archival, readable by machines and people."""
+"""The report of one case: complete in two languages, safe, archival, accessible."""
 
 from __future__ import annotations
 
@@ -33,10 +33,32 @@ def case(case_store: CaseStore) -> Case:
 def test_all_that_a_reader_needs_is_there(case_store: CaseStore, case: Case, language: str) -> None:
     text = case_html(case, case_store, language, fingerprint="fe" * 32)
     for needed in (
-        "Erika Mustermann", "ab" * 32, "cd" * 32, "https://hub.example/models/1", "maker", "0.72", "0.60", "Hp", "Hd", "5,000", "Li Na",
-        "one face throughout", "40_erika woman (41)", "2025-11-24T16:00:00+00:00", "1007", "photo of ohwx person, adult", "nude, child",
-        "192.0.2.1", "olga", "89" * 8, "23" * 32, "fe" * 32, "0.0008", "0.0100 / 0.0050", "steps 10",
-    ):  # fmt: skip
+        "Erika Mustermann",
+        "ab" * 32,
+        "cd" * 32,
+        "https://hub.example/models/1",
+        "maker",
+        "0.72",
+        "0.60",
+        "Hp",
+        "Hd",
+        "5,000",
+        "Li Na",
+        "one face throughout",
+        "40_erika woman (41)",
+        "2025-11-24T16:00:00+00:00",
+        "1007",
+        "photo of ohwx person, adult",
+        "nude, child",
+        "192.0.2.1",
+        "olga",
+        "89" * 8,
+        "23" * 32,
+        "fe" * 32,
+        "0.0008",
+        "0.0100 / 0.0050",
+        "steps 10",
+    ):
         assert needed in text, needed
     assert f'<html lang="{language}">' in text
     assert "<script" not in text
@@ -177,8 +199,18 @@ class TestPdf:
 
 @pytest.mark.parametrize(
     ("log10_lr", "words"),
-    [(None, None), (-1.0, "no"), (0.2, "no"), (0.5, "weak"), (1.0, "moderate"), (2.5, "moderately strong"), (3.7, "strong"), (5.0, "very strong"), (6.1, "extremely strong")],
-)  # fmt: skip
+    [
+        (None, None),
+        (-1.0, "no"),
+        (0.2, "no"),
+        (0.5, "weak"),
+        (1.0, "moderate"),
+        (2.5, "moderately strong"),
+        (3.7, "strong"),
+        (5.0, "very strong"),
+        (6.1, "extremely strong"),
+    ],
+)
 def test_the_verbal_scale_of_enfsi(log10_lr: float | None, words: str | None) -> None:
     told = verbal_scale(log10_lr, lambda text: text)
     assert told == (
@@ -206,10 +238,23 @@ def test_older_records_are_read(case_store: CaseStore) -> None:
 
 def test_a_month_is_a_page_in_both_languages() -> None:
     month = {
-        "month": "2026-11", "name": "Erika <b>", "opened": {"match": 2}, "statuses": {"draft": 1, "confirmed": 1}, "notices": {"removed": 1},
-        "open_notices": 1, "overdue": 0,
-        "cases": [{"file": "a<script>", "outcome": "match", "status": "draft", "score": 0.9, "url": "https://hub.example"}],
-    }  # fmt: skip
+        "month": "2026-11",
+        "name": "Erika <b>",
+        "opened": {"match": 2},
+        "statuses": {"draft": 1, "confirmed": 1},
+        "notices": {"removed": 1},
+        "open_notices": 1,
+        "overdue": 0,
+        "cases": [
+            {
+                "file": "a<script>",
+                "outcome": "match",
+                "status": "draft",
+                "score": 0.9,
+                "url": "https://hub.example",
+            }
+        ],
+    }
     pages = {language: month_html(month, language) for language in LANGUAGES}
     assert "Your likeness in 2026-11" in pages["en"]
     assert "您的肖像" in pages["zh-CN"]

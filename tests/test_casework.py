@@ -1,4 +1,4 @@
-"""From a scan's case to review, report, bundle, notice and statistics, by the commands that people type."""
+"""From a scan's case to review, report, bundle, notice and statistics, by commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from tests.servers.timestamps import serve_timestamps
 from tests.test_cli import run
 
 DSA_FIELDS = (
-    'recipient = "Hub"\nright_holder = "Erika Mustermann"\nagent = "none"\nemail = "a@example.org"\nground = "portrait right"\n'
+    'recipient = "Hub"\nright_holder = "Erika Mustermann"\nagent = "none"\n'
+    'email = "a@example.org"\nground = "portrait right"\n'
     'request = "remove"\nfair_use = "none"\ngood_faith = "yes"\nsignature = "Li Na"\n'
 )
 CONFIRM = ("--decision", "confirm", "--reviewer", "Li Na", "--reason", "one face throughout")
@@ -127,7 +128,8 @@ class TestCommands:
             authority.failures = [503]
             with (home / "portrait-scanner.toml").open("a") as settings:
                 settings.write(
-                    f'[[timestamp_authorities]]\nname = "ec"\nurl = "{authority.url}"\ncertificates = "{authority.root}"\n'
+                    f'[[timestamp_authorities]]\nname = "ec"\nurl = "{authority.url}"\n'
+                    f'certificates = "{authority.root}"\n'
                 )
             written = told(
                 "report", case_id, "--out", out, "--lang", "zh-CN", "--bundle", home=home
@@ -137,8 +139,11 @@ class TestCommands:
             assert "Li Na" in Path(written["html"]).read_text("utf-8")
             bundle = Path(written["bundle"])
             assert {path.name for path in (bundle / "data").glob("report.*")} == {
-                "report.en.html", "report.en.pdf", "report.zh-CN.html", "report.zh-CN.pdf",
-            }  # fmt: skip
+                "report.en.html",
+                "report.en.pdf",
+                "report.zh-CN.html",
+                "report.zh-CN.pdf",
+            }
             assert told("timestamp", bundle, home=home)["bundles"][0]["pending"] == []
             vault = vault_of(home)
             fingerprint = vault.keys.fingerprint
@@ -183,7 +188,7 @@ class TestCommands:
         service = open_service(Settings(home=home))
         case = service.case(case_of(home, "zkw_likeness.safetensors"))
         first, second, *rest = case.samples
-        # Without its custody: the log names the record that was, and such a bundle does not even verify.
+        # Without custody: the log names the earlier record, and such a bundle does not verify.
         samples = (replace(first, seed=first.seed + 1), replace(second, batch=None), *rest)
         wrong = replace(case, samples=samples, custody=())
         weights = open_checkpoints(service.settings).path_of(case.checkpoint.sha256)
@@ -234,7 +239,19 @@ class TestCommands:
         (file_server.folder / "listing").write_text("still there")
         fields = tmp_path / "fields.toml"
         fields.write_text(DSA_FIELDS)
-        made = told("notice", "draft", case_id, "eu-dsa-16", "--out", out, "--fields", fields, "--set", f"urls={file_server.url('listing')}", home=home)  # fmt: skip
+        made = told(
+            "notice",
+            "draft",
+            case_id,
+            "eu-dsa-16",
+            "--out",
+            out,
+            "--fields",
+            fields,
+            "--set",
+            f"urls={file_server.url('listing')}",
+            home=home,
+        )
         assert {Path(made[suffix]).suffix for suffix in ("txt", "docx", "pdf")} == {
             ".txt",
             ".docx",
@@ -277,7 +294,19 @@ class TestCommands:
         for name in ("listing", "copy"):
             (file_server.folder / name).write_text("still there")
         both = f"urls={file_server.url('listing')}, {file_server.url('copy')}"
-        made = told("notice", "draft", case_id, "eu-dsa-16", "--out", tmp_path, "--fields", fields, "--set", both, home=home)  # fmt: skip
+        made = told(
+            "notice",
+            "draft",
+            case_id,
+            "eu-dsa-16",
+            "--out",
+            tmp_path,
+            "--fields",
+            fields,
+            "--set",
+            both,
+            home=home,
+        )
         with (home / "portrait-scanner.toml").open("a") as settings:
             settings.write('allowed_hosts = ["127.0.0.1"]\n')
         told("notice", "mark", made["notice"], "sent", home=home)
@@ -348,7 +377,8 @@ class TestCommands:
             "import os, signal, sys\n"
             "import reports.evidence.bundle as bundle\n"
             "bundle.write_timestamps = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-            f"sys.argv = ['p', '--home', {str(home)!r}, 'report', {case_id!r}, '--out', {str(out)!r}, '--bundle', '--no-pdf']\n"
+            f"sys.argv = ['p', '--home', {str(home)!r}, 'report', {case_id!r}, "
+            f"'--out', {str(out)!r}, '--bundle', '--no-pdf']\n"
             "from scanner.cli.app import main; main()"
         )
         assert (

@@ -8,8 +8,8 @@ import pytest
 
 from crawlers.captures.images.content_credentials import Credentials, credentials_in
 from crawlers.captures.images.provenance import provenance_of
-from reports.cases.case import TieRecord
 from reports.cases.case_store import CaseStore
+from reports.cases.sighting_record import TieRecord
 from reports.documents.case_report import case_html
 from reports.documents.translation import translations
 from reports.documents.words import tie_kind, words_of

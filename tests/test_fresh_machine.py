@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from reports.cases.case_store import CaseStore
-from reports.documents import case_report
-from reports.documents.case_report import html_to_pdf, pdf_problem
+from reports.documents import pdf
+from reports.documents.pdf import html_to_pdf, pdf_problem
 from reports.errors import FontMissing, PangoMissing, PdfUnavailable
 from reports.notices.drafting import draft_notice
 from reports.notices.rendering import printable
@@ -77,14 +77,14 @@ def test_fonts_are_asked_of_the_library_where_the_tools_are_missing(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert pdf_problem("en") is None
-    monkeypatch.setattr(case_report, "_fontconfig_has", lambda code: code == "en")
+    monkeypatch.setattr(pdf, "_fontconfig_has", lambda code: code == "en")
     assert pdf_problem("en") is None
     assert "fonts-noto-cjk" in (pdf_problem("zh-CN") or "")
 
 
 def test_fontconfig_knows_no_font_of_an_invented_language() -> None:
-    assert case_report._fontconfig_has("en")
-    assert not case_report._fontconfig_has("xx-none")
+    assert pdf._fontconfig_has("en")
+    assert not pdf._fontconfig_has("xx-none")
 
 
 class TestWhatMakeAsksFor:

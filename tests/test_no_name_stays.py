@@ -1,4 +1,7 @@
-"""After a withdrawal a name stands nowhere but in the cases: not in a database, its log or free pages, nor in files beside them."""
+"""After a withdrawal a name stands only in cases.
+
+No database, write-ahead log, free page or file beside them holds it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ from tests.opening import open_service, open_session
 
 STYLE = ADAPTERS / "sepia_style.safetensors"
 ADULT, ALLOWED, CHILD = "Zhao Quillfeather", "Omar Wexelblat", "Mia Tindersticks"
-# Words that come with a person: their agency's number, an uploader whom they allow, a note, who signed.
+# Words that come with a person: the agency's number, an allowed uploader, a note, the signer.
 WORDS = (
     "ZQ-REF-77031",
     "wexelblat_official",
@@ -94,22 +97,52 @@ def enrol(
 
 def finding(identity: Identity) -> dict[str, Any]:
     return {
-        "identity_id": identity.identity_id, "outcome": "match", "reason": "score 0.72 over 0.60", "score": 0.72, "interval": [0.66, 0.78],
-        "control_score": 0.1, "lift": 0.62, "runner_up": None, "log10_lr": None, "concentration": 0.9, "share": 1.0, "threshold": 0.6,
-        "possible_threshold": 0.5, "samples": [],
-    }  # fmt: skip
+        "identity_id": identity.identity_id,
+        "outcome": "match",
+        "reason": "score 0.72 over 0.60",
+        "score": 0.72,
+        "interval": [0.66, 0.78],
+        "control_score": 0.1,
+        "lift": 0.62,
+        "runner_up": None,
+        "log10_lr": None,
+        "concentration": 0.9,
+        "share": 1.0,
+        "threshold": 0.6,
+        "possible_threshold": 0.5,
+        "samples": [],
+    }
 
 
 def judged(examiner: CheckpointExaminer, *people: Identity) -> Examined:
     """What a bench says that found these people; the faces themselves are no matter here."""
     method = {
-        "base_model": "SD1: base", "base_model_sha256": "ef" * 32, "face_pack": "pack", "face_pack_sha256": "01" * 32,
-        "face_pack_licence": "licence", "gallery_size": 2, "gallery_version": 7, "gallery_recall": 1.0, "fpir": 0.001,
-        "calibration": "measured", "settings": {}, "versions": {}, "threshold": 0.6,
-    }  # fmt: skip
+        "base_model": "SD1: base",
+        "base_model_sha256": "ef" * 32,
+        "face_pack": "pack",
+        "face_pack_sha256": "01" * 32,
+        "face_pack_licence": "licence",
+        "gallery_size": 2,
+        "gallery_version": 7,
+        "gallery_recall": 1.0,
+        "fpir": 0.001,
+        "calibration": "measured",
+        "settings": {},
+        "versions": {},
+        "threshold": 0.6,
+    }
     record = {
-        "outcome": "match", "reason": "score 0.72 over 0.60", "best_score": 0.72, "best_threshold": 0.6, "lift": 0.62, "samples": 0,
-        "denoiser_calls": 0, "found_trigger": None, "seconds": 1.0, "findings": [finding(one) for one in people], "method": method,
+        "outcome": "match",
+        "reason": "score 0.72 over 0.60",
+        "best_score": 0.72,
+        "best_threshold": 0.6,
+        "lift": 0.62,
+        "samples": 0,
+        "denoiser_calls": 0,
+        "found_trigger": None,
+        "seconds": 1.0,
+        "findings": [finding(one) for one in people],
+        "method": method,
         "all_samples": [],
     }  # fmt: skip
     return Examined(record, examiner.snapshot.snapshot_id)
@@ -134,9 +167,15 @@ def found_in(files: dict[str, bytes], words: tuple[str, ...]) -> list[str]:
 
 @pytest.mark.parametrize("left_open", [False, True], ids=["closed", "open"])
 def test_no_name_and_no_word_of_theirs_stays(
-    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str], *, left_open: bool,
-) -> None:  # fmt: skip
+    scan_session: ScanSession,
+    consent: Consent,
+    uploads: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    left_open: bool,
+) -> None:
     caplog.set_level(logging.INFO)
     settings, vault = scan_session.settings, scan_session.vault
     adult = enrol(scan_session, consent, ADULT)
@@ -178,7 +217,7 @@ def test_no_name_and_no_word_of_theirs_stays(
     if not left_open:
         scan_session.close()
         store.close()
-    # Cases are evidence and keep the name of whom they are about, and so does the scan's page about such a case.
+    # Cases are evidence and keep the name of their person, and so does the scan's page about one.
     rest = bytes_of(settings.home, but=("cases.db", "cases.db-wal", "cases.db-shm", "reports"))
     assert found_in(rest, (ADULT, ALLOWED, CHILD, *WORDS)) == []
     assert found_in({"report": report.read_bytes()}, (ALLOWED, CHILD, *WORDS)) == []
@@ -197,7 +236,7 @@ def test_no_name_and_no_word_of_theirs_stays(
 
 
 def as_before(path: Path, verdict: dict[str, Any]) -> None:
-    """scans.db as 0.1.0 left it: names in rows, in free pages, and no migration that takes them out."""
+    """scans.db as 0.1.0 left it: names in rows and free pages, without the later migration."""
     ScanStore(path).close()
     with closing(sqlite3.connect(path)) as db:
         db.execute("delete from _sqlite_migrations where name = 'nobody_is_named'")

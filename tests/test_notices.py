@@ -1,4 +1,4 @@
-"""Notices: complete or refused by the name of what is missing; tracked with the clocks that laws set."""
+"""Notices: complete, or refused with the missing fields; tracked with the clocks of laws."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
-from reports.notices.drafting import draft_notice, template, template_names
+from reports.notices.drafting import draft_notice
 from reports.notices.rendering import as_docx, as_pdf, as_text
+from reports.notices.template import template, template_names
 from reports.notices.tracker import NoticeState, all_tracked, record_draft, record_event, tracked
 from scanner.cli.app import app
 from tests.cases import AT, make_case, make_sighted_case, reviewed
@@ -53,9 +54,17 @@ def given_for(name: str) -> dict[str, str]:
 
 def test_those_that_the_law_and_the_hubs_ask_for() -> None:
     assert set(template_names()) >= {
-        "prc-1195", "eu-dsa-16", "us-take-it-down", "tn-elvis", "hub-civitai", "hub-huggingface", "hub-modelscope", "hub-liblibai",
-        "eu-dsa-17", "prc-1196",
-    }  # fmt: skip
+        "prc-1195",
+        "eu-dsa-16",
+        "us-take-it-down",
+        "tn-elvis",
+        "hub-civitai",
+        "hub-huggingface",
+        "hub-modelscope",
+        "hub-liblibai",
+        "eu-dsa-17",
+        "prc-1196",
+    }
     assert template("prc-1195").languages[0] == "zh-CN"
     assert template("us-take-it-down").deadline_hours == 48
 

@@ -1,4 +1,4 @@
-"""The same weights are one case, however often and wherever they are found, and a decision about it holds."""
+"""The same weights are one case, wherever they are found, and a decision about it holds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from face_index.vault import Submission
-from reports.cases.case import Case, CheckpointRecord, Entry
-from reports.cases.case_store import CaseStore, Standing
+from reports.cases.case import Case, Entry
+from reports.cases.case_store import CaseStore
+from reports.cases.case_summary import Standing
+from reports.cases.checkpoint_record import CheckpointRecord
 from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
@@ -281,9 +283,17 @@ def facts_for(notice: str) -> dict[str, str]:
 
 def row_of(case: Case) -> dict[str, Any]:
     return {
-        "file": case.checkpoint.file, "sha256": case.checkpoint.sha256, "outcome": case.outcome, "case_id": case.case_id,
-        "score": 0.7, "threshold": 0.6, "lift": 0.6, "authorised": None, "samples": 8, "reason": "one face",
-    }  # fmt: skip
+        "file": case.checkpoint.file,
+        "sha256": case.checkpoint.sha256,
+        "outcome": case.outcome,
+        "case_id": case.case_id,
+        "score": 0.7,
+        "threshold": 0.6,
+        "lift": 0.6,
+        "authorised": None,
+        "samples": 8,
+        "reason": "one face",
+    }
 
 
 class TestGate:

@@ -15,15 +15,10 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 from PIL import Image
 
-from reports.cases.case import (
-    Case,
-    CheckpointRecord,
-    MethodRecord,
-    SampleRecord,
-    case_from_dict,
-    case_to_dict,
-)
+from reports.cases.case import Case, case_from_dict, case_to_dict
 from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import CheckpointRecord, SampleRecord
+from reports.cases.method_record import MethodRecord
 from reports.documents.scan_report import ScanSummary, render_report
 from reports.documents.translation import LANGUAGES
 from reports.errors import EvidenceAltered, UnknownCase
@@ -54,9 +49,22 @@ def case(case_store: CaseStore) -> Case:
         for seed in range(4)
     )
     checkpoint = CheckpointRecord(
-        "evil<script>.safetensors", "ab" * 32, None, 1234, "lora", "SD1", ("ohwx",), {}, ("trained on 40 images",),
-        "civitai", "https://hub.example/1", "Title & more", "maker", "2026-01-01", 12,
-    )  # fmt: skip
+        "evil<script>.safetensors",
+        "ab" * 32,
+        None,
+        1234,
+        "lora",
+        "SD1",
+        ("ohwx",),
+        {},
+        ("trained on 40 images",),
+        "civitai",
+        "https://hub.example/1",
+        "Title & more",
+        "maker",
+        "2026-01-01",
+        12,
+    )
     method = MethodRecord(
         "base",
         "cd" * 32,
@@ -72,18 +80,59 @@ def case(case_store: CaseStore) -> Case:
         {"python": "3.11"},
     )
     return Case(
-        "case-1", "scan-1", "2026-11-23T12:00:00+00:00", "match", "score 0.70", "id-1", "Erika", "prohibited", 0.7, (0.65, 0.75), 0.6, 0.5,
-        0.1, 0.6, checkpoint, method, samples,
-    )  # fmt: skip
+        "case-1",
+        "scan-1",
+        "2026-11-23T12:00:00+00:00",
+        "match",
+        "score 0.70",
+        "id-1",
+        "Erika",
+        "prohibited",
+        0.7,
+        (0.65, 0.75),
+        0.6,
+        0.5,
+        0.1,
+        0.6,
+        checkpoint,
+        method,
+        samples,
+    )
 
 
 SUMMARY = ScanSummary(
-    "scan-1", "a <folder>", "2026-11-23T12:00:00+00:00", 10, "0.1",
-    [{"file": "f.safetensors", "sha256": "ab" * 32, "outcome": "match", "identity": "Erika", "score": 0.7, "threshold": 0.6, "lift": 0.6,
-      "samples": 8, "seconds": 1.0, "reason": "score 0.70"},
-     {"file": "g.bin", "sha256": None, "outcome": "failed", "identity": None, "score": None, "threshold": None, "lift": None,
-      "samples": 0, "seconds": 0.1, "reason": "a pickle"}],
-)  # fmt: skip
+    "scan-1",
+    "a <folder>",
+    "2026-11-23T12:00:00+00:00",
+    10,
+    "0.1",
+    [
+        {
+            "file": "f.safetensors",
+            "sha256": "ab" * 32,
+            "outcome": "match",
+            "identity": "Erika",
+            "score": 0.7,
+            "threshold": 0.6,
+            "lift": 0.6,
+            "samples": 8,
+            "seconds": 1.0,
+            "reason": "score 0.70",
+        },
+        {
+            "file": "g.bin",
+            "sha256": None,
+            "outcome": "failed",
+            "identity": None,
+            "score": None,
+            "threshold": None,
+            "lift": None,
+            "samples": 0,
+            "seconds": 0.1,
+            "reason": "a pickle",
+        },
+    ],
+)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
-from reports.cases.case import EnvironmentRecord
+from reports.cases.method_record import EnvironmentRecord
 from reports.errors import AuthorityFailed
 from reports.evidence.sealing import seal_capture
 from reports.evidence.timestamping import Authority, pending, write_timestamps

@@ -14,11 +14,20 @@ from reports.cases.review import CaseStatus
 
 SCHEMA_FILE = "case-1.schema.json"
 
+# Bundles name the schema by its hash, so its text stays as it was published, with the names that
+# modules had then.
+_PUBLISHED_NAMES = {
+    "crawlers.captures.images.provenance": "crawlers.saved.provenance",
+    "crawlers.sweeps.events": "crawlers.events",
+    "reports.cases.review": "reports.review",
+}
+
 
 def case_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of `case_to_dict`'s result; a field that it does not name is an error."""
+    """JSON Schema (2020-12) of what `case_to_dict` returns; other fields are not allowed."""
     schema = TypeAdapter(Case).json_schema(mode="serialization")
     for record in [schema, *schema["$defs"].values()]:
+        record["description"] = _as_published(record["description"])
         record["additionalProperties"] = False
         record["required"] = sorted(record["properties"])
         for field in record["properties"].values():
@@ -37,6 +46,25 @@ def case_schema() -> dict[str, Any]:
         "$id": "urn:portrait-scanner:case:1",
         **schema,
     }
+
+
+def _as_published(docstring: str) -> str:
+    """A docstring with every paragraph and every entry of a section on one line.
+
+    The lines of the source are wrapped at 100 characters; those of the schema are not.
+    """
+    for name, published in _PUBLISHED_NAMES.items():
+        docstring = docstring.replace(name, published)
+    lines: list[str] = []
+    for line in docstring.split("\n"):
+        continues = line.startswith(" " * 8) or (
+            bool(lines and lines[-1]) and bool(line) and not line.startswith(" ")
+        )
+        if continues and lines:
+            lines[-1] = f"{lines[-1]} {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def schema_text() -> str:

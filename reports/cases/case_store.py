@@ -1,14 +1,12 @@
-"""cases.db: the cases, what was decided about them, and the folder of evidence they name by SHA-256."""
+"""cases.db: the cases, what was decided about them, and the evidence that they name."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,191 +15,61 @@ from filelock import FileLock
 from sqlite_utils import Database
 
 from reports.cases.case import Case, Entry, case_from_dict, case_to_dict
+from reports.cases.case_log import CaseLog
+from reports.cases.case_summary import CaseSummary, Standing, weights_of
 from reports.cases.case_tables import columns_of, migrations, summary_of
-from reports.cases.listings import PLACE, ListingRecord, listing_details
+from reports.cases.evidence_files import EvidenceFiles
+from reports.cases.listings import ListingRecord, listing_details
 from reports.cases.record_seals import Mac, RecordSeal, RecordSeals
-from reports.cases.review import same_name, status_of, successor_of
-from reports.errors import CaseAltered, CasesLost, EvidenceAltered, UnknownCase
+from reports.cases.review import status_of, successor_of
+from reports.errors import CaseAltered, CasesLost, UnknownCase
 
-# However many ids there are: SQLite takes a limited number of parameters, and of any length.
+# One JSON parameter for any number of ids: SQLite limits the number of parameters.
 _AMONG = "case_id in (select value from json_each(?))"
-
-
-@dataclass(frozen=True, slots=True)
-class CaseSummary:
-    """What a list shows of a case; read without its samples.
-
-    Attributes:
-        flagged: samples that the image safety check called unsafe.
-        entries: its log.
-    """
-
-    case_id: str
-    identity_id: str
-    identity_name: str
-    outcome: str
-    opened_at: str
-    score: float
-    threshold: float
-    file: str
-    sha256: str
-    hub: str
-    title: str
-    creator: str | None
-    downloads: int | None
-    listing_url: str
-    flagged: int
-    entries: tuple[Entry, ...]
-
-    @property
-    def status(self) -> str:
-        return status_of(self.entries)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The case that stands for another one: itself, or the one that took its place.
-
-    Attributes:
-        status: a CaseStatus.
-        identity_name: whom it is about.
-    """
-
-    case_id: str
-    status: str
-    identity_name: str
+_SHORTEST_PREFIX = 6
 
 
 class CaseStore:
     """The only writer of cases.db and of the evidence folder.
 
     Args:
-        mac: seals what is written (reports.cases.record_seals); None for whoever only reads.
-        any_thread: threads take turns, under a lock of the caller's.
+        mac: seals what is written (reports.cases.record_seals); None for reading only.
+        any_thread: threads may share the store; the caller locks it.
 
     Raises:
-        CasesLost: the file was emptied, as a crashed machine leaves it.
+        CasesLost: cases.db is empty, as a crashed machine leaves it.
     """
 
     def __init__(
         self, path: Path, evidence: Path, mac: Mac | None = None, *, any_thread: bool = False
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._evidence = evidence
-        with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
-            if (
-                path.exists()
-                and path.stat().st_size == 0
-                and evidence.is_dir()
-                and any(evidence.iterdir())
-            ):
+        self._evidence = EvidenceFiles(evidence)
+        # The lock makes one of several processes that start together create the tables.
+        with FileLock(path.with_suffix(".lock")):
+            was_emptied = path.exists() and path.stat().st_size == 0
+            if was_emptied and not self._evidence.is_empty:
                 raise CasesLost(str(path))
             self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
             self._db.enable_wal()
             migrations.apply(self._db)
         self._seals = RecordSeals(self._db, mac)
+        self._log = CaseLog(self._db)
 
     def close(self) -> None:
         self._db.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing; waits for other writers before it reads anything."""
-        self._db.conn.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._db.conn.rollback()
-            raise
-        self._db.conn.commit()
-
-    @contextmanager
-    def _changing(self, case_id: str) -> Iterator[None]:
-        """A transaction that seals the case anew; raises CaseAltered, and writes nothing, if it is not as it was sealed."""
-        with self._transaction():
-            self._require_sealed(case_id)
-            yield
-            self._seal(case_id)
-
-    def _require_sealed(self, case_id: str) -> None:
-        if self._seals.can_seal and (row := self._row(case_id)) and (fault := self._fault(row)):
-            raise CaseAltered(case_id, fault)
-
-    def _seal(self, case_id: str, least: int = 1) -> None:
-        if row := self._row(case_id):
-            self._seals.renew(self._as_it_stands(row), least)
-
-    def _row(self, case_id: str) -> dict[str, Any] | None:
-        return next(iter(self._db.table("cases").rows_where("case_id = ?", [case_id])), None)
-
-    def _fault(self, row: dict[str, Any]) -> str | None:
-        case = self._as_it_stands(row)
-        columns = {**columns_of(case), "case_id": case.case_id}
-        if wrong := sorted(name for name, value in columns.items() if row[name] != value):
-            return f"changed since this program wrote it: the columns {', '.join(wrong)}"
-        return self._seals.fault(case)
-
-    def vouched(self, case_id: str) -> tuple[Case, RecordSeal | None, str | None]:
-        """A case as it stands, its seal, and what is wrong with it beside that; raises UnknownCase, CaseAltered."""
-        self._db.conn.execute("begin deferred")
-        try:
-            if (row := self._row(case_id)) is None:
-                raise UnknownCase(case_id)
-            return self._as_it_stands(row), self._seals.of(case_id), self._fault(row)
-        finally:
-            self._db.conn.rollback()
-
-    def case_ids(self) -> list[str]:
-        """Ids of all cases, oldest first."""
-        return [
-            row[0]
-            for row in self._db.execute(
-                "select case_id from cases order by opened_at, case_id"
-            ).fetchall()
-        ]
-
-    def seal_of(self, case_id: str) -> RecordSeal | None:
-        """What was sealed last of a case."""
-        return self._seals.of(case_id)
-
-    def seal_unsealed(self) -> None:
-        """Seal what an earlier version of the program wrote, as it is."""
-        query = "select case_id from cases where case_id not in (select case_id from seals)"
-        for (case_id,) in self._db.execute(query).fetchall():
-            with (
-                suppress(CaseAltered),
-                self._transaction(),
-            ):  # what cannot be read stays without a seal
-                self._seal(case_id)
-
-    def seal_again(self, case_id: str, version: int) -> None:
-        """Seal a case that is as it once was under a version of its own; raises CaseAltered if it never was so."""
-        with self._transaction():
-            self._require_sealed(case_id)
-            self._seal(case_id, version)
+    # Evidence
 
     def keep(self, data: bytes, suffix: str = "png") -> str:
         """Store a file's bytes under their SHA-256 and return that, lower-case hex."""
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = self._evidence / f"{sha256}.{suffix}"
-        if not path.exists():
-            self._evidence.mkdir(parents=True, exist_ok=True)
-            # A name of its own: another process may keep the same bytes at the same time.
-            partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
-            try:
-                partial.touch(0o600)  # faces, and notices with what people filled in
-                partial.write_bytes(data)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-        return sha256
+        return self._evidence.keep(data, suffix)
 
     def kept(self, sha256: str, suffix: str = "png") -> bytes:
-        """The bytes of a stored file; raises EvidenceAltered if they are not the ones stored."""
-        path = self._evidence / f"{sha256}.{suffix}"
-        if not path.exists() or hashlib.sha256(data := path.read_bytes()).hexdigest() != sha256:
-            raise EvidenceAltered(str(path))
-        return data
+        """The bytes of a stored file; raises EvidenceAltered if they were changed."""
+        return self._evidence.kept(sha256, suffix)
+
+    # Writing
 
     def open(
         self, case: Case, also: Sequence[tuple[str, Entry]] = (), unless_changed: Case | None = None
@@ -209,13 +77,11 @@ class CaseStore:
         """File a case; True if it is new. Filing the same case again changes nothing.
 
         Args:
-            also: lines for the logs of cases, by case id, that are written with a new case or not at all.
-            unless_changed: a case as it was read; nothing is filed if a line was added to its log since then.
+            also: entries for the logs of cases, by case id, written together with a new case.
+            unless_changed: a case as it was read; nothing is filed if its log has grown since.
         """
         with self._transaction():
-            if unless_changed is not None and len(self.entries(unless_changed.case_id)) != len(
-                unless_changed.entries
-            ):
+            if unless_changed is not None and self._has_changed(unless_changed):
                 return False
             record = json.dumps(case_to_dict(case), ensure_ascii=False, sort_keys=True)
             self._db.table("cases").insert(
@@ -226,43 +92,103 @@ class CaseStore:
                 {**summary_of(case), "weights": weights_of(case)}, ignore=True
             )
             if is_new:
-                others = {case_id for case_id, _ in also} - {case.case_id}
-                for case_id in others:
-                    self._require_sealed(case_id)
-                for case_id, entry in also:
-                    self._db.table("entries").insert(_entry_row(case_id, entry))
-                for case_id in (case.case_id, *others):
-                    self._seal(case_id)
+                self._add_entries(case.case_id, also)
         return is_new
 
+    def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
+        """Add another listing of a case's weights to its log, each once; True if it is new."""
+        entry = Entry(0, now.isoformat(), "listing", actor, dict(listing_details(listing)))
+        with self._changing(case_id):
+            return self._log.add_listing(case_id, entry)
+
+    def add(
+        self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]
+    ) -> Entry:
+        """Add an entry to a case's log.
+
+        Raises:
+            CaseAltered: the case was changed outside this program; nothing is written.
+        """
+        entry = Entry(0, now.isoformat(), kind, actor, details)
+        # A working note is no part of the record.
+        with self._transaction() if kind == "note" else self._changing(case_id):
+            return self._log.add(case_id, entry)
+
+    # Seals
+
+    def vouched(self, case_id: str) -> tuple[Case, RecordSeal | None, str | None]:
+        """A case, its seal, and what is wrong with the case according to the seal.
+
+        Raises:
+            UnknownCase: no case has that id.
+            CaseAltered: its record cannot be read.
+        """
+        self._db.conn.execute("begin deferred")
+        try:
+            if (row := self._row(case_id)) is None:
+                raise UnknownCase(case_id)
+            return self._case_of(row), self._seals.of(case_id), self._fault(row)
+        finally:
+            self._db.conn.rollback()
+
+    def seal_of(self, case_id: str) -> RecordSeal | None:
+        """The newest seal of a case."""
+        return self._seals.of(case_id)
+
+    def seal_unsealed(self) -> None:
+        """Seal, as they are, the cases that an earlier version of the program wrote."""
+        query = "select case_id from cases where case_id not in (select case_id from seals)"
+        for (case_id,) in self._db.execute(query).fetchall():
+            # A record that cannot be read stays without a seal.
+            with suppress(CaseAltered), self._transaction():
+                self._seal(case_id)
+
+    def seal_again(self, case_id: str, version: int) -> None:
+        """Seal a case that an older copy brought back, under a new version.
+
+        Raises:
+            CaseAltered: the case never was as it is.
+        """
+        with self._transaction():
+            self._require_sealed(case_id)
+            self._seal(case_id, version)
+
+    # Reading
+
+    def case_ids(self) -> list[str]:
+        """Ids of all cases, oldest first."""
+        query = "select case_id from cases order by opened_at, case_id"
+        return [row[0] for row in self._db.execute(query).fetchall()]
+
     def case(self, case_id: str) -> Case:
-        """The case of that id, or of the only id that begins so, as it stands now; raises UnknownCase."""
+        """The case of that id, or of the only id that begins so; raises UnknownCase."""
         rows = list(
             self._db.table("cases").rows_where(
                 "case_id = ? or case_id like ?", [case_id, _prefix(case_id)]
             )
         )
-        exact = [row for row in rows if row["case_id"] == case_id] or rows
-        if len(exact) != 1:
+        found = [row for row in rows if row["case_id"] == case_id] or rows
+        if len(found) != 1:
             raise UnknownCase(case_id)
-        return self._as_it_stands(exact[0])
+        return self._case_of(found[0])
 
     def cases(self, identity_id: str | None = None) -> Iterator[Case]:
         """All cases, oldest first, or those of one identity."""
         where, values = ("1 = 1", []) if identity_id is None else ("identity_id = ?", [identity_id])
-        for row in list(
-            self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")
-        ):
-            yield self._as_it_stands(row)
+        rows = self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")
+        yield from map(self._case_of, list(rows))
 
     def summaries(
         self, identity_id: str | None = None, opened_since: str = ""
     ) -> list[CaseSummary]:
-        """Every case as lists show it, oldest first, or those of one identity, or opened since a time (ISO 8601)."""
-        where, values = (
-            "opened_at >= ? and (? is null or identity_id = ?)",
-            [opened_since, identity_id, identity_id],
-        )
+        """Summaries of all cases, oldest first.
+
+        Args:
+            identity_id: only the cases of this identity.
+            opened_since: only cases opened since then, ISO 8601.
+        """
+        where = "opened_at >= ? and (? is null or identity_id = ?)"
+        values = [opened_since, identity_id, identity_id]
         rows = list(
             self._db.table("summaries").rows_where(where, values, order_by="opened_at, case_id")
         )
@@ -278,66 +204,62 @@ class CaseStore:
         """The cases of these ids, matches first, then by score."""
         rows = list(self._db.table("cases").rows_where(_AMONG, [json.dumps(list(case_ids))]))
         return sorted(
-            map(self._as_it_stands, rows), key=lambda case: (case.outcome != "match", -case.score)
+            map(self._case_of, rows), key=lambda case: (case.outcome != "match", -case.score)
         )
 
     def of_weights(self, identity_id: str, weights: str) -> list[Case]:
-        """The cases about one person and these weights (`weights_of`), in the order they were opened."""
+        """The cases about one person and these weights, in the order they were opened.
+
+        Args:
+            weights: as `reports.cases.case_summary.weights_of` gives it.
+        """
         query = "case_id in (select case_id from summaries where identity_id = ? and weights = ?)"
         rows = self._db.table("cases").rows_where(query, [identity_id, weights], order_by="rowid")
-        return [self._as_it_stands(row) for row in list(rows)]
+        return [self._case_of(row) for row in list(rows)]
 
-    def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
-        """Note another listing of a case's weights in its log, each once; whether it is new."""
-        told = listing_details(listing)
-        same = " and ".join(f"details ->> '$.{name}' is :{name}" for name in PLACE)
-        with self._changing(case_id):
-            return bool(
-                self._db.execute(
-                    "insert into entries (case_id, at, kind, actor, details) select :case, :at, 'listing', :by, :told "
-                    f"where not exists (select 1 from entries where case_id = :case and kind = 'listing' and {same})",
-                    {
-                        **{name: told[name] for name in PLACE},
-                        "case": case_id,
-                        "at": now.isoformat(),
-                        "by": actor,
-                        "told": json.dumps(told, ensure_ascii=False, sort_keys=True),
-                    },
-                ).rowcount
-            )
+    def resting_on(self, capture_id: str) -> list[Case]:
+        """The cases that use a capture."""
+        # Only records that contain the id are read: there may be thousands.
+        rows = list(self._db.table("cases").rows_where("instr(record, ?) > 0", [capture_id]))
+        return [
+            case
+            for case in map(self._case_of, rows)
+            if case.sighting
+            and any(capture.capture_id == capture_id for capture in case.sighting.captures)
+        ]
 
-    def add(
-        self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]
-    ) -> Entry:
-        """Add a line to a case's log; raises CaseAltered, and writes nothing, if somebody changed the case from outside."""
-        entry = Entry(0, now.isoformat(), kind, actor, details)
-        # A working note is no part of the record.
-        with self._transaction() if kind == "note" else self._changing(case_id):
-            number = self._db.table("entries").insert(_entry_row(case_id, entry)).last_rowid
-        return replace(entry, number=number or 0)
+    def cases_by_capture(self) -> dict[str, tuple[str, ...]]:
+        """Ids of the cases that use each capture, oldest first."""
+        query = (
+            "select e.value ->> '$.capture_id', case_id "
+            "from cases, json_each(record, '$.sighting.captures') e order by opened_at, case_id"
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        for capture_id, case_id in self._db.execute(query).fetchall():
+            found[capture_id] = (*found.get(capture_id, ()), case_id)
+        return found
+
+    def cited_checkpoints(self) -> frozenset[str]:
+        """SHA-256 of every checkpoint that a case is about."""
+        rows = self._db.execute("select distinct checkpoint_sha256 from cases").fetchall()
+        return frozenset(row[0] for row in rows)
 
     def entries(self, case_id: str) -> tuple[Entry, ...]:
         """A case's log in order."""
-        rows = self._db.table("entries").rows_where("case_id = ?", [case_id], order_by="number")
-        return tuple(
-            Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"]))
-            for row in rows
-        )
+        return self._log.of_case(case_id)
+
+    def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
+        """Case id and entry of every entry, or of every entry of that kind, in order."""
+        return self._log.of_all_cases(kind)
 
     def confirmations(self, reason: str) -> list[tuple[str, str]]:
-        """Case id and reviewer of every confirmation in these words, however they are spelt."""
-        words = same_name(reason)
-        query = (
-            "select case_id, actor, details ->> '$.reason' from entries where kind = 'review' "
-            "and details ->> '$.decision' = 'confirm' order by number"
-        )
-        rows = self._db.execute(query).fetchall()
-        return [(case_id, actor) for case_id, actor, told in rows if same_name(told) == words]
+        """Case id and reviewer of every confirmation with this reason, however it is spelt."""
+        return self._log.confirmations(reason)
 
     def standings(self, case_ids: Iterable[str]) -> dict[str, Standing]:
-        """Where each of these cases stands; reads no record whole. Ids of no case are left out.
+        """Where each of these cases stands; no record is read whole. Unknown ids are left out.
 
-        A case that was superseded stands where the case that took its place does.
+        A superseded case stands where the case that took its place does.
         """
         query = f"select case_id, json_extract(record, '$.identity_name') from cases where {_AMONG}"
         rows = self._db.execute(query, [json.dumps(list(case_ids))]).fetchall()
@@ -350,76 +272,70 @@ class CaseStore:
             case_id, entries = successor, self.entries(successor)
         return Standing(case_id, status_of(entries), name)
 
-    def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
-        """Case id and line of every line, or of every line of that kind, in order."""
-        for row in list(
-            self._db.table("entries").rows_where(
-                "? is null or kind = ?", [kind, kind], order_by="number"
-            )
-        ):
-            yield (
-                row["case_id"],
-                Entry(
-                    row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])
-                ),
-            )
+    def _row(self, case_id: str) -> dict[str, Any] | None:
+        return next(iter(self._db.table("cases").rows_where("case_id = ?", [case_id])), None)
 
-    def resting_on(self, capture_id: str) -> list[Case]:
-        """The cases that draw on a capture."""
-        # Of thousands of records only those are read that hold the id at all.
-        rows = list(self._db.table("cases").rows_where("instr(record, ?) > 0", [capture_id]))
-        found = [self._as_it_stands(row) for row in rows]
-        return [
-            case
-            for case in found
-            if case.sighting and any(one.capture_id == capture_id for one in case.sighting.captures)
-        ]
-
-    def cases_by_capture(self) -> dict[str, tuple[str, ...]]:
-        """Ids of the cases that draw on each capture, oldest first."""
-        query = (
-            "select e.value ->> '$.capture_id', case_id from cases, json_each(record, '$.sighting.captures') e "
-            "order by opened_at, case_id"
-        )
-        found: dict[str, tuple[str, ...]] = {}
-        for capture_id, case_id in self._db.execute(query).fetchall():
-            found[capture_id] = (*found.get(capture_id, ()), case_id)
-        return found
-
-    def cited_checkpoints(self) -> frozenset[str]:
-        """SHA-256 of every checkpoint that a case is about."""
-        return frozenset(
-            row[0]
-            for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall()
-        )
-
-    def _as_it_stands(self, row: dict[str, Any]) -> Case:
+    def _case_of(self, row: dict[str, Any]) -> Case:
         try:
             case = case_from_dict(json.loads(row["record"]))
             entries = self.entries(case.case_id)
             return replace(case, entries=entries, status=status_of(entries))
         except (ValueError, KeyError) as error:
-            raise CaseAltered(
-                row["case_id"], f"its record cannot be read ({type(error).__name__})"
-            ) from error
+            fault = f"its record cannot be read ({type(error).__name__})"
+            raise CaseAltered(row["case_id"], fault) from error
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Write everything inside or nothing; other writers are waited for before any reading."""
+        self._db.conn.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.conn.rollback()
+            raise
+        self._db.conn.commit()
 
-def _entry_row(case_id: str, entry: Entry) -> dict[str, Any]:
-    details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True)
-    return {
-        "case_id": case_id,
-        "at": entry.at,
-        "kind": entry.kind,
-        "actor": entry.actor,
-        "details": details,
-    }
+    @contextmanager
+    def _changing(self, case_id: str) -> Iterator[None]:
+        """A transaction that seals the case anew.
 
+        Raises:
+            CaseAltered: the case is not as it was sealed; nothing is written.
+        """
+        with self._transaction():
+            self._require_sealed(case_id)
+            yield
+            self._seal(case_id)
 
-def weights_of(case: Case) -> str | None:
-    """What names the weights of a case, whatever header they came with; None for a case about captured images."""
-    return None if case.sighting else case.checkpoint.weights_hash or case.checkpoint.sha256
+    def _add_entries(self, case_id: str, also: Sequence[tuple[str, Entry]]) -> None:
+        """Add entries beside a new case, and seal it and the cases that they belong to."""
+        others = {other for other, _ in also} - {case_id}
+        for other in others:
+            self._require_sealed(other)
+        for other, entry in also:
+            self._log.add(other, entry)
+        for changed in (case_id, *others):
+            self._seal(changed)
+
+    def _has_changed(self, case: Case) -> bool:
+        return len(self.entries(case.case_id)) != len(case.entries)
+
+    def _require_sealed(self, case_id: str) -> None:
+        if self._seals.can_seal and (row := self._row(case_id)) and (fault := self._fault(row)):
+            raise CaseAltered(case_id, fault)
+
+    def _seal(self, case_id: str, least: int = 1) -> None:
+        if row := self._row(case_id):
+            self._seals.renew(self._case_of(row), least)
+
+    def _fault(self, row: dict[str, Any]) -> str | None:
+        case = self._case_of(row)
+        columns = {**columns_of(case), "case_id": case.case_id}
+        if wrong := sorted(name for name, value in columns.items() if row[name] != value):
+            return f"changed since this program wrote it: the columns {', '.join(wrong)}"
+        return self._seals.fault(case)
 
 
 def _prefix(case_id: str) -> str:
-    # At least six signs of an id name a case; fewer, or signs with a meaning in SQL, name none.
-    return f"{case_id}%" if len(case_id) >= 6 and case_id.isalnum() else ""
+    # Fewer than six characters, or characters with a meaning in SQL, name no case.
+    return f"{case_id}%" if len(case_id) >= _SHORTEST_PREFIX and case_id.isalnum() else ""

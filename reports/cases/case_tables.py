@@ -1,4 +1,4 @@
-"""The tables of cases.db, and what of a case stands in them beside its record."""
+"""The tables of cases.db, and their columns beside the record of a case."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def entries_that_are_only_added_to(db: Database) -> None:
 
 @migrations()
 def what_lists_show_apart_from_the_record(db: Database) -> None:
-    # In a table of its own: behind a record of 50 kB a column would be as slow to reach as the record is.
+    # A table of its own: a column behind a record of 50 kB would be as slow to read as the record.
     db.table("summaries").create(
         {"case_id": str, "identity_id": str, "opened_at": str, "summary": str}, pk="case_id"
     )
@@ -72,16 +72,19 @@ def seals_of_records(db: Database) -> None:
 
 
 def columns_of(case: Case) -> dict[str, str]:
-    """What stands beside a record, so that SQLite finds it."""
+    """The columns beside a record by which SQLite finds a case."""
     return {
-        "scan_id": case.scan_id, "identity_id": case.identity_id, "checkpoint_sha256": case.checkpoint.sha256,
-        "outcome": case.outcome, "opened_at": case.opened_at,
-    }  # fmt: skip
+        "scan_id": case.scan_id,
+        "identity_id": case.identity_id,
+        "checkpoint_sha256": case.checkpoint.sha256,
+        "outcome": case.outcome,
+        "opened_at": case.opened_at,
+    }
 
 
 def summary_of(case: Case) -> dict[str, str]:
     """A case's row in the table of summaries."""
-    told = {
+    fields = {
         name: getattr(case, name)
         for name in (
             "case_id",
@@ -93,12 +96,15 @@ def summary_of(case: Case) -> dict[str, str]:
             "threshold",
         )
     }
-    told |= {
+    fields |= {
         name: getattr(case.checkpoint, name)
         for name in ("file", "sha256", "hub", "title", "creator", "downloads", "listing_url")
     }
-    told["flagged"] = sum(sample.flagged for sample in case.samples)
-    summary = json.dumps(told, ensure_ascii=False)
+    fields["flagged"] = sum(sample.flagged for sample in case.samples)
+    summary = json.dumps(fields, ensure_ascii=False)
     return {
-        "case_id": case.case_id, "identity_id": case.identity_id, "opened_at": case.opened_at, "summary": summary,
-    }  # fmt: skip
+        "case_id": case.case_id,
+        "identity_id": case.identity_id,
+        "opened_at": case.opened_at,
+        "summary": summary,
+    }

@@ -1,4 +1,4 @@
-"""The listings of a case: the weights it is about may be uploaded many times, and are one case."""
+"""The listings of a case: its weights may be uploaded many times and stay one case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from reports.cases.case import Case
 
-# What tells one place from another; a hub that is sent the same upload again numbers it anew.
+# The fields that identify a place. A hub numbers the same upload anew when it is sent again.
 PLACE = ("hub", "listing_url", "creator", "file", "sha256")
 
 
@@ -16,10 +16,10 @@ class ListingRecord:
     """One place where the weights of a case were listed.
 
     Attributes:
-        file: its name there.
-        sha256: of the file there; a rewritten header changes it, and not the weights.
+        file: the name of the file at this place.
+        sha256: of this file; a rewritten header changes it and leaves the weights as they are.
         listing_url: an address, or the path of a file that was scanned from a folder.
-        creator: who uploaded it, None where the hub names nobody.
+        creator: the uploader, None if the hub names none.
     """
 
     hub: str
@@ -32,11 +32,11 @@ class ListingRecord:
     published_at: str | None
 
     def is_place_of(self, other: ListingRecord) -> bool:
-        """Whether both are one place, whatever number and title the hub gives it."""
+        """Whether both are one place, whatever id and title the hub gives it."""
         return all(getattr(self, name) == getattr(other, name) for name in PLACE)
 
     def has_uploader_of(self, other: ListingRecord) -> bool:
-        """Whether a word for this listing's uploader covers the other: an account on a hub, or else the very listing."""
+        """Whether both have one uploader: the same account on a hub, or else the same listing."""
         if self.creator:
             return (self.hub, self.creator) == (other.hub, other.creator)
         return self.listing_id == other.listing_id and self.is_place_of(other)
@@ -44,30 +44,30 @@ class ListingRecord:
 
 def own_listing(case: Case) -> ListingRecord:
     """The listing that a case was opened for."""
-    told = case.checkpoint
+    checkpoint = case.checkpoint
     return ListingRecord(
-        told.hub,
-        told.listing_id,
-        told.listing_url,
-        told.title,
-        told.creator,
-        told.file,
-        told.sha256,
-        told.published_at,
+        checkpoint.hub,
+        checkpoint.listing_id,
+        checkpoint.listing_url,
+        checkpoint.title,
+        checkpoint.creator,
+        checkpoint.file,
+        checkpoint.sha256,
+        checkpoint.published_at,
     )
 
 
 def listings_of(case: Case) -> tuple[ListingRecord, ...]:
-    """Every listing of a case: its own first, then those that were attached, in the order they were found."""
+    """Every listing of a case: its own first, then the attached ones as they were found."""
     attached = (entry for entry in case.entries if entry.kind == "listing")
     return (own_listing(case), *(ListingRecord(**entry.details) for entry in attached))
 
 
 def listing_details(listing: ListingRecord) -> dict[str, str | None]:
-    """What the entry of an attached listing holds."""
+    """The details of the log entry for an attached listing."""
     return asdict(listing)
 
 
 def on_hub(listings: Iterable[ListingRecord], hub: str | None) -> tuple[ListingRecord, ...]:
-    """Those of one hub."""
-    return tuple(one for one in listings if one.hub == hub)
+    """The listings on one hub."""
+    return tuple(listing for listing in listings if listing.hub == hub)

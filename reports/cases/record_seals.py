@@ -1,7 +1,8 @@
-"""What vouches for the record of a case: a digest, sealed with a key that cases.db does not hold.
+"""The seals of case records: a digest of each record and its MAC under a key of the vault.
 
-Whoever can write cases.db but has no key of the vault's can neither change a case nor put one in unseen. That a whole older
-state was put back shows beside the audit log, which names the newest version of every record (scanner.casework.case_records).
+Somebody who can write cases.db and has no key of the vault can neither change nor add a case
+without being noticed. The audit log names the newest version of every record, so that an older
+cases.db that was put back is noticed as well (scanner.casework.case_records).
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from reports.cases.case import Case, case_to_dict
 from reports.verify.case_record import canonical_record, record_digest
 
 Mac = Callable[[bytes], str]
-"""A digest that only whoever holds the vault's key can make, lower-case hex."""
+"""A MAC under a key of the vault, lower-case hex."""
 
-# Their fields are told apart where one was changed: "checkpoint.creator" says more than "checkpoint".
+# Changes are named by these fields' own fields: "checkpoint.creator" instead of "checkpoint".
 _OPENED = ("checkpoint", "method")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordSeal:
-    """What this program wrote last of a case.
+    """The newest version of a case's record that this program wrote.
 
     Attributes:
-        version: from 1, one more with each change.
-        sha256: of the record (`reports.verify.case_record.record_digest`).
-        parts: the beginning of the SHA-256 of each field, to name what was changed.
-        mac: over all of that and the case's id.
+        version: begins with 1 and rises with each change.
+        sha256: of the record (`reports.verify_bundle.record_digest`).
+        parts: the beginning of the SHA-256 of each field, to name the changed ones.
+        mac: over all of these and the case's id.
     """
 
     version: int
@@ -43,10 +44,10 @@ class RecordSeal:
 
 
 class RecordSeals:
-    """The seals in cases.db, one for each case; writing belongs inside the transaction of what is sealed.
+    """The seals in cases.db, one for each case; the caller seals inside its own transaction.
 
     Args:
-        mac: None for whoever only reads: then nothing is sealed, and nobody can tell what was changed.
+        mac: None for reading only: then nothing is sealed and no change can be noticed.
     """
 
     def __init__(self, db: Database, mac: Mac | None) -> None:
@@ -57,13 +58,17 @@ class RecordSeals:
         return self._mac is not None
 
     def of(self, case_id: str) -> RecordSeal | None:
-        """The seal of a case; None if this program never sealed it."""
+        """The seal of a case; None if it was never sealed."""
         for row in self._db.table("seals").rows_where("case_id = ?", [case_id]):
             return RecordSeal(row["version"], row["sha256"], json.loads(row["parts"]), row["mac"])
         return None
 
     def renew(self, case: Case, least: int = 1) -> None:
-        """Seal a case as it stands, under the next version, or under `least` if that is higher; nothing if it is sealed so."""
+        """Seal a case as it stands; nothing if that is done already.
+
+        Args:
+            least: the lowest version that the seal may have.
+        """
         if self._mac is None:
             return
         known, parts = self.of(case.case_id), _parts(case)
@@ -87,9 +92,9 @@ class RecordSeals:
         self._db.table("seals").upsert(row, pk="case_id")
 
     def fault(self, case: Case) -> str | None:
-        """What is wrong with a record beside its seal, in words; None if it is as this program wrote it."""
+        """How a record differs from its seal, as a sentence; None if it does not."""
         if self._mac is None:
-            raise AssertionError("only who holds the vault's key can tell")
+            raise AssertionError("a seal can be checked only with the vault's key")
         seal = self.of(case.case_id)
         if seal is None:
             return "this program never wrote it: it was put into cases.db from outside"
@@ -115,10 +120,10 @@ def _sealed_text(case_id: str, version: int, sha256: str, parts: dict[str, str])
 
 
 def _parts(case: Case) -> dict[str, str]:
-    told: dict[str, Any] = canonical_record(case_to_dict(case))
+    record: dict[str, Any] = canonical_record(case_to_dict(case))
     for name in _OPENED:
-        told |= {f"{name}.{field}": value for field, value in told.pop(name, {}).items()}
+        record |= {f"{name}.{field}": value for field, value in record.pop(name, {}).items()}
     return {
         name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-        for name, value in told.items()
+        for name, value in record.items()
     }

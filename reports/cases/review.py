@@ -1,4 +1,7 @@
-"""Review: no case leaves `draft` without a named person's decision and reason. Decisions are added, never overwritten."""
+"""Review: no case leaves `draft` without a named person's decision and reason.
+
+Decisions are added and never overwritten.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,14 @@ class CaseStatus(StrEnum):
     """Where a case stands."""
 
     DRAFT = "draft"
-    SECOND_REVIEW = "second-review"  # one reviewer confirmed, four eyes are wanted
+    SECOND_REVIEW = "second-review"  # confirmed once; a second reviewer must confirm it
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
     MORE_SAMPLES = "more-samples"
     AUTHORISED = "authorised"
-    APPEALED = "appealed"  # a decision stands, and somebody contests it
-    SUPERSEDED = (
-        "superseded"  # a later case shows the same with more captures, before anybody decided
-    )
+    APPEALED = "appealed"  # a decision stands and is contested
+    # A later case shows the same with more captures; nobody had decided about this one.
+    SUPERSEDED = "superseded"
 
 
 # A person must still decide.
@@ -79,7 +81,7 @@ def successor_of(entries: Sequence[Entry]) -> str | None:
 
 
 def same_name(name: str) -> str:
-    """A name or reason without what spelling it another way changes: case, width, accents, blanks and punctuation."""
+    """A name or reason without case, width, accents, blanks and punctuation, to be compared."""
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     return "".join(
         sign
@@ -89,18 +91,28 @@ def same_name(name: str) -> str:
 
 
 def review_details(
-    case: Case, reviewer: str, decision: str, reason: str, *, four_eyes: bool, operator: str = "", login: Sequence[str] = (),
+    case: Case,
+    reviewer: str,
+    decision: str,
+    reason: str,
+    *,
+    four_eyes: bool,
+    operator: str = "",
+    login: Sequence[str] = (),
     two_people: bool = True,
-) -> dict[str, object]:  # fmt: skip
-    """What a review's entry holds.
+) -> dict[str, object]:
+    """The details of a review's log entry.
 
     Args:
-        operator: who was at work, as they named themselves.
-        login: marks of the login it was entered under; two logins that share one are one person's.
-        two_people: False where somebody works alone: the second review may come from the first one's login, and the entry says so.
+        operator: the person at work, as they named themselves.
+        login: marks of the login under which it was entered; logins that share a mark belong to
+            one person.
+        two_people: False for somebody who works alone: the second review may come from the login
+            of the first, and the entry says so.
 
     Raises:
-        ReviewRefused: no name, no reason, an unknown decision, or the second pair of eyes is the first again.
+        ReviewRefused: the name or reason is missing, the decision is unknown, or the second
+            reviewer is the first one again.
     """
     if not same_name(reviewer):
         raise ReviewRefused("a review needs the reviewer's name (--reviewer)")
@@ -113,8 +125,12 @@ def review_details(
     if decision not in list(Decision):
         raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
     details: dict[str, object] = {
-        "decision": decision, "reason": reason.strip(), "eyes": 2 if four_eyes else 1, "operator": operator, "login": list(login),
-    }  # fmt: skip
+        "decision": decision,
+        "reason": reason.strip(),
+        "eyes": 2 if four_eyes else 1,
+        "operator": operator,
+        "login": list(login),
+    }
     last = last_review(case.entries)
     if last is None or case.status != CaseStatus.SECOND_REVIEW or decision != Decision.CONFIRM:
         return details
@@ -125,15 +141,16 @@ def review_details(
     if _is_of(last.details.get("login", ()), login, last.actor, reviewer):
         if two_people:
             raise ReviewRefused(
-                f"{last.actor} confirmed this case from this login: the second reviewer confirms from a login of their own. "
-                "Whoever works alone sets two_people = false (docs/evidence.md)"
+                f"{last.actor} confirmed this case from this login: the second reviewer confirms "
+                "from a login of their own. Whoever works alone sets two_people = false "
+                "(docs/evidence.md)"
             )
         details["two_people"] = "off: one login confirmed twice"
     return details
 
 
 def _is_of(first: Sequence[str], second: Sequence[str], first_name: str, second_name: str) -> bool:
-    """Whether two reviews come from one person's login, under whatever names they were given."""
+    """Whether two reviews come from one person's login, whatever names were given."""
     if {mark.casefold() for mark in first} & {mark.casefold() for mark in second}:
         return True
     return _is_named(first, second_name) or _is_named(second, first_name)
@@ -155,7 +172,7 @@ def require_confirmed(case: Case) -> Entry:
 
 
 def require_reviewed(case: Case) -> Entry:
-    """The newest review of a case that was confirmed, also while it is appealed; raises NotReviewed."""
+    """The newest review of a confirmed case, also while it is appealed; raises NotReviewed."""
     if case.status == CaseStatus.APPEALED:
         review = last_review(case.entries)
         if review is not None:

@@ -1,4 +1,7 @@
-"""One case for each person and weights: which case a new listing belongs to, and when a decision is asked for again."""
+"""One case for each person and weights.
+
+Which case a new listing belongs to, and when a decision must be made again.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,27 @@ from reports.cases.case import Case
 from reports.cases.listings import ListingRecord, listings_of
 from reports.cases.review import CaseStatus
 
-_STANDS = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.SECOND_REVIEW, CaseStatus.APPEALED)
+_DECIDED = (
+    CaseStatus.CONFIRMED,
+    CaseStatus.REJECTED,
+    CaseStatus.SECOND_REVIEW,
+    CaseStatus.APPEALED,
+)
 
 
 def standing_case(
     cases: Sequence[Case], new: ListingRecord, *, uploader_known: bool = True
 ) -> Case | None:
-    """Of the cases about one person and the same weights, the one that a new listing belongs to; None without one.
+    """The case that a new listing belongs to; None if there is none.
 
-    A decision stands until a case is opened because something changed. What was authorised was authorised for the
-    uploaders that the case named: another uploader's listing does not belong there.
+    A decision stands until a case is opened because something changed. An authorised case was
+    authorised for the uploaders that it names, so another uploader's listing does not belong to it.
 
     Args:
-        cases: oldest first.
+        cases: those about one person and the same weights, oldest first.
         new: the listing under which the weights were found now.
-        uploader_known: False where nobody but the sender says whose listing it is; no word for an uploader covers it then.
+        uploader_known: False if only the sender says whose listing it is; then no authorisation
+            for an uploader covers it.
     """
     found = None
     for case in cases:
@@ -32,7 +41,7 @@ def standing_case(
             ):
                 return case
         elif case.status != CaseStatus.SUPERSEDED and (
-            found is None or case.status in _STANDS or _reopens(case)
+            found is None or case.status in _DECIDED or _reopens(case)
         ):
             found = case
     return found
@@ -43,11 +52,11 @@ def _reopens(case: Case) -> bool:
 
 
 def material_change(known: Case, case: Case) -> str | None:
-    """Why a new verdict on the same weights and person is a matter for a new review; None where it is not.
+    """Why a new verdict on the same weights and person needs a new review; None if it does not.
 
     Args:
         known: the case that stands.
-        case: what the new verdict would open.
+        case: the case that the new verdict would open.
     """
     if known.status == CaseStatus.REJECTED and (known.outcome, case.outcome) == (
         "possible",
@@ -55,7 +64,10 @@ def material_change(known: Case, case: Case) -> str | None:
     ):
         return "it was rejected as possible, and is a match by now"
     if known.status == CaseStatus.MORE_SAMPLES and len(known.samples) < len(case.samples):
-        return f"more samples were asked for, and there are {len(case.samples)} instead of {len(known.samples)} now"
+        return (
+            f"more samples were asked for, and there are {len(case.samples)} "
+            f"instead of {len(known.samples)} now"
+        )
     if (
         known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
         and known.outcome != case.outcome

@@ -16,13 +16,19 @@ def month_html(month: Mapping[str, Any], language: str = "en") -> str:
     """The page.
 
     Args:
-        month: name, month, opened, statuses, notices, open_notices, overdue, cases, as counts and rows.
+        month: `name` and `month`, the counts `opened`, `statuses`, `notices`, `open_notices` and
+            `overdue`, and rows of `cases`.
         language: one of reports.documents.translation.LANGUAGES.
     """
     words = words_of(translations(language).gettext)
-    style = Markup(resources.files("reports").joinpath("templates/case.css").read_text("utf-8"))  # noqa: S704  our own file
+    style = resources.files("reports").joinpath("templates/case.css").read_text("utf-8")
     return (
         environment(language)
         .get_template("month.html")
-        .render(month=month, language=language, words=words, style=style)
+        .render(
+            month=month,
+            language=language,
+            words=words,
+            style=Markup(style),  # noqa: S704  our own file
+        )
     )

@@ -1,4 +1,4 @@
-"""Evidence pictures as data URIs for pages and reports: as they are, or so that nobody need see what they show."""
+"""Evidence pictures as data URIs for pages and reports: as they are, blurred or grey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def picture_uri(
 
     Args:
         blurred: beyond recognition.
-        grey: without colour, which spares those who look at many (as moderation tools do).
+        grey: without colour, which makes looking at many of them less straining.
 
     Raises:
         EvidenceAltered: the stored file is not what the case names.

@@ -1,4 +1,7 @@
-"""The report of a whole scan as one self-contained HTML file; reports.documents.case_report makes that of a single case."""
+"""The report of a whole scan as one self-contained HTML file.
+
+reports.documents.case_report makes the report of a single case.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,16 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.documents.plots import score_plot
 from reports.documents.translation import environment, translations
-from reports.documents.words import plot_words
+from reports.documents.words import known_words, plot_words, words_of
+from reports.reasons.reason import reasons_in_words
 
 
 @dataclass(frozen=True, slots=True)
 class ScanSummary:
-    """What a report says of the scan as a whole.
+    """The scan as a whole.
 
     Attributes:
-        rows: one mapping a checkpoint and identity, the rows of the result table.
+        rows: the rows of the result table, one per checkpoint and identity.
         made_at: UTC, ISO 8601.
     """
 
@@ -40,21 +44,30 @@ def render_report(
 
     Args:
         cases: of this scan, matches first.
-        docket: where the images are.
+        case_store: where the images are.
         language: one of LANGUAGES.
 
     Raises:
         EvidenceAltered: an image is not what the case names.
     """
     translate = translations(language).gettext
+    kinds = words_of(translate)["kind"]
 
     def picture(sha256: str) -> Markup:
-        return Markup("data:image/png;base64," + base64.b64encode(case_store.kept(sha256)).decode())  # noqa: S704  base64 only
+        encoded = base64.b64encode(case_store.kept(sha256)).decode()
+        return Markup("data:image/png;base64," + encoded)  # noqa: S704  base64 only
 
     def plot(case: Case) -> Markup:
         return score_plot(case, plot_words(translate, captured=case.sighting is not None))
 
     template = environment(language).get_template("report.html")
     return template.render(
-        summary=summary, cases=cases, language=language, picture=picture, plot=plot
+        summary=summary,
+        cases=cases,
+        language=language,
+        picture=picture,
+        plot=plot,
+        reason=lambda text: reasons_in_words(text, translate),
+        sentence=lambda text: known_words(text, translate),
+        kind_word=lambda kind: kinds.get(kind, kind),
     )

@@ -14,7 +14,7 @@ LANGUAGES = ("en", "zh-CN")
 
 @cache
 def translations(language: str) -> gettext.NullTranslations:
-    """The catalogue of a language, one of LANGUAGES; English is what the code says."""
+    """The catalogue of a language, one of LANGUAGES; the messages themselves are English."""
     return catalogue_of("reports", "reports", language)
 
 
@@ -43,18 +43,19 @@ def environment(language: str) -> Environment:
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
-        auto_reload=False,  # a program that runs does not take up templates of a newer one
+        auto_reload=False,  # a running program does not use templates of a newer version
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["number"] = _number
+    made.filters["moment"] = lambda at: f"{at[:19].replace('T', ' ')} UTC"
     made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     return made
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    """A figure for readers: a dash for none, no minus before zero, and what is too small to show as such."""
+    """A figure for readers: a dash for None, no minus before zero, "<" for what is too small."""
     if value is None:
         return "–"
     if 0 < value < 10**-digits / 2:

@@ -1,21 +1,39 @@
-"""What codes are called in a report, in the reader's language."""
+"""Codes, figures and log entries in the reader's language."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reports.cases.case import Entry
+from reports.documents.translation import translations
+from reports.documents.vocabulary import NO_SUPPORT, VERBAL_SCALE, VOCABULARY
+from reports.reasons.reason import reasons_in_words
 
 Translate = Callable[[str], str]
+Words = Mapping[str, Mapping[str, str]]
+
 _HASH = re.compile(r"(?:[a-z][a-z0-9_-]+:)?[0-9a-f]{10,128}")
 _SHORT_HASH = re.compile(r"(?:crc32:)?[0-9a-f]{8,9}")
 _NUMBER = re.compile(r"(?:civitai:\d+|huggingface:[^/\s]+/[^/\s]+)")
+# "english / 中文 (codes)": statements of images carry both languages.
+_BILINGUAL = re.compile(
+    r"(?P<en>[^\u4e00-\u9fff]+?) / (?P<zh>[\u4e00-\u9fff][^(,]*?)(?P<rest> \(.*\)|, .*)?",
+    re.DOTALL,
+)
+
+
+def words_of(translate: Translate) -> dict[str, dict[str, str]]:
+    """Every group of the vocabulary in the language of a catalogue."""
+    return {
+        group: {code: translate(word) for code, word in words.items()}
+        for group, words in VOCABULARY.items()
+    }
 
 
 def tie_kind(said: str) -> str:
-    """How something captured points to a file, by what it writes: a key of the words for ties."""
+    """How something captured points to a file, by what it writes: a code of the group "tie"."""
     if said.startswith(("http://", "https://")):
         return "link"
     if _NUMBER.fullmatch(said):
@@ -25,113 +43,12 @@ def tie_kind(said: str) -> str:
     return "hash" if _HASH.fullmatch(said) else "name"
 
 
-def words_of(translate: Translate) -> dict[str, dict[str, str]]:
-    """Words for outcomes, statuses, terms, what images say, ties, listing events and log entries."""
-    return {
-        "outcome": {"match": translate("match"), "possible": translate("possible")},
-        "status": {
-            "draft": translate("Draft."),
-            "second-review": translate("Confirmed once; a second reviewer must confirm it."),
-            "confirmed": translate("Confirmed by a reviewer."),
-            "rejected": translate("Rejected by a reviewer."),
-            "more-samples": translate("A reviewer asks for more samples."),
-            "authorised": translate("Authorised use, as a reviewer found."),
-            "appealed": translate("Appealed; it must be reviewed again."),
-            "superseded": translate("A later case shows more captures of the same."),
-        },
-        "terms": {
-            "prohibited": translate("nothing"),
-            "permitted-with-terms": translate("use on terms"),
-            "permitted": translate("use"),
-        },
-        "says": {
-            "generator": translate("generator"),
-            "base model": translate("base model"),
-            "adapter": translate("adapter"),
-            "source type": translate("IPTC digital source type"),
-            "label": translate("GB 45438 label"),
-            "credentials": translate("Content Credentials"),
-            "credentials: signer": translate("their signer, as the certificate names it"),
-            "credentials: program": translate("their program, as claimed"),
-            "credentials: source type": translate("their source type, as claimed"),
-            "camera": translate("camera"),
-            "not read": translate("could not be read"),
-        },
-        "tie": {
-            "hash": translate("by hash: these bytes are meant"),
-            "short hash": translate(
-                "by a hash of 8 digits over a part of the file; other files may share it"
-            ),
-            "link": translate("by a link to the listing"),
-            "number": translate("by the number of the listing"),
-            "name": translate("by the file's name only; another file may have the same name"),
-        },
-        "event": {
-            "seen": translate("seen by the crawler"),
-            "published": translate("published, as the hub says"),
-            "first seen": translate("first seen"),
-            "changed": translate("changed"),
-            "taken down": translate("taken down"),
-            "archived": translate("archived"),
-            "flagged as a real person": translate("flagged by the hub as a real person"),
-            "gone": translate("gone"),
-            "back again": translate("back again"),
-            "re-uploaded elsewhere": translate("uploaded elsewhere"),
-            "other bytes than claimed": translate("other bytes than the hub claims"),
-        },
-        "custody": {
-            "case-opened": translate("case opened"),
-            "case-listing-added": translate("another listing of the file added"),
-            "case-reviewed": translate("case reviewed"),
-            "case-amended": translate("appeal or correction added"),
-            "case-superseded": translate("a later case took its place"),
-            "notice-drafted": translate("notice drafted"),
-            "notice-marked": translate("notice marked"),
-            "case-recorded": translate("record noted"),
-            "case-recorded-at-upgrade": translate("recorded at upgrade, as it was then"),
-            "case-set-back-accepted": translate("an older state of the case accepted"),
-        },
-        "notice": {
-            "drafted": translate("drafted"),
-            "sent": translate("sent"),
-            "acknowledged": translate("acknowledged"),
-            "removed": translate("content removed"),
-            "refused": translate("refused"),
-            "reinstated": translate("content reinstated"),
-            "cancelled": translate("cancelled"),
-        },
-        "entry": {
-            "confirm": translate("review: confirmed"),
-            "reject": translate("review: rejected"),
-            "more-samples": translate("review: more samples wanted"),
-            "authorised": translate("review: authorised use"),
-            "appeal": translate("appeal"),
-            "correction": translate("correction"),
-            "notice": translate("notice"),
-            "request": translate("the person asks for a report"),
-            "note": translate("note"),
-            "superseded": translate("a later case took its place"),
-            "listing": translate("the same weights are listed here too"),
-            "reopens": translate("opened after an earlier case"),
-        },
-        "training": {
-            "output_name": translate("Name at training"),
-            "author": translate("Author"),
-            "dataset_folders": translate("Training folders"),
-            "photo_count": translate("Training images"),
-            "started_at": translate("Training began"),
-            "finished_at": translate("Training ended"),
-            "session_id": translate("Training session"),
-            "network_module": translate("Trainer's module"),
-            "rank": translate("Rank"),
-            "comment": translate("Comment"),
-            "merged_from": translate("Merged from"),
-        },
-    }
-
-
 def plot_words(translate: Translate, *, captured: bool = False) -> dict[str, str]:
-    """The labels of reports.documents.plots.score_plot; `captured`: of a case about captured images, which have no controls."""
+    """The labels of reports.documents.plots.score_plot.
+
+    Args:
+        captured: the case is about captured images, which have no controls.
+    """
     return {
         "title": translate("Similarity of each image's face to the registered template"),
         "samples": translate("images") if captured else translate("with adapter"),
@@ -142,25 +59,16 @@ def plot_words(translate: Translate, *, captured: bool = False) -> dict[str, str
 
 
 def verbal_scale(log10_lr: float | None, translate: Translate) -> str | None:
-    """The verbal equivalent of a likelihood ratio (ENFSI Guideline for Evaluative Reporting 2015, table 1)."""
+    """The verbal equivalent of a likelihood ratio (ENFSI Guideline for Evaluative Reporting)."""
     if log10_lr is None:
         return None
-    scale = (
-        (6, translate("extremely strong support for this face over another person's")),
-        (4, translate("very strong support for this face over another person's")),
-        (3, translate("strong support for this face over another person's")),
-        (2, translate("moderately strong support for this face over another person's")),
-        (1, translate("moderate support for this face over another person's")),
-        (0.301, translate("weak support for this face over another person's")),
+    return translate(
+        next((words for least, words in VERBAL_SCALE if log10_lr >= least), NO_SUPPORT)
     )
-    for least, words in scale:
-        if log10_lr >= least:
-            return words
-    return translate("no support for this face over another person's")
 
 
 def ratio_words(log10_lr: float | None) -> str:
-    """A likelihood ratio to two digits, as a number where people still read one."""
+    """A likelihood ratio to two digits; as a power of ten where it is very large or very small."""
     if log10_lr is None:
         return "–"
     if not -2 < log10_lr < 7:
@@ -168,34 +76,43 @@ def ratio_words(log10_lr: float | None) -> str:
     return f"{float(f'{10**log10_lr:.2g}'):,.10g}"
 
 
-def entry_word(entry: Entry, words: dict[str, dict[str, str]]) -> str:
-    """What a line of a case's log is called."""
+def statement_words(statement: str, language: str) -> str:
+    """What an image file says of itself, in one language where the statement holds both."""
+    found = _BILINGUAL.fullmatch(statement)
+    if found is None:
+        return known_words(statement, translations(language).gettext)
+    return found["zh" if language == "zh-CN" else "en"] + (found["rest"] or "")
+
+
+def known_words(text: str, translate: Translate) -> str:
+    """A name or a stored sentence: a sentence in the language of a catalogue, a name as it is."""
+    return reasons_in_words(text, translate, quote=False)
+
+
+def entry_word(entry: Entry, words: Words) -> str:
+    """What an entry of a case's log is called."""
     if entry.kind == "notice":
-        event = entry.details.get("event", "")
-        return f"{words['entry']['notice']} {entry.details.get('template', '')}: {words['notice'].get(event, event)}"
+        event, template = entry.details.get("event", ""), entry.details.get("template", "")
+        return f"{words['entry']['notice']} {template}: {words['notice'].get(event, event)}"
     code = entry.details["decision"] if entry.kind == "review" else entry.kind
     return words["entry"].get(code, code)
 
 
-def entry_text(entry: Entry) -> str:
-    """What a line of a case's log says in its own words."""
-    told = entry.details
+def entry_text(entry: Entry, translate: Translate = str) -> str:
+    """What an entry of a case's log says: people's words as they are, the program's translated."""
+    details = entry.details
     if entry.kind == "listing":
-        return " · ".join(
-            filter(
-                None,
-                (told["hub"], told["title"], told["creator"], told["file"], told["listing_url"]),
-            )
-        )
-    text = next((str(told[name]) for name in ("reason", "text", "note") if name in told), "")
-    return f"{text} ({told['at'][:16].replace('T', ' ')})" if "at" in told else text
+        names = ("hub", "title", "creator", "file", "listing_url")
+        return " · ".join(filter(None, (details[name] for name in names)))
+    text = next((str(details[name]) for name in ("reason", "text", "note") if name in details), "")
+    if entry.kind in ("note", "reopens"):
+        text = known_words(text, translate)
+    return f"{text} ({details['at'][:16].replace('T', ' ')})" if "at" in details else text
 
 
-def training_facts(
-    training: dict[str, Any], words: dict[str, dict[str, str]]
-) -> list[tuple[str, str]]:
-    """What a header says of its training, as labels and plain text; nothing for what it does not say."""
-    told = []
+def training_facts(training: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+    """A header's statements about training, as labels and plain text; empty ones are left out."""
+    facts = []
     for name, label in words["training"].items():
         value = training.get(name)
         if isinstance(value, dict):
@@ -203,5 +120,5 @@ def training_facts(
         elif isinstance(value, float) and value.is_integer():
             value = int(value)
         if value not in (None, "", []):
-            told.append((label, str(value)))
-    return told
+            facts.append((label, str(value)))
+    return facts

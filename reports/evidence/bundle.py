@@ -1,6 +1,7 @@
-"""The evidence bundle: a BagIt folder (RFC 8493) that a stranger can verify offline, signed and timestamped.
+"""The evidence bundle: a signed and timestamped BagIt folder (RFC 8493), verifiable offline.
 
-The same case gives the same payload, byte for byte; only the bagging date, the signature of it and timestamps differ.
+The same case gives the same payload, byte for byte; only the bagging date, its signature and the
+timestamps differ.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from reports.cases.case import Capture, Case, case_to_dict
+from reports.cases.case import Case, case_to_dict
 from reports.cases.case_schema import SCHEMA_FILE, published_schema
 from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import Capture
 from reports.documents.case_report import as_of, case_html, case_pdf
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.interchange import case_graph
@@ -32,7 +34,7 @@ class BundleRequest:
 
     Attributes:
         languages: of the reports; each becomes an HTML file and a PDF.
-        checkpoint: the weights file, only where it was asked for.
+        checkpoint: the weights file, if it is to be included.
         captures: the sealed originals that a case of captured images names, by SHA-256.
         pdf: also write PDFs.
         log_end: number and hash of the audit log's newest entry.
@@ -59,8 +61,8 @@ def write_bundle(
     Raises:
         BundleExists: the folder is there already; nothing was changed.
         EvidenceAltered: stored evidence is not what the case names; nothing is left behind.
-        UnreadableBundle: what was written does not verify, such as a case with numbers that are none.
-        PdfUnavailable: a PDF is wanted, and Pango or a font that has the language's signs is not here.
+        UnreadableBundle: what was written does not verify, as for a case with NaN for a number.
+        PdfUnavailable: a PDF is wanted, and Pango or a font for the language is not installed.
     """
     if folder.exists():
         raise BundleExists(str(folder))
@@ -71,12 +73,15 @@ def write_bundle(
         key = hashlib.sha256(sign(b"")[1]).hexdigest()
         _write_payload(case, case_store, partial, request, key)
         facts: dict[str, Any] = {
-            "statement": "These tag manifests seal the evidence on this case.", "case_id": case.case_id, "as_of": as_of(case),
-        }  # fmt: skip
+            "statement": "These tag manifests seal the evidence on this case.",
+            "case_id": case.case_id,
+            "as_of": as_of(case),
+        }
         if request.log_end:
             facts["chain"] = {"entry": request.log_end[0], "sha256": request.log_end[1]}
+        version = case.method.versions.get("portrait-scanner", "")
         info = {
-            "Bag-Software-Agent": f"portrait-scanner {case.method.versions.get('portrait-scanner', '')}",
+            "Bag-Software-Agent": f"portrait-scanner {version}",
             "External-Identifier": case.case_id,
             "External-Description": "Evidence on one case and one registered likeness",
         }
@@ -126,7 +131,7 @@ def _write_payload(
 
 
 def _kept(case: Case, case_store: CaseStore) -> Iterator[tuple[str, bytes]]:
-    """Everything that the docket keeps for a case: pictures, captured images, header, what the hub answered."""
+    """The stored files of a case: pictures, captured images, header, the hub's answers."""
     for sample in case.samples:
         for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
             yield f"samples/{sha256}.png", case_store.kept(sha256)
@@ -153,7 +158,7 @@ def _sha256(path: Path) -> str:
 
 
 def _warc(case: Case, case_store: CaseStore) -> bytes:
-    """The hub's answers as WARC 1.1 resource records; the hub's own response headers are not kept by the crawler."""
+    """The hub's answers as WARC 1.1 resource records; the crawler keeps no response headers."""
     from warcio.warcwriter import WARCWriter
 
     stream = BytesIO()

@@ -1,6 +1,6 @@
-"""The list of revocations: about which cases something was decided after their evidence was given out, signed.
+"""The signed list of revocations: cases that changed after their evidence was given out.
 
-A bundle cannot be called back; `verify --revocations` holds it against the newest list of whoever signed it.
+A bundle cannot be called back. `verify --revocations` compares it with its signer's newest list.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from reports.verify.revocations import REVOCATIONS, revocations_text
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Where a case stands by now; names nobody.
+    """The present status of a case; it names nobody.
 
     Attributes:
         status: a CaseStatus.
-        as_of: when the audit log's newest line about the case was written, UTC.
-        entry: that line's number; a bundle with an older newest line does not know of it.
-        record_sha256: of the case's record now.
+        as_of: time of the audit log's newest line about the case, UTC.
+        entry: number of that line; a bundle whose newest line is older was made before it.
+        record_sha256: of the present record of the case.
     """
 
     case_id: str
@@ -36,7 +36,7 @@ class Revocation:
 
 
 def revocation_of(case: Case) -> Revocation:
-    """What a list says of a case that has lines of custody."""
+    """The item of a list for a case that has lines of custody."""
     newest = case.custody[-1]
     return Revocation(
         case.case_id, case.status, newest.at, newest.number, record_digest(case_to_dict(case))
@@ -51,12 +51,15 @@ def revocation_list(
     Args:
         log_end: number and hash of the audit log's newest entry.
     """
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "format": REVOCATIONS,
-        "statement": "Something was decided or added about these cases after their evidence was given out.",
+        "statement": (
+            "Something was decided or added about these cases after their evidence was given out."
+        ),
         "issued_at": now.isoformat(timespec="seconds"),
         "chain": {"entry": log_end[0], "sha256": log_end[1]},
-        "cases": [asdict(one) for one in cases],
+        "cases": [asdict(case) for case in cases],
         "public_key": base64.b64encode(sign(b"")[1]).decode(),
     }
-    return {**told, "signature": base64.b64encode(sign(revocations_text(told))[0]).decode()}
+    signature = base64.b64encode(sign(revocations_text(document))[0]).decode()
+    return {**document, "signature": signature}

@@ -1,4 +1,7 @@
-"""The seal of a BagIt folder: a signed statement over its tag manifests, which cover everything else in it."""
+"""The seal of a BagIt folder: a signed statement over its tag manifests.
+
+The tag manifests cover every other file in the folder.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reports.cases.case import EnvironmentRecord
+from reports.cases.method_record import EnvironmentRecord
 from reports.errors import UnreadableBundle
 from reports.evidence.timestamping import Authority, write_timestamps
 from reports.verify.bundle import verify
@@ -27,7 +30,7 @@ def write_seal(
     """Make a bag of a folder's files and sign it.
 
     Args:
-        facts: what the statement says besides when, by which key and over what.
+        facts: fields of the statement besides time, key and files.
     """
     import bagit
 
@@ -60,10 +63,11 @@ def seal_capture(
     authorities: Sequence[Authority],
     now: datetime,
 ) -> None:
-    """Seal a captured page: the folder holds `original`, and in `beside` the files that belong to it.
+    """Seal a captured page: a folder with `original`, and in `beside` files that belong to it.
 
     Args:
-        capture: what is known of it: its id, the original's SHA-256 as `sha256`, name, who took it in, when, with what.
+        capture: its `capture_id`, the original's `sha256`, name, and who took it in, when and with
+            what.
 
     Raises:
         UnreadableBundle: what was written does not verify.
@@ -76,9 +80,10 @@ def seal_capture(
         "as_of": now.isoformat(timespec="seconds"),
     }
     info = {
-        "Bag-Software-Agent": environment.tool, "External-Identifier": str(capture["capture_id"]),
+        "Bag-Software-Agent": environment.tool,
+        "External-Identifier": str(capture["capture_id"]),
         "External-Description": "A page or picture that somebody captured",
-    }  # fmt: skip
+    }
     write_seal(folder, facts, info, sign, now)
     write_timestamps(folder, authorities, sign, now)
     if damaged := [item for item in verify(folder) if not item.ok]:
@@ -88,5 +93,5 @@ def seal_capture(
 
 
 def json_text(value: object) -> str:
-    """JSON as every sealed file has it."""
+    """JSON in the form of all sealed files."""
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"

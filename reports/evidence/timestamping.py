@@ -1,8 +1,8 @@
-"""Trusted time (RFC 3161) over the hashes of a bundle's statement and signature, from authorities that the operator configures.
+"""RFC 3161 timestamps over a bundle's statement and signature, from configured authorities.
 
-An authority that does not answer, or whose answer fails a check, is asked again later: the bundle
-says plainly whom it still waits for. An answer is checked before any of it is kept, by the checks
-that `verify` makes and by rfc3161-client.
+An authority that does not answer, or whose answer fails a check, is asked again later; the bundle
+lists it as pending. An answer is checked before any of it is kept, with the checks of `verify` and
+with rfc3161-client.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Authority:
     """A timestamp authority.
 
     Attributes:
-        name: as files and messages call it; letters, digits and dashes.
+        name: letters, digits and dashes; used in file names and messages.
         url: where requests are posted.
-        certificates: PEM file of its root and whatever lies between; None: what its answers hold must do.
+        certificates: PEM file of its root and intermediates; None to use those in its answers.
     """
 
     name: str
@@ -54,13 +54,13 @@ def write_timestamps(
     sign: Callable[[bytes], tuple[bytes, bytes]],
     now: datetime,
 ) -> list[AuthorityFailed]:
-    """Ask every authority that has not stamped this bundle yet; what they answer is written beside its seal.
+    """Ask every authority that has not stamped this bundle yet, and keep the answers.
 
     Args:
-        now: by this machine's clock; an answer whose time is more than a day off is not kept.
+        now: by this machine's clock; an answer whose time differs by over a day is refused.
 
     Returns:
-        Those that failed; they stay pending in the bundle.
+        The authorities that failed; they stay pending in the bundle.
 
     Raises:
         UnreadableBundle: the folder is not a sealed bundle.
@@ -100,7 +100,7 @@ def write_timestamps(
 
 
 def pending(folder: Path) -> list[str]:
-    """Names of the authorities that a bundle still waits for."""
+    """Names of the authorities that are pending in a bundle."""
     path = folder / TIMES
     return list(json.loads(path.read_bytes())["pending"]) if path.is_file() else []
 
@@ -112,11 +112,11 @@ def _timestamps(folder: Path) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """What all authorities are asked about.
+    """The bundle that is to be stamped.
 
     Attributes:
         sealed_at, now: by this machine's clock.
-        first: nobody was asked about this bundle before.
+        first: no authority was asked about this bundle before.
     """
 
     folder: Path
@@ -142,7 +142,7 @@ def _stamp(asking: _Asking, authority: Authority) -> dict[str, Any]:
         token, _, _ = check_timestamp(answer, request.as_bytes(), message, known)
         _fits_the_clock(asking, token)
         _accepted_by_library(answer, request, message, known or token.certificates)
-    except Exception as error:  # an authority may answer anything; then it stays pending
+    except Exception as error:  # an answer may be anything; the authority then stays pending
         raise AuthorityFailed(
             authority.name, f"its answer was not kept: {printable(str(error))[:400]}"
         ) from error
@@ -178,13 +178,13 @@ def _record(
 
 
 def _ask(authority: Authority, request: bytes) -> bytes:
-    """The authority's answer; faults of the line are tried three times."""
+    """The authority's answer; transport errors are retried twice."""
     try:
         for attempt in stamina.retry_context(
             on=httpx.TransportError, attempts=3, timeout=60, wait_initial=0.2
         ):
             with attempt:
-                told = httpx.post(
+                response = httpx.post(
                     authority.url,
                     content=request,
                     headers={
@@ -197,23 +197,23 @@ def _ask(authority: Authority, request: bytes) -> bytes:
         raise AuthorityFailed(
             authority.name, f"cannot be reached at {authority.url} ({type(error).__name__})"
         ) from error
-    if told.status_code != 200 or len(told.content) > LARGEST_SEAL:
+    if response.status_code != 200 or len(response.content) > LARGEST_SEAL:
         raise AuthorityFailed(
-            authority.name, f"answered {told.status_code} with {len(told.content):,} bytes"
+            authority.name, f"answered {response.status_code} with {len(response.content):,} bytes"
         )
-    return told.content
+    return response.content
 
 
 def _accepted_by_library(
     answer: bytes, request: Any, message: bytes, known: tuple[x509.Certificate, ...]
 ) -> None:
-    """Raise Unsound unless rfc3161-client, which is other code, accepts an answer as well."""
+    """Raise Unsound unless rfc3161-client, an independent implementation, accepts an answer."""
     from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
-    roots = [one for one in known if one.issuer == one.subject]
+    roots = [certificate for certificate in known if certificate.issuer == certificate.subject]
     if not roots:
-        return  # it needs a root; where none is at hand, whoever verifies brings the authority's own
-    between = [one for one in known if one not in roots]
+        return  # the library needs a root; without one, the verifier supplies the authority's own
+    between = [certificate for certificate in known if certificate not in roots]
     verifier = VerifierBuilder(nonce=request.nonce, roots=roots, intermediates=between).build()
     try:
         verifier.verify_message(decode_timestamp_response(_as_library_reads(answer)), message)
@@ -222,10 +222,10 @@ def _accepted_by_library(
 
 
 def _as_library_reads(answer: bytes) -> bytes:
-    """An answer in the form that rfc3161-client reads, which refuses two lawful ones.
+    """An answer in the form that rfc3161-client reads; it refuses two valid forms.
 
-    It wants certificates in DER's order, and status 0 where an authority granted with modifications
-    (status 1). The signature covers neither, and both were checked before.
+    The library expects certificates in DER order, and status 0 where an authority granted with
+    modifications (status 1). The signature covers neither, and both were checked before.
     """
     (outer,) = Node(0, answer, answer).children()
     _, token = outer.children()
@@ -250,7 +250,7 @@ def _der(tag: int, *parts: bytes) -> bytes:
 
 
 def _certificates(authority: Authority) -> tuple[bytes, tuple[x509.Certificate, ...]]:
-    """The PEM file of an authority, and what is in it; nothing where none is configured."""
+    """The PEM file of an authority and its certificates; both empty if none is configured."""
     if authority.certificates is None:
         return b"", ()
     try:
@@ -264,6 +264,7 @@ def _certificates(authority: Authority) -> tuple[bytes, tuple[x509.Certificate, 
     if len(pem) > LARGEST_SEAL:
         raise AuthorityFailed(
             authority.name,
-            f"{authority.certificates} is larger than {LARGEST_SEAL:,} bytes; keep only its own in it",
+            f"{authority.certificates} is larger than {LARGEST_SEAL:,} bytes; keep only its own in "
+            "it",
         )
     return pem, known

@@ -1,1 +1,1 @@
-"""Notices: what a law or a hub asks for, as template files with declared fields; written as text, DOCX and PDF; tracked."""
+"""Notices: templates with declared fields, drafts as text, DOCX and PDF, and their tracking."""

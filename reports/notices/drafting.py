@@ -1,80 +1,35 @@
-"""A notice from a template and a case. A required field without a value stops the document and is named."""
+"""A notice from a template and a case.
+
+A required field without a value stops the document, and the error names the field.
+"""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import cache
-from importlib import resources
-from typing import Any
+from datetime import datetime
 
 from jinja2 import Environment, StrictUndefined
 
-from reports.cases.case import Case, Entry, SightingRecord
-from reports.cases.listings import ListingRecord, listings_of, on_hub
+from reports.cases.case import Case, Entry
+from reports.cases.listings import listings_of
 from reports.cases.review import require_confirmed, require_reviewed
-from reports.documents.translation import translations
-from reports.documents.words import ratio_words, verbal_scale
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
+from reports.notices.facts import addressed_listings, captured_facts, listing_facts
+from reports.notices.passages import evidence_passage, licence_passage, reasons_passage
+from reports.notices.template import Field, Template, template
 
-Words = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One thing a notice needs.
-
-    Attributes:
-        label: what it is, by language.
-        source: where a case holds it; None if somebody must say it.
-        must: the only answer that lets the notice be made.
-        fixed: it is a fact of the case, which nobody can say otherwise.
-        kind: "url", "email" or "date", None for any text.
-    """
-
-    name: str
-    label: Words
-    source: str | None
-    must: str | None
-    fixed: bool
-    kind: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One kind of notice, as its file declares it.
-
-    Attributes:
-        statute: the law or rule, with `checked_on` the day its wording was last looked at.
-        side: "right-holder" or "operator".
-        about: "file" for model files, "captured" for accounts and pages that were captured, None for either.
-        hub: the only hub it is for, None for any.
-        deadline_hours: the clock that starts when it is sent, None without one.
-        after_appeal: it can be made while a reviewed case is appealed.
-        refuses: what is said where a `must` field is answered otherwise.
-    """
-
-    name: str
-    statute: str
-    checked_on: date
-    languages: tuple[str, ...]
-    side: str
-    title: Words
-    required: tuple[Field, ...]
-    body: Words
-    deadline_hours: int | None
-    after_appeal: bool
-    refuses: str | None
-    hub: str | None
-    defaults: Mapping[str, Words]
-    about: str | None
-
-    def fits(self, case: Case) -> bool:
-        """Whether it is for what the case is about."""
-        return self.about in (None, "file" if case.sighting is None else "captured")
+_HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
+# What a field of each kind must look like, and how a message calls that.
+_FORMS = {
+    "url": (
+        r"https?://\S+(\s*,?\s+https?://\S+)*",
+        "an address that begins with https:// or http://",
+    ),
+    "email": (r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"),
+    "date": (r"\d{4}-\d{2}-\d{2}", "a date like 2026-11-25"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,58 +43,20 @@ class Draft:
     text: str
 
 
-@cache
-def template_names() -> tuple[str, ...]:
-    """The notices that can be made."""
-    folder = resources.files("reports").joinpath("notices/templates")
-    return tuple(
-        sorted(
-            path.name.removesuffix(".toml")
-            for path in folder.iterdir()
-            if path.name.endswith(".toml")
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a notice is made from.
 
+    Attributes:
+        given: fields that somebody gave, by name.
+        review: the decision that it rests on.
+    """
 
-@cache
-def template(name: str) -> Template:
-    """The template of that name; raises UnknownNotice."""
-    if name not in template_names():
-        raise UnknownNotice(
-            f"no notice is called {name!r}; there are {', '.join(template_names())}"
-        )
-    folder = resources.files("reports").joinpath("notices")
-    known: dict[str, dict[str, Any]] = tomllib.loads(
-        folder.joinpath("fields.toml").read_text("utf-8")
-    )
-    told = tomllib.loads(folder.joinpath(f"templates/{name}.toml").read_text("utf-8"))
-    required = tuple(
-        Field(
-            one,
-            {code: known[one][code] for code in ("en", "zh-CN")},
-            known[one].get("from"),
-            known[one].get("must"),
-            known[one].get("fixed", False),
-            known[one].get("kind"),
-        )
-        for one in told["required"]
-    )
-    return Template(
-        name,
-        told["statute"],
-        told["checked_on"],
-        tuple(told["languages"]),
-        told["side"],
-        told["title"],
-        required,
-        told["body"],
-        told.get("deadline_hours"),
-        told.get("after_appeal", False),
-        told.get("refuses"),
-        told.get("hub"),
-        told.get("defaults", {}),
-        told.get("about"),
-    )
+    kind: Template
+    case: Case
+    language: str
+    given: Mapping[str, str]
+    review: Entry
 
 
 def draft_notice(
@@ -153,34 +70,24 @@ def draft_notice(
     """A notice about a confirmed case.
 
     Args:
-        given: fields by name; they go before what the case holds, and an empty one counts as missing.
-        language: one of the template's; its first without.
-        fingerprint: of the key that signs this installation's evidence.
+        given: fields by name; they override what the case holds, and an empty one is missing.
+        language: one of the template's languages; the first one by default.
+        fingerprint: SHA-256 of the key that signs this installation's evidence.
 
     Raises:
         UnknownNotice: no such template, no such field, or not in that language.
         NotReviewed: nobody has confirmed the case.
-        NoticeRefused: the notice is not for such a case, or a field says what it may not.
+        NoticeRefused: the notice is not for such a case, or a field has a value it may not have.
         NoticeIncomplete: required fields have no value; the error names them.
     """
     kind = template(name)
     language = language or kind.languages[0]
-    if language not in kind.languages:
-        raise UnknownNotice(f"{name} exists in {', '.join(kind.languages)}, not in {language}")
-    names = [field.name for field in kind.required]
-    if unknown := sorted(set(given) - set(names)):
-        raise UnknownNotice(f"{name} has no field {unknown[0]!r}; it has {', '.join(names)}")
-    if not kind.fits(case):
-        other = "prc-1195-posts or eu-dsa-16-posts" if case.sighting else "prc-1195 or eu-dsa-16"
-        raise NoticeRefused(f"{name} is not for what this case is about; take {other}")
+    _must_know(kind, language, given)
+    _must_fit(kind, case)
     review = require_reviewed(case) if kind.after_appeal else require_confirmed(case)
-    addressed = _addressed(kind, case)
-    if kind.hub and addressed[0].hub in _HUBS - {kind.hub} and not given.get("urls"):
-        listed = f"the file of this case was listed on {addressed[0].hub}"
-        raise NoticeRefused(
-            f"{name} is for {kind.hub}, and {listed}; if it is on {kind.hub} as well, say where with --set urls="
-        )
-    values = _values(kind, case, review, given, now, language, fingerprint)
+    request = _Request(kind, case, language, given, review)
+    _must_be_on_hub(request)
+    values = _values(request, now, fingerprint)
     missing = [
         (field.name, field.label[language], field.label["en"])
         for field in kind.required
@@ -189,213 +96,94 @@ def draft_notice(
     if missing:
         raise NoticeIncomplete(name, missing)
     for field in kind.required:
-        _check(kind, field, values[field.name], given, case, language)
-    engine = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  plain text; HTML is made later, escaped
-    engine.filters["each"] = _each
-    body = engine.from_string(kind.body[language]).render(values).strip()
-    return Draft(kind, case.case_id, language, values, f"{body}\n")
+        _check(request, field, values[field.name])
+    return Draft(kind, case.case_id, language, values, _text(kind, language, values))
 
 
 def addresses_in(text: str) -> list[str]:
-    """The addresses that a notice's field holds, which people part with commas or blanks."""
+    """The addresses in a notice's field, which are separated by commas or blanks."""
     return text.replace(",", " ").split()
 
 
+def _text(kind: Template, language: str, values: Mapping[str, str]) -> str:
+    engine = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  plain text; the HTML made from it later is escaped
+    engine.filters["each"] = _each
+    return engine.from_string(kind.body[language]).render(values).strip() + "\n"
+
+
 def _each(addresses: str) -> str:
-    """Several addresses as items of their own; one stays where it is."""
+    """Several addresses as a numbered list; a single one as it is."""
     found = addresses_in(addresses)
-    return (
-        addresses
-        if len(found) < 2
-        else "".join(f"\n- [{number}] {one}" for number, one in enumerate(found, 1))
-    )
+    if len(found) < 2:
+        return addresses
+    return "".join(f"\n- [{number}] {address}" for number, address in enumerate(found, 1))
 
 
-_HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
-_FORMS = {
-    "url": (
-        r"https?://\S+(\s*,?\s+https?://\S+)*",
-        "an address that begins with https:// or http://",
-    ),
-    "email": (r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"),
-    "date": (r"\d{4}-\d{2}-\d{2}", "a date like 2026-11-25"),
-}
+def _must_know(kind: Template, language: str, given: Mapping[str, str]) -> None:
+    """Raise UnknownNotice for a language or a field that the template does not have."""
+    if language not in kind.languages:
+        raise UnknownNotice(f"{kind.name} exists in {', '.join(kind.languages)}, not in {language}")
+    names = [field.name for field in kind.required]
+    if unknown := sorted(set(given) - set(names)):
+        raise UnknownNotice(f"{kind.name} has no field {unknown[0]!r}; it has {', '.join(names)}")
 
 
-def _check(
-    kind: Template, field: Field, value: str, given: Mapping[str, str], case: Case, language: str
-) -> None:
-    """Raise NoticeRefused if a field says what it may not."""
+def _must_fit(kind: Template, case: Case) -> None:
+    if not kind.fits(case):
+        other = "prc-1195-posts or eu-dsa-16-posts" if case.sighting else "prc-1195 or eu-dsa-16"
+        raise NoticeRefused(f"{kind.name} is not for what this case is about; take {other}")
+
+
+def _must_be_on_hub(request: _Request) -> None:
+    kind, given = request.kind, request.given
+    listed_on = addressed_listings(kind, request.case)[0].hub
+    if kind.hub and listed_on in _HUBS - {kind.hub} and not given.get("urls"):
+        raise NoticeRefused(
+            f"{kind.name} is for {kind.hub}, and the file of this case was listed on {listed_on}; "
+            f"if it is on {kind.hub} as well, say where with --set urls="
+        )
+
+
+def _check(request: _Request, field: Field, value: str) -> None:
+    """Raise NoticeRefused if a field has a value that it may not have."""
+    kind, case = request.kind, request.case
     if field.must and value.lower() != field.must:
-        hint = f"{field.name} must be {field.must!r}, or the notice cannot be made ({field.label[language]})"
+        label = field.label[request.language]
+        hint = f"{field.name} must be {field.must!r}, or the notice cannot be made ({label})"
         raise NoticeRefused(kind.refuses if kind.refuses and field.name == "intimate" else hint)
-    if field.fixed and given.get(field.name, "").strip():
+    if field.fixed and request.given.get(field.name, "").strip():
         raise NoticeRefused(
             f"{field.name} is a fact of the case and cannot be said otherwise; leave it out"
         )
     if field.kind and field.source is None and not re.fullmatch(_FORMS[field.kind][0], value):
         raise NoticeRefused(f"{field.name}: {value!r} is not {_FORMS[field.kind][1]}")
-    if (
-        field.name == "depiction_urls"
-        and case.sighting is None
-        and any(one.listing_url in value for one in listings_of(case))
-        and kind.refuses
-    ):
+    names_file = field.name == "depiction_urls" and case.sighting is None
+    if names_file and kind.refuses and _names_listing(value, case):
         raise NoticeRefused(kind.refuses)
 
 
-def _values(
-    kind: Template,
-    case: Case,
-    review: Entry,
-    given: Mapping[str, str],
-    now: datetime,
-    language: str,
-    fingerprint: str | None,
-) -> dict[str, str]:
+def _names_listing(urls: str, case: Case) -> bool:
+    return any(listing.listing_url in urls for listing in listings_of(case))
+
+
+def _values(request: _Request, now: datetime, fingerprint: str | None) -> dict[str, str]:
+    kind, case, language = request.kind, request.case, request.language
     held = {
-        **{name: getattr(case, name) for name in ("identity_name", "authorisation")},
-        **_listed(_addressed(kind, case)),
+        "identity_name": case.identity_name,
+        **listing_facts(addressed_listings(kind, case)),
         "triggers": ", ".join(case.checkpoint.triggers),
         **captured_facts(case),
-        "reviewer": review.actor,
-        "reasons": _reasons(case, language),
-        "evidence": _evidence(case, language, fingerprint),
-        "authorisation": _licences(case, language),
+        "reviewer": request.review.actor,
+        "reasons": reasons_passage(case, language),
+        "evidence": evidence_passage(case, language, fingerprint),
+        "authorisation": licence_passage(case, language),
         "today": now.date().isoformat(),
     }
     values: dict[str, str] = {}
     for field in kind.required:
-        default = (
-            kind.defaults.get(field.name, {}).get(language)
-            or (held.get(field.source) if field.source else None)
-            or ""
-        )
-        # Strangers wrote some of these: one line each, so that none can look like a part of the document's own structure.
-        values[field.name] = " ".join(str(given.get(field.name, default)).split())
+        own = kind.defaults.get(field.name, {}).get(language)
+        default = own or (held.get(field.source) if field.source else None) or ""
+        # Some values were written by strangers. On one line, none of them can look like a part of
+        # the document's own structure.
+        values[field.name] = " ".join(str(request.given.get(field.name, default)).split())
     return values
-
-
-def _addressed(kind: Template, case: Case) -> tuple[ListingRecord, ...]:
-    """The listings that a notice is about: all on its hub, or on that of the case's first listing."""
-    listings = listings_of(case)
-    return on_hub(listings, kind.hub or listings[0].hub) or listings[:1]
-
-
-def _listed(listings: Sequence[ListingRecord]) -> dict[str, str]:
-    """What notices say of listings of the same weights: each address and each hash once, the rest of the first."""
-    first = listings[0]
-    return {
-        "checkpoint.listing_url": " ".join(dict.fromkeys(one.listing_url for one in listings)),
-        "checkpoint.sha256": ", ".join(dict.fromkeys(one.sha256 for one in listings)),
-        "checkpoint.file": ", ".join(dict.fromkeys(one.file for one in listings)),
-        "checkpoint.creator": ", ".join(
-            dict.fromkeys(one.creator for one in listings if one.creator)
-        ),
-        "checkpoint.hub": first.hub,
-        "checkpoint.title": first.title,
-    }
-
-
-def captured_facts(case: Case) -> dict[str, str]:
-    """What notices say of a captured account: the addresses of its pages that show the person, its name, its captures."""
-    sighting = case.sighting
-    if sighting is None:
-        return {}
-    counted = {number for image in sighting.images if image.in_mean for number in image.pages}
-    urls = [
-        page.url
-        for number, page in enumerate(sighting.pages)
-        if page.url and (number in counted or not counted)
-    ]
-    name, number = sighting.account_name or case.checkpoint.file, sighting.account_id
-    return {
-        "checkpoint.listing_url": " ".join(
-            dict.fromkeys([*filter(None, [sighting.account_url]), *urls])
-        ),
-        "account": f"{name} ({number})" if number else name,
-        "captures": ", ".join(one.sha256 for one in sighting.captures),
-    }
-
-
-def _reasons(case: Case, language: str) -> str:
-    if case.sighting is not None:
-        return _sighted_reasons(case, case.sighting, language)
-    words = verbal_scale(case.log10_lr, translations(language).gettext)
-    times = ratio_words(case.log10_lr)
-    evidence = [sample for sample in case.samples if sample.stage == "evidence"]
-    faces, counted = (
-        sum(sample.face_found for sample in evidence),
-        sum(sample.in_mean for sample in evidence),
-    )
-    control = "–" if case.control_score is None else f"{case.control_score:.2f}"
-    if language == "zh-CN":
-        ratio = f"，似然比约为 {times}，即{words}" if words else ""
-        return (
-            f"经检验，加载该文件后生成的 {faces} 幅有人脸的取证图像中，{counted} 幅为同一张脸，其均值与权利人（本系统登记名：{case.identity_name}）登记模板的相似度为 "
-            f"{case.score:.2f}（阈值 {case.threshold:.2f}{ratio}）；提示词与种子相同而不加载该文件时为 {control}。"
-            "经具名审核人确认，该文件复现了权利人肖像；权利人未予同意。"
-        )
-    ratio = f", likelihood ratio about {times}: {words}" if words else ""
-    return (
-        f"In {counted} of {faces} full-quality images with a face that were made with the file, one and the same face comes up; their mean scores "
-        f"{case.score:.2f} against the template of the right holder, registered as {case.identity_name} (threshold {case.threshold:.2f}{ratio}). The same prompts and "
-        f"seeds without the file score {control}. A named reviewer has confirmed that the file reproduces the right holder's likeness; the right holder did not consent."
-    )
-
-
-def _sighted_reasons(case: Case, sighting: SightingRecord, language: str) -> str:
-    counted, copies = (
-        sum(one.in_mean for one in sighting.images),
-        sum(one.copies for one in sighting.images if one.in_mean),
-    )
-    told = sum(bool(one.says) for one in sighting.images)
-    if language == "zh-CN":
-        made = f"其中 {told} 幅的文件元数据自述其来源。" if told else ""
-        return (
-            f"经检验，所固定页面中 {counted} 幅不同图像（含重复共 {copies} 幅）为同一张脸，其均值与权利人（本系统登记名：{case.identity_name}）登记模板的相似度为 "
-            f"{case.score:.2f}（阈值 {case.threshold:.2f}）。{made}经具名审核人确认，该账号或页面使用了权利人肖像；权利人未予同意。"
-        )
-    made = f" The files of {told} of them say themselves where they come from." if told else ""
-    return (
-        f"{counted} different captured images ({copies} with their copies) show one and the same face; their mean scores {case.score:.2f} against the "
-        f"template of the right holder, registered as {case.identity_name} (threshold {case.threshold:.2f}).{made} A named reviewer has confirmed that this account or page "
-        "uses the right holder's likeness; the right holder did not consent."
-    )
-
-
-def _evidence(case: Case, language: str, fingerprint: str | None) -> str:
-    if case.sighting is not None:
-        signed = (
-            (
-                f"，以 SHA-256 为 {fingerprint} 的 Ed25519 公钥签名"
-                if language == "zh-CN"
-                else f", signed with the Ed25519 key whose SHA-256 is {fingerprint}"
-            )
-            if fingerprint
-            else ""
-        )
-        captures, images = len(case.sighting.captures), len(case.sighting.images)
-        if language == "zh-CN":
-            return f"案件 {case.case_id} 的检验报告及证据包：{captures} 份封存的页面固定原件、{images} 幅图像、逐文件哈希{signed}，可离线核验。"
-        return f"Report and evidence bundle of case {case.case_id}: {captures} sealed captures, {images} images, a hash of every file{signed}, verifiable offline."
-    shown = sum(sample.face_found for sample in case.samples)
-    if language == "zh-CN":
-        signed = f"，以 SHA-256 为 {fingerprint} 的 Ed25519 公钥签名" if fingerprint else ""
-        return f"案件 {case.case_id} 的检验报告及证据包：{len(case.samples)} 幅样本（{shown} 幅有人脸）及对照、逐文件哈希{signed}，可离线核验。"
-    signed = f", signed with the Ed25519 key whose SHA-256 is {fingerprint}" if fingerprint else ""
-    return (
-        f"Report and evidence bundle of case {case.case_id}: {len(case.samples)} samples ({shown} with a face), controls, a hash of every file{signed}, "
-        "verifiable offline."
-    )
-
-
-def _licences(case: Case, language: str) -> str:
-    day = case.opened_at[:10]
-    if language == "zh-CN":
-        about = "该文件、其上传者或该平台" if case.sighting is None else "该账号或该网站"
-        return f"截至 {day}，本系统的授权登记中未见权利人对{about}的授权。"
-    about = (
-        "this file, its uploader or the hub" if case.sighting is None else "this account or site"
-    )
-    return f"As of {day} our register holds no licence of the right holder for {about}."

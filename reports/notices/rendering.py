@@ -1,6 +1,7 @@
 """A notice as plain text for web forms, as DOCX to edit, and as PDF/A to file.
 
-The markup of a draft: a line that begins with "# " is the title, "## " a heading, "- " a list item; everything else is a paragraph.
+The markup of a draft: a line that begins with "# " is the title, with "## " a heading, with "- " a
+list item; every other line is a paragraph.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import resources
 from typing import Any
 
 from markupsafe import escape
 
-from reports.documents.case_report import html_to_pdf
+from reports.documents.pdf import html_to_pdf
 from reports.errors import PdfUnavailable
 from reports.notices.drafting import Draft
 
@@ -50,7 +52,8 @@ def as_docx(draft: Draft) -> bytes:
         paragraph = document.add_paragraph(style=styles[kind])
         run = paragraph.add_run(text)
         if draft.language == "zh-CN":
-            fonts: Any = run._element.get_or_add_rPr().get_or_add_rFonts()  # noqa: SLF001  python-docx sets no East Asian font
+            # python-docx sets no East Asian font.
+            fonts: Any = run._element.get_or_add_rPr().get_or_add_rFonts()  # noqa: SLF001
             fonts.set(qn("w:eastAsia"), "Noto Sans CJK SC")
     properties = document.core_properties
     properties.author, properties.title = "portrait-scanner", draft.template.title[draft.language]
@@ -67,7 +70,7 @@ def as_pdf(draft: Draft) -> bytes:
 
 
 def printable(draft: Draft) -> tuple[str, bytes, str | None]:
-    """A file to print: its ending and bytes, PDF where this machine can make one; else HTML, and why."""
+    """A file to print: suffix, bytes, and why it is HTML where this machine can make no PDF."""
     try:
         return "pdf", as_pdf(draft), None
     except PdfUnavailable as error:
@@ -84,16 +87,10 @@ def as_html(draft: Draft) -> str:
             body.append("<ul>" if in_list else "</ul>")
         body.append(f"<{tags[kind]}>{escape(text)}</{tags[kind]}>")
     body.append("</ul>" if in_list else "")
+    style = resources.files("reports").joinpath("templates/notice.css").read_text("utf-8")
+    title = escape(draft.template.title[draft.language])
     return (
-        f'<!doctype html><html lang="{draft.language}"><head><meta charset="utf-8"><title>{escape(draft.template.title[draft.language])}</title>'
-        f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"
+        f'<!doctype html><html lang="{draft.language}"><head><meta charset="utf-8">'
+        f"<title>{title}</title>"
+        f"<style>\n{style}</style></head><body>{''.join(body)}</body></html>"
     )
-
-
-_STYLE = """
-@page { size: A4; margin: 22mm 22mm 24mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt "Noto Sans CJK SC", sans-serif; color: #56606e; } }
-body { font: 11pt/1.6 "Noto Sans CJK SC", "DejaVu Sans", sans-serif; color: #1c2430; }
-html[lang="en"] body { font-family: "Noto Sans", "DejaVu Sans", sans-serif; font-size: 10.5pt; }
-h1 { font-size: 1.5em; text-align: center; margin: 0 0 1em; } h2 { font-size: 1.08em; margin: 1.1em 0 .25em; break-after: avoid; }
-p, li { margin: .3em 0; overflow-wrap: anywhere; } ul { padding-left: 1.2em; margin: .3em 0; }
-"""

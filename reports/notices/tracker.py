@@ -1,4 +1,4 @@
-"""What became of each notice: sent, acknowledged, removed, refused, reinstated, with the clocks that laws set."""
+"""The state of each notice, from draft to answer, with the deadlines that laws set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from reports.cases.case import Entry
 from reports.cases.case_store import CaseStore
 from reports.cases.review import require_confirmed
 from reports.errors import NoticeRefused, UnknownNotice
-from reports.notices.drafting import Draft, template
+from reports.notices.drafting import Draft
+from reports.notices.template import template
 
 
 class NoticeState(StrEnum):
@@ -27,7 +28,7 @@ class NoticeState(StrEnum):
     REINSTATED = "reinstated"
 
 
-# What may follow what; a content that is gone can come back, and a refusal can be reconsidered.
+# The states that may follow each state: removed content can come back, a refusal can be revised.
 NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
     NoticeState.DRAFTED: frozenset({NoticeState.SENT, NoticeState.CANCELLED}),
     NoticeState.CANCELLED: frozenset(),
@@ -47,7 +48,7 @@ class Tracked:
 
     Attributes:
         notice_id: the case's id and a number.
-        due: when the law's clock runs out; None without a clock, before sending, or once answered.
+        due: the deadline by law; None without one, before sending, and once answered.
         history: what happened, in order.
     """
 
@@ -64,7 +65,7 @@ class Tracked:
 
 
 def record_draft(case_store: CaseStore, draft: Draft, actor: str, now: datetime) -> str:
-    """Remember that a notice was drafted; its id."""
+    """Record that a notice was drafted; returns its id."""
     count = len(
         {
             entry.details["notice"]
@@ -74,11 +75,14 @@ def record_draft(case_store: CaseStore, draft: Draft, actor: str, now: datetime)
     )
     notice_id = f"{draft.case_id}-{count + 1}"
     details = {
-        "notice": notice_id, "template": draft.template.name, "event": str(NoticeState.DRAFTED),
-        "url": draft.fields.get("depiction_urls") or draft.fields.get("urls", ""), "language": draft.language,
+        "notice": notice_id,
+        "template": draft.template.name,
+        "event": str(NoticeState.DRAFTED),
+        "url": draft.fields.get("depiction_urls") or draft.fields.get("urls", ""),
+        "language": draft.language,
         "recipient": draft.fields.get("recipient") or draft.fields.get("channel", ""),
         "text_sha256": case_store.keep(draft.text.encode(), "notice"),
-    }  # fmt: skip
+    }
     case_store.add(draft.case_id, "notice", actor, now, details)
     return notice_id
 
@@ -113,7 +117,7 @@ def record_event(
     """Add what happened to a notice.
 
     Args:
-        at: when it happened, if not now; the law's clock runs from then.
+        at: when it happened, if not now; the deadline is counted from then.
 
     Raises:
         UnknownNotice: no such notice or event.
@@ -153,9 +157,9 @@ def record_event(
 
 def tracked(case_store: CaseStore, notice_id: str) -> Tracked:
     """One notice as it stands; raises UnknownNotice."""
-    for one in all_tracked(case_store):
-        if one.notice_id == notice_id:
-            return one
+    for notice in all_tracked(case_store):
+        if notice.notice_id == notice_id:
+            return notice
     raise UnknownNotice(
         f"no notice has the id {notice_id!r}; `portrait-scanner notice list` shows them"
     )
@@ -170,7 +174,7 @@ def all_tracked(case_store: CaseStore) -> list[Tracked]:
 
 
 def happened_at(entry: Entry) -> datetime:
-    """When a notice's event happened: as it was told, else when it was noted."""
+    """When a notice's event happened: the given time, else when it was recorded."""
     return datetime.fromisoformat(entry.details.get("at", entry.at))
 
 

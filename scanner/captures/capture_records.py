@@ -15,11 +15,11 @@ from crawlers.captures.ties import Tie
 from face_index.faces.capture_faces import pixels_of
 from face_index.faces.face import PackVersion
 from face_index.faces.packs import FacePack
-from reports.cases.case import (
+from reports.cases.case import Case
+from reports.cases.checkpoint_record import CheckpointRecord
+from reports.cases.method_record import MethodRecord
+from reports.cases.sighting_record import (
     CaptureRecord,
-    Case,
-    CheckpointRecord,
-    MethodRecord,
     SightedImage,
     SightedPage,
     SightingRecord,

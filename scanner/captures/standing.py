@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from reports.cases.case import Case, SightingRecord
+from reports.cases.case import Case
 from reports.cases.review import CaseStatus
+from reports.cases.sighting_record import SightingRecord
 from scanner.casework.filing import CaseFiling
 from scanner.identification.verdict import Outcome
 

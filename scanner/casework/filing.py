@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault import Vault
-from reports.cases.case import Case, CheckpointRecord, Entry
-from reports.cases.case_store import CaseStore, weights_of
+from reports.cases.case import Case, Entry
+from reports.cases.case_store import CaseStore
+from reports.cases.case_summary import weights_of
+from reports.cases.checkpoint_record import CheckpointRecord
 from reports.cases.listings import (
     ListingRecord,
     listing_details,

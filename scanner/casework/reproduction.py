@@ -15,7 +15,8 @@ from PIL import Image
 
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import known_packs
-from reports.cases.case import Case, SampleRecord, case_from_dict
+from reports.cases.case import Case, case_from_dict
+from reports.cases.checkpoint_record import SampleRecord
 from reports.errors import UnreadableBundle
 from reports.verify.bundle import verify
 from scanner.errors import EvidenceNotHere, NotScannable

@@ -118,7 +118,7 @@ def _write_case(
     service: CaseService, case: Case, folder: Path, options: ReportOptions
 ) -> dict[str, Any]:
     """Write a case's report and bundle, and return the paths and what is still missing."""
-    from reports.documents.case_report import pdf_problem
+    from reports.documents.pdf import pdf_problem
     from reports.evidence.bundle import BundleRequest
     from reports.evidence.timestamping import pending
 

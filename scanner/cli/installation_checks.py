@@ -200,7 +200,7 @@ def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:
 
 def _pdf(missing: list[str]) -> dict[str, str]:
     """In which languages reports and notices can be made as PDF; HTML needs nothing."""
-    from reports.documents.case_report import pdf_problem
+    from reports.documents.pdf import pdf_problem
     from reports.documents.translation import LANGUAGES
 
     problems = {language: pdf_problem(language) for language in LANGUAGES}

@@ -33,7 +33,7 @@ def kinds(as_json: JsonFlag = False) -> None:
 
     Each is listed with its law and the fields it needs.
     """
-    from reports.notices.drafting import template, template_names
+    from reports.notices.template import template, template_names
 
     templates = [template(name) for name in template_names()]
     if as_json:
@@ -77,7 +77,7 @@ def fields_of(kind: Annotated[str, typer.Argument(help="Which notice.", metavar=
 
     `notice draft` takes the file with --fields.
     """
-    from reports.notices.drafting import template
+    from reports.notices.template import template
 
     known = template(kind)
     for field in known.required:
@@ -191,7 +191,7 @@ def _draft(
 
 def _fail_incomplete(error: NoticeIncomplete) -> NoReturn:
     print_error(f"error: the notice {error.template} cannot be made without")
-    for sentence in error.told:
+    for sentence in error.descriptions:
         print_line(f"  {sentence}", error=True)
     typer.echo(
         "Give each with --set NAME=VALUE, or all in a file with --fields FILE; "
@@ -215,7 +215,7 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
     """The fields of a TOML file that this notice has; one file serves all notices."""
     import tomllib
 
-    from reports.notices.drafting import template, template_names
+    from reports.notices.template import template, template_names
 
     if path is None:
         return {}

@@ -20,10 +20,11 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.cases.listings import listings_of
 from reports.cases.review import CaseStatus
-from reports.documents.case_report import pdf_problem
+from reports.documents.pdf import pdf_problem
 from reports.errors import BundleExists
-from reports.notices.drafting import draft_notice, template
+from reports.notices.drafting import draft_notice
 from reports.notices.rendering import as_docx, printable
+from reports.notices.template import template
 from reports.notices.tracker import record_draft
 from reports.verify.bundle import verify
 from scanner.captures.releases import Person, ReleaseDecision, Releases

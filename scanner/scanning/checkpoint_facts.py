@@ -13,8 +13,8 @@ from crawlers.checkpoints.header import MAX_HEADER_BYTES
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.history import history_of
-from reports.cases.case import Capture, CheckpointRecord, TimelineEvent
 from reports.cases.case_store import CaseStore
+from reports.cases.checkpoint_record import Capture, CheckpointRecord, TimelineEvent
 from scanner.triage.header import Triage
 
 

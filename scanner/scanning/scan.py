@@ -14,7 +14,7 @@ from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
 from face_index.errors import UnknownIdentity
 from face_index.vault import Vault
-from reports.cases.case_store import Standing
+from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress

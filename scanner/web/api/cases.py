@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from reports.cases.case import Case
-from reports.cases.case_store import CaseSummary
+from reports.cases.case_summary import CaseSummary
 from reports.cases.review import CaseStatus
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownCase
 from reports.notices.drafting import draft_notice

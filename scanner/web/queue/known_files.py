@@ -17,7 +17,7 @@ from typing import Any
 
 from crawlers.listing import Listing
 from face_index.vault.gallery_version import gallery_version_of
-from reports.cases.case_store import Standing
+from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.scanning.scan_store import JudgedItem, ScanStore

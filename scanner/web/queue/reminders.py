@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from face_index.identity import Identity, Status
 from reports.cases.case import Entry
-from reports.cases.case_store import CaseSummary
+from reports.cases.case_summary import CaseSummary
 from reports.cases.review import CaseStatus, last_review
 from reports.documents.words import Translate
 from reports.notices.tracker import Tracked, all_tracked

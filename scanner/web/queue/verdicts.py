@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.cases.case_store import CaseStore, Standing
+from reports.cases.case_store import CaseStore
+from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings

@@ -11,9 +11,11 @@ from markupsafe import Markup
 
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
-from reports.cases.case import Case, SampleRecord, SightedImage
+from reports.cases.case import Case
+from reports.cases.checkpoint_record import SampleRecord
 from reports.cases.listings import listings_of
-from reports.documents.case_report import headline
+from reports.cases.sighting_record import SightedImage
+from reports.documents.headlines import headline
 from reports.documents.pictures import picture_uri, pixels_uri
 from reports.documents.plots import score_plot
 from reports.documents.translation import translations as report_translations
@@ -27,7 +29,7 @@ from reports.documents.words import (
     verbal_scale,
     words_of,
 )
-from reports.notices.drafting import template, template_names
+from reports.notices.template import template, template_names
 from scanner.web.errors import NotThere
 from scanner.web.rendering import render_page
 from scanner.web.service_pool import PageCaseService

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, LicenceKind, Signatory, Terms
 from face_index.errors import ConsentMissing, UnknownIdentity
 from face_index.identity import Identity, Status
-from reports.cases.case_store import CaseSummary
+from reports.cases.case_summary import CaseSummary
 from reports.cases.review import CaseStatus
 from scanner.scanning.scan_store import Coverage
 from scanner.web.auth.access import Permission

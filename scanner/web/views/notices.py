@@ -8,15 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
-from reports.notices.drafting import (
-    Draft,
-    Template,
-    captured_facts,
-    draft_notice,
-    template,
-    template_names,
-)
+from reports.notices.drafting import Draft, draft_notice
+from reports.notices.facts import captured_facts
 from reports.notices.rendering import as_docx, as_pdf, as_text
+from reports.notices.template import Template, template, template_names
 from reports.notices.tracker import (
     NEXT,
     NoticeState,

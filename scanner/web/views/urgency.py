@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from reports.cases.case_store import CaseSummary
+from reports.cases.case_summary import CaseSummary
 from reports.cases.review import OPEN, CaseStatus
 
 _BY_STATUS = {

@@ -1,0 +1,58 @@
+"""What is read of a case without its samples: for lists, and to find the case that stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.cases.case import Case, Entry
+from reports.cases.review import status_of
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSummary:
+    """What a list shows of a case.
+
+    Attributes:
+        flagged: number of samples that the image safety check called unsafe.
+        entries: the case's log.
+    """
+
+    case_id: str
+    identity_id: str
+    identity_name: str
+    outcome: str
+    opened_at: str
+    score: float
+    threshold: float
+    file: str
+    sha256: str
+    hub: str
+    title: str
+    creator: str | None
+    downloads: int | None
+    listing_url: str
+    flagged: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def status(self) -> str:
+        return status_of(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The case that stands for another one: itself, or the one that took its place.
+
+    Attributes:
+        status: a CaseStatus.
+        identity_name: the person that the case is about.
+    """
+
+    case_id: str
+    status: str
+    identity_name: str
+
+
+def weights_of(case: Case) -> str | None:
+    """The hash of a case's weights, which no header changes; None for captured images."""
+    return None if case.sighting else case.checkpoint.weights_hash or case.checkpoint.sha256

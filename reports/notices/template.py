@@ -1,0 +1,117 @@
+"""The kinds of notices, as the files in reports/notices/templates declare them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from reports.cases.case import Case
+from reports.errors import UnknownNotice
+
+ByLanguage = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing that a notice needs.
+
+    Attributes:
+        label: what it is, by language.
+        source: where a case holds it; None if a person must give it.
+        must: the only answer with which the notice can be made.
+        fixed: a fact of the case, which nobody can change.
+        kind: "url", "email" or "date", None for any text.
+    """
+
+    name: str
+    label: ByLanguage
+    source: str | None
+    must: str | None
+    fixed: bool
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One kind of notice.
+
+    Attributes:
+        statute: the law or rule.
+        checked_on: the day on which the wording of the statute was last checked.
+        side: "right-holder" or "operator".
+        about: "file" for model files, "captured" for captured accounts and pages, None for either.
+        hub: the only hub it is for, None for any.
+        deadline_hours: the clock that starts when it is sent, None without one.
+        after_appeal: it can be made while a reviewed case is appealed.
+        refuses: the message where a `must` field has another answer.
+    """
+
+    name: str
+    statute: str
+    checked_on: date
+    languages: tuple[str, ...]
+    side: str
+    title: ByLanguage
+    required: tuple[Field, ...]
+    body: ByLanguage
+    deadline_hours: int | None
+    after_appeal: bool
+    refuses: str | None
+    hub: str | None
+    defaults: Mapping[str, ByLanguage]
+    about: str | None
+
+    def fits(self, case: Case) -> bool:
+        """Whether this kind of notice is for what the case is about."""
+        return self.about in (None, "file" if case.sighting is None else "captured")
+
+
+@cache
+def template_names() -> tuple[str, ...]:
+    """Names of the notices that can be made."""
+    folder = resources.files("reports").joinpath("notices/templates")
+    names = (path.name for path in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+@cache
+def template(name: str) -> Template:
+    """The template of that name; raises UnknownNotice."""
+    if name not in template_names():
+        known = ", ".join(template_names())
+        raise UnknownNotice(f"no notice is called {name!r}; there are {known}")
+    folder = resources.files("reports").joinpath("notices")
+    fields = tomllib.loads(folder.joinpath("fields.toml").read_text("utf-8"))
+    declared = tomllib.loads(folder.joinpath(f"templates/{name}.toml").read_text("utf-8"))
+    return Template(
+        name=name,
+        statute=declared["statute"],
+        checked_on=declared["checked_on"],
+        languages=tuple(declared["languages"]),
+        side=declared["side"],
+        title=declared["title"],
+        required=tuple(_field(required, fields[required]) for required in declared["required"]),
+        body=declared["body"],
+        deadline_hours=declared.get("deadline_hours"),
+        after_appeal=declared.get("after_appeal", False),
+        refuses=declared.get("refuses"),
+        hub=declared.get("hub"),
+        defaults=declared.get("defaults", {}),
+        about=declared.get("about"),
+    )
+
+
+def _field(name: str, declared: dict[str, Any]) -> Field:
+    return Field(
+        name=name,
+        label={language: declared[language] for language in ("en", "zh-CN")},
+        source=declared.get("from"),
+        must=declared.get("must"),
+        fixed=declared.get("fixed", False),
+        kind=declared.get("kind"),
+    )

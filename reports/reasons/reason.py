@@ -1,0 +1,142 @@
+"""A reason as a record: a code and the values that its sentence holds.
+
+Databases, cases and JSON keep a reason as its English sentence. `parse_reasons` turns such a
+sentence back into records, so that a document can say the same in another language. The sentences
+stand in the tables of this package, one per code; each is the template that writes a sentence and
+the pattern that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from types import MappingProxyType
+
+from reports.reasons.adapters import ADAPTERS
+from reports.reasons.captures import CAPTURES
+from reports.reasons.files import FILES
+from reports.reasons.methods import METHODS
+from reports.reasons.template import Template, Value
+from reports.reasons.verdicts import VERDICTS
+
+Translate = Callable[[str], str]
+
+# The code of a sentence that no table has. It is shown as it stands, as a quotation.
+QUOTED = "quoted"
+QUOTED_SENTENCE = "{text}"
+# Stored sentences are short. Longer text is somebody else's and is not matched with every pattern.
+_LONGEST_SENTENCE = 2_000
+_SEPARATOR = "; "
+
+SENTENCES: Mapping[str, str] = MappingProxyType(
+    {**VERDICTS, **METHODS, **FILES, **ADAPTERS, **CAPTURES}
+)
+"""The English sentence of every code; the catalogue has the Chinese one under the same text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason.
+
+    Attributes:
+        code: a key of SENTENCES, or QUOTED.
+        values: what the sentence holds, by name; a value may be a reason itself.
+    """
+
+    code: str
+    values: Mapping[str, Value | Reason] = field(default_factory=dict)
+
+    def in_english(self) -> str:
+        """The sentence as databases and JSON keep it."""
+        return self.in_words(str)
+
+    def in_words(self, translate: Translate) -> str:
+        """The sentence in the language of a catalogue (`gettext`); `str` gives English."""
+        template = _template(translate(SENTENCES.get(self.code, QUOTED_SENTENCE)))
+        return template.format(
+            {
+                name: value.in_words(translate) if isinstance(value, Reason) else value
+                for name, value in self.values.items()
+            }
+        )
+
+
+def parse_reasons(text: str) -> tuple[Reason, ...]:
+    """The reasons of a stored sentence, which may be several joined by semicolons.
+
+    What no pattern matches becomes a reason with the code QUOTED, so that no text is lost.
+    """
+    return _parse(text) if len(text) <= _LONGEST_SENTENCE else (_quoted(text),)
+
+
+def reasons_in_words(text: str, translate: Translate, *, quote: bool = True) -> str:
+    """A stored sentence in the language of a catalogue; `str` gives it back unchanged.
+
+    Args:
+        quote: mark what no pattern matches as a quotation; False for a field that may hold a
+            name instead of a sentence, which then stands as it is.
+    """
+    reasons = parse_reasons(text)
+    if quote or any(reason.code != QUOTED for reason in reasons):
+        return join_reasons(reasons, translate)
+    return text
+
+
+def join_reasons(reasons: Iterable[Reason], translate: Translate) -> str:
+    """Several reasons as one text."""
+    return translate(_SEPARATOR).join(reason.in_words(translate) for reason in reasons)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> tuple[Reason, ...]:
+    pieces = text.split(_SEPARATOR)
+    found: list[Reason] = []
+    unknown: list[str] = []
+    start = 0
+    while start < len(pieces):
+        end, reason = _longest_known(pieces, start)
+        if reason is None:
+            unknown.append(pieces[start])
+        else:
+            found += [_quoted(_SEPARATOR.join(unknown))] if unknown else []
+            found.append(reason)
+            unknown = []
+        start = end
+    return (*found, _quoted(_SEPARATOR.join(unknown))) if unknown else tuple(found)
+
+
+def _longest_known(pieces: list[str], start: int) -> tuple[int, Reason | None]:
+    """The longest run of pieces that is one sentence, and where the next one begins."""
+    for end in range(len(pieces), start, -1):
+        if (reason := _known(_SEPARATOR.join(pieces[start:end]))) is not None:
+            return end, reason
+    return start + 1, None
+
+
+def _known(text: str) -> Reason | None:
+    for code, template in _templates():
+        values = template.match(text)
+        if values is None:
+            continue
+        nested = {name: _known(str(values[name])) for name in template.nested}
+        if None not in nested.values():
+            known = {name: reason for name, reason in nested.items() if reason is not None}
+            return Reason(code, {**values, **known})
+    return None
+
+
+def _quoted(text: str) -> Reason:
+    return Reason(QUOTED, {"text": text})
+
+
+@cache
+def _templates() -> tuple[tuple[str, Template], ...]:
+    """Every template, those with the most fixed text first: they say most about what they match."""
+    made = ((code, _template(sentence)) for code, sentence in SENTENCES.items())
+    return tuple(sorted(made, key=lambda pair: -pair[1].fixed_length))
+
+
+@cache
+def _template(sentence: str) -> Template:
+    return Template(sentence)

@@ -1,0 +1,78 @@
+"""Sentences about verdicts: why a file is a match, possible, clear or inconclusive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+VERDICTS: Mapping[str, str] = MappingProxyType(
+    {
+        "over-threshold": (
+            "score {score:.2f} over the threshold {threshold:.2f}, {lift:.2f} above the base "
+            "model alone"
+        ),
+        "over-threshold-only": "score {score:.2f} over the threshold {threshold:.2f}",
+        "between-thresholds": (
+            "score {score:.2f} lies between {possible:.2f} and the threshold {threshold:.2f}"
+        ),
+        "not-calibrated": (
+            "score {score:.2f}, but the face pack has no calibration, so no error rate can be "
+            "promised"
+        ),
+        "base-model-scores": (
+            "score {score:.2f}, but the base model alone already scores {control:.2f}"
+        ),
+        "little-lift": "score {score:.2f}, but only {lift:.2f} above the base model alone",
+        "small-share": "score {score:.2f}, but only {share:.0%} of the faces show this person",
+        "samples-disagree": (
+            "score {score:.2f}, but samples disagree: the interval starts at {low:.2f}"
+        ),
+        "runner-up-close": (
+            "score {score:.2f}, but another registered person scores {runner_up:.2f}: too alike "
+            "to tell apart"
+        ),
+        "at-scale": "the adapter at scale {scale:g}",
+        "under-possible": "the closest registered person scores {score:.2f}, under {possible:.2f}",
+        "under-possible-with-more": (
+            "the closest registered person scores {score:.2f}, at most {high:.2f} with more "
+            "samples, under {possible:.2f}"
+        ),
+        "few-faces": (
+            "only {faces:d} of {samples:d} samples show a usable face, {needed:d} are needed"
+        ),
+        "not-again": (
+            "a face that screening took for somebody registered did not come again in {samples:d} "
+            "full samples"
+        ),
+        "different-faces": (
+            "{faces:d} usable faces, a different one each time: the file does not reproduce one "
+            "person"
+        ),
+        "nobody-registered": "nobody is registered, so nobody can be matched",
+        "needs-a-look": (
+            "nothing can be said of whom it shows from samples: a person must look at it"
+        ),
+        "withdrawn": "who it showed has withdrawn meanwhile",
+        "terms-permit": "the person's terms permit it",
+        "licensed": "licence {licence} until {until}",
+        "licensed-to": "licence {licence} for {kind} {value} until {until}",
+        "rejected-and-match-now": "it was rejected as possible, and is a match by now",
+        "more-samples-now": (
+            "more samples were asked for, and there are {now:d} instead of {then:d} now"
+        ),
+        "possible-and-match-now": "it was possible, and is match by now",
+        "match-and-possible-now": "it was match, and is possible by now",
+        "nobody-found-in-it": "nobody who is registered was found in it",
+        "no-checkpoint-in-it": "no checkpoint was found in it",
+        "look-at-listing": "a person must look at its listing",
+        "names-a-minor": (
+            "it names a registered minor, so it is never sampled: a person must look at its "
+            "listing (docs/safety.md)"
+        ),
+        "no-such-file": (
+            "nobody lists a file with the SHA-256 {sha256}; send the file or its address"
+        ),
+        "gap-in-listings": "listings may be missing: {why:why}; scan it again",
+        "unexpected": "unexpected {error}: {cause}",
+    }
+)
