@@ -12,12 +12,14 @@ import statistics
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
 
+from scanner.factories import open_examiner, settings_of_workers
 from scanner.identification.policy import Policy
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
@@ -64,7 +66,7 @@ def work_off(
         for key, judgement in worker_pool.finished(wait=True):
             assert isinstance(judgement, Examined), judgement
             assert key not in found, "reported twice"
-            record = judgement.record
+            record = judgement.verdict.to_json()
             found[key] = (
                 record["outcome"],
                 sorted(one["identity_id"] for one in record["findings"]),
@@ -107,7 +109,11 @@ def main() -> None:
     settings = Settings(home=home, face_pack="miniature", device="cpu", ray=cluster.address)
 
     def worker_pool_of(size: int) -> RayWorkerPool:
-        worker_pool = RayWorkerPool(settings, snapshot, Policy())
+        worker_pool = RayWorkerPool(
+            str(settings.ray),
+            partial(open_examiner, settings_of_workers(settings), Policy()),
+            snapshot,
+        )
         for slot in worker_pool._slots[size:]:
             ray.kill(slot.worker, no_restart=True)
         del worker_pool._slots[size:]

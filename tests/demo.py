@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scanner.cli.scanning import write_report
+from scanner.cli.scanning import report_path, write_report
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import load_world
@@ -30,7 +30,8 @@ def scan_the_hub(home: Path) -> dict[str, Any]:
         for place in (host, host.replace("127.0.0.1", "localhost")):
             scan_session.transport.destinations.allow(place)
         result = run_scan(scan_session, [f"civitai={host}"], _Silent())
-    path = write_report(scan_session, result, "en")
+    path = report_path(scan_session.settings, result.scan.scan_id, "en")
+    write_report(scan_session, result, "en", path)
     scan_session.close()
     return {
         "results": list(result.to_json_rows()),

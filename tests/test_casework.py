@@ -331,7 +331,7 @@ class TestCommands:
         assert run("export", tmp_path / "v.xls", home=home).returncode == 2
 
     def test_cells_of_strangers_are_no_formulas(self) -> None:
-        from scanner.casework.statistics import COLUMNS, as_csv
+        from scanner.casework.exports import COLUMNS, as_csv
 
         row = dict.fromkeys(COLUMNS)
         text = as_csv(
@@ -342,7 +342,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("start", "=+-@\t\r\n|%＝＋－＠")
     def test_no_sign_that_begins_a_formula_begins_a_cell(self, start: str) -> None:
-        from scanner.statistics import as_csv
+        from scanner.casework.exports import as_csv
 
         text = as_csv([{"file": f"{start}1|2", "reason": "1|2"}], ("file", "reason")).decode(
             "utf-8-sig"

@@ -10,19 +10,21 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scanner.clock import utc_now
+from scanner.factories import settings_of_workers
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.scanning.examiner import Examined, SamplingRequest
-from scanner.scanning.ray_workers import RayWorkerPool, settings_of_workers
+from scanner.scanning.ray_workers import RayWorkerPool
 from scanner.scanning.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
@@ -81,12 +83,12 @@ def task_of(name: str) -> SamplingRequest:
 
 
 def told(judgement: Examined) -> tuple[Any, ...]:
-    record = judgement.record
+    verdict = judgement.verdict
     return (
-        record["outcome"],
-        [one["identity_id"] for one in record["findings"]],
-        record["best_score"],
-        record["samples"],
+        verdict.outcome,
+        [finding.identity_id for finding in verdict.findings],
+        verdict.best_score,
+        verdict.samples,
     )
 
 
@@ -128,9 +130,15 @@ def snapshot(home: Path) -> GallerySnapshot:
     return found
 
 
+def pool_of(cluster: Any, home: Path, snapshot: GallerySnapshot) -> RayWorkerPool:
+    settings = settings_of(home, cluster.address)
+    examiner = partial(open_examiner, settings_of_workers(settings), Policy())
+    return RayWorkerPool(cluster.address, examiner, snapshot)
+
+
 @pytest.fixture
 def worker_pool(cluster: Any, home: Path, snapshot: GallerySnapshot) -> Iterator[RayWorkerPool]:
-    made = RayWorkerPool(settings_of(home, cluster.address), snapshot, Policy())
+    made = pool_of(cluster, home, snapshot)
     yield made
     made.close()
 
@@ -197,7 +205,7 @@ def test_a_lost_node_costs_nothing_but_time(
 ) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    worker_pool = RayWorkerPool(settings_of(home, cluster.address), snapshot, Policy())
+    worker_pool = pool_of(cluster, home, snapshot)
     assert len(worker_pool._slots) == 3
     loss = threading.Timer(6.0, cluster.remove_node, (node,))
     loss.start()
@@ -317,8 +325,9 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
 
 
 def test_secrets_do_not_leave_the_driver(worker_pool: RayWorkerPool) -> None:
-    assert worker_pool._settings == settings_of_workers(worker_pool._settings)
-    assert WRITTEN not in pickled(worker_pool._settings)
+    settings = worker_pool._open_examiner.args[0]  # type: ignore[attr-defined]
+    assert settings == settings_of_workers(settings)
+    assert WRITTEN not in pickled(worker_pool._open_examiner)
 
 
 def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 from face_index.identity import Identity
 from face_index.vault import Vault
 from face_index.vault.rotation import rotate_master_key
+from scanner.records import VerdictRecord
 from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON
 
 SHA256 = "ab" * 32
-CLEAR = {"outcome": "clear", "findings": []}
-FORGED = {"outcome": "match", "findings": [{"identity_id": "x", "score": 0.99}]}
+CLEAR = VerdictRecord("clear")
+FORGED = VerdictRecord("match", "somebody wrote it")
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_forged_record_is_nobodys_finding(
     sealed: ScanStore, tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert sealed.known_verdict(SHA256, "key") == CLEAR
-    changed(tmp_path / "scans.db", statement, json.dumps(FORGED))
+    changed(tmp_path / "scans.db", statement, json.dumps(FORGED.to_json()))
     assert sealed.known_verdict(SHA256, "key") is None
     assert sealed.other_verdicts(SHA256, "searched") == []
     assert "was changed outside this program" in caplog.text

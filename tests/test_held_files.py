@@ -19,12 +19,12 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission
 from scanner.errors import LookRefused
+from scanner.factories import open_objections
 from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.examination import Examiner
 from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
-from scanner.scanning.fetching import Objections
 from scanner.scanning.held_files import HeldFile
+from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -183,16 +183,18 @@ class TestCallers:
         submitted(scan_session, consent)
         adult(scan_session, consent)
         first = sent(scan_session, CHILD, STYLE)
-        judge = CheckpointExaminer.judge
+        judge = CheckpointExaminer.examine
 
         def undecided(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
             found = judge(examiner, task)
             return replace(
                 found,
-                record={**found.record, "outcome": "inconclusive", "reason": "only 2 of 8 samples"},
+                verdict=replace(
+                    found.verdict, outcome="inconclusive", reason="only 2 of 8 samples"
+                ),
             )
 
-        monkeypatch.setattr(CheckpointExaminer, "judge", undecided)
+        monkeypatch.setattr(CheckpointExaminer, "examine", undecided)
         other = ADAPTERS / "teapot_object.safetensors"
         second = sent(scan_session, NOBODY, other, number=2)
         hide = {"file": "", "sha256": ""}
@@ -212,7 +214,9 @@ class TestCallers:
         self, scan_session: ScanSession, consent: Consent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         submitted(scan_session, consent)
-        monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
+        monkeypatch.setattr(
+            IdentifyLoop, "examine", lambda *_: pytest.fail("it must not be sampled")
+        )
         assert sent(scan_session, CHILD, STYLE)["outcome"] == "inconclusive"
         assert sent(scan_session, "an innocent title", STYLE, number=2)["outcome"] == "inconclusive"
 
@@ -292,10 +296,10 @@ class TestQueue:
         for actor in ("rita", "li"):
             self.look(scan_session, held(scan_session)[0], actor, "somebody-else")
         tasks: list[SamplingRequest] = []
-        judge = CheckpointExaminer.judge
+        judge = CheckpointExaminer.examine
         monkeypatch.setattr(
             CheckpointExaminer,
-            "judge",
+            "examine",
             lambda examiner, task: tasks.append(task) or judge(examiner, task),
         )
         assert (
@@ -373,12 +377,11 @@ class TestFetching:
         self, scan_session: ScanSession, consent: Consent, file_server: FileServer, words: str
     ) -> None:
         submitted(scan_session, consent)
-        objections = Objections(scan_session.settings, lambda: NOON)
         file = RemoteFile("a.safetensors", file_server.url("a.safetensors"))
         listing: Listing = bare_listing("civitai", "1", words, "https://hub.example/1", file)
-        assert objections.to(listing, file)
-        assert objections.to(replace(listing, title=NOBODY), file) is None
-        objections.close()
+        with open_objections(scan_session.settings, lambda: NOON) as objections:
+            assert objections.to(listing, file)
+            assert objections.to(replace(listing, title=NOBODY), file) is None
         assert len(held(scan_session)) == (words == CHILD)
 
     def test_a_hubs_listing_that_names_a_minor_is_not_fetched_by_a_scan(

@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from scanner.scanning.comparison import comparison_record
 
 from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, LicenceKind
 from face_index.vault import Submission
+from scanner.identification.comparison import comparison_of
 from scanner.miniature.world import ADAPTERS
+from scanner.records import VerdictMethod, VerdictRecord
 from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
@@ -53,12 +54,8 @@ def judged_by_words(judged: list[SamplingRequest]) -> Any:
 
     def judge(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
         judged.append(task)
-        method = {
-            "base_model": "Miniature",
-            "base_model_sha256": None,
-            "settings": {},
-            **comparison_record(examiner.pack, examiner.reader.version, examiner.snapshot, 0.5),
-        }
+        comparison = comparison_of(examiner.pack, examiner.reader.version, examiner.snapshot, 0.5)
+        method = VerdictMethod("Miniature", None, comparison, {}, 0.5)
         record: dict[str, Any] = {
             "outcome": "clear",
             "reason": CLOSEST,
@@ -70,8 +67,7 @@ def judged_by_words(judged: list[SamplingRequest]) -> Any:
             "found_trigger": None,
             "seconds": 0.1,
             "findings": [],
-            "method": method,
-            "all_samples": [],
+            "method": method.to_json(),
         }
         if TRIGGER in task.triggers:
             finding = {
@@ -97,7 +93,7 @@ def judged_by_words(judged: list[SamplingRequest]) -> Any:
                 "samples": 28,
                 "findings": [finding],
             }
-        return Examined(record, examiner.snapshot.snapshot_id)
+        return Examined(VerdictRecord.from_json(record), examiner.snapshot.snapshot_id)
 
     return judge
 
@@ -161,7 +157,7 @@ class Hub:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[SamplingRequest]:
     tasks: list[SamplingRequest] = []
-    monkeypatch.setattr(CheckpointExaminer, "judge", judged_by_words(tasks))
+    monkeypatch.setattr(CheckpointExaminer, "examine", judged_by_words(tasks))
     return tasks
 
 
@@ -347,7 +343,7 @@ class TestMemory:
         self, tmp_path: Path
     ) -> None:
         scan_store = ScanStore(tmp_path / "scans.db")
-        scan_store.remember_verdict("ab" * 32, "key", {"outcome": "match", "findings": [1]}, NOON)
+        scan_store.remember_verdict("ab" * 32, "key", VerdictRecord("match"), NOON)
         assert scan_store.known_verdict("ab" * 32, "key") is not None
         assert scan_store.other_verdicts("ab" * 32, "fingerprint") == []
         scan_store.close()

@@ -21,13 +21,15 @@ import pytest
 from face_index.consent import Consent, LicenceKind, Signatory, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission
-from scanner.casework.statistics import as_csv, verdict_rows
+from scanner.casework.exports import as_csv
 from scanner.cli.scanning import write_report
 from scanner.miniature.world import ADAPTERS
+from scanner.records import VerdictRecord
 from scanner.scanning.examiner import CheckpointExaminer, Examined
 from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
+from scanner.scanning.verdict_table import verdict_rows
 from scanner.settings import Settings
 from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.jobs import Jobs
@@ -143,9 +145,8 @@ def judged(examiner: CheckpointExaminer, *people: Identity) -> Examined:
         "seconds": 1.0,
         "findings": [finding(one) for one in people],
         "method": method,
-        "all_samples": [],
-    }  # fmt: skip
-    return Examined(record, examiner.snapshot.snapshot_id)
+    }
+    return Examined(VerdictRecord.from_json(record), examiner.snapshot.snapshot_id)
 
 
 def bytes_of(home: Path, *, but: tuple[str, ...]) -> dict[str, bytes]:
@@ -192,18 +193,18 @@ def test_no_name_and_no_word_of_theirs_stays(
             now=NOON,
         )
     monkeypatch.setattr(
-        CheckpointExaminer, "judge", lambda examiner, _: judged(examiner, adult, allowed)
+        CheckpointExaminer, "examine", lambda examiner, _: judged(examiner, adult, allowed)
     )
     result = run_scan(scan_session, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.to_json_rows()}
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
-    report = write_report(scan_session, result, "en")
+    report = write_report(scan_session, result, "en", settings.home / "report.html")
     store = WebStore(settings.web_path)
     Jobs(store, lambda: NOON).submit(
         JobRequest("account", JobKind.TARGET, "folder", "folder"), known=list(result.to_json_rows())
     )
     export = settings.home / "verdicts.csv"
-    export.write_bytes(as_csv(verdict_rows(scan_session.scan_store)))
+    export.write_bytes(as_csv(row.to_json() for row in verdict_rows(scan_session.scan_store)))
     service = open_service(settings, lambda: NOON)
     [case] = service.case_store.cases()
     service.amend(case.case_id, "appeal", ADULT, "that is me")
@@ -293,12 +294,12 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
     [first, *_] = scan_store.items("scan")
     assert first.verdict is not None
-    assert [row["authorised"] for row in first.verdict["rows"]] == [
+    assert [row.authorised for row in first.rows] == [
         None,
         "licence 0123abcd until 2029-01-01",
         None,
     ]
-    assert first.verdict["rows"][0]["case_id"] == "c0ffee"
+    assert first.rows[0].case_id == "c0ffee"
     scan_store.close()
 
 

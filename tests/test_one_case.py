@@ -19,7 +19,6 @@ from reports.cases.checkpoint_record import CheckpointRecord
 from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
-from scanner.casework.filing import file_case
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.scanning.session import ScanSession
@@ -74,12 +73,12 @@ class TestWhatStands:
     def test_other_listings_are_attached_once(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        first = file_case(scan_session, verdict)
+        first = scan_session.filing.file(verdict)
         copy = elsewhere(
             verdict, hub="huggingface", creator="other", sha256="ef" * 32
         )  # a rewritten header
         for again in (verdict, copy, copy, verdict):
-            assert file_case(scan_session, again).case_id == first.case_id
+            assert scan_session.filing.file(again).case_id == first.case_id
         [case] = scan_session.case_store.cases()
         assert [(one.hub, one.sha256) for one in listings_of(case)] == [
             ("civitai", "ab" * 32),
@@ -95,26 +94,26 @@ class TestWhatStands:
     def test_two_people_in_one_file_are_two_cases(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        file_case(scan_session, verdict)
-        file_case(scan_session, replace(verdict, identity_id="somebody-else"))
+        scan_session.filing.file(verdict)
+        scan_session.filing.file(replace(verdict, identity_id="somebody-else"))
         assert len(list(scan_session.case_store.cases())) == 2
 
     @pytest.mark.parametrize("decision", ["confirm", "reject"])
     def test_a_decision_holds_in_every_listing(
         self, scan_session: ScanSession, verdict: Case, decision: str
     ) -> None:
-        decided = decide(scan_session, file_case(scan_session, verdict), decision)
+        decided = decide(scan_session, scan_session.filing.file(verdict), decision)
         for again in (verdict, elsewhere(verdict), replace(verdict, outcome="possible")):
-            assert file_case(scan_session, again).case_id == decided.case_id
+            assert scan_session.filing.file(again).case_id == decided.case_id
         assert scan_session.case_store.case(decided.case_id).status == decided.status
 
     def test_what_was_rejected_as_possible_and_is_a_match_is_asked_again(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
         rejected = decide(
-            scan_session, file_case(scan_session, replace(verdict, outcome="possible")), "reject"
+            scan_session, scan_session.filing.file(replace(verdict, outcome="possible")), "reject"
         )
-        again = file_case(scan_session, verdict)
+        again = scan_session.filing.file(verdict)
         assert (
             again.case_id != rejected.case_id,
             scan_session.case_store.case(again.case_id).status,
@@ -130,40 +129,39 @@ class TestWhatStands:
             True,
         )
         for _ in range(2):
-            assert file_case(scan_session, verdict).case_id == again.case_id
+            assert scan_session.filing.file(verdict).case_id == again.case_id
 
     def test_nobody_decides_about_an_outcome_that_no_longer_holds(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        before = file_case(scan_session, verdict)
-        after = file_case(scan_session, replace(verdict, outcome="possible"))
+        before = scan_session.filing.file(verdict)
+        after = scan_session.filing.file(replace(verdict, outcome="possible"))
         standings = {case.case_id: case.status for case in scan_session.case_store.cases()}
         assert standings == {before.case_id: "superseded", after.case_id: "draft"}
 
     def test_more_samples_are_a_case_only_once_there_are_others(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        asked = decide(scan_session, file_case(scan_session, verdict), "more-samples")
+        asked = decide(scan_session, scan_session.filing.file(verdict), "more-samples")
         others = tuple(replace(sample, pixels_sha256="99" * 32) for sample in verdict.samples)
         for again in (
             verdict,
             replace(verdict, samples=others),
         ):  # others, of a rewritten header, and no more of them
-            assert file_case(scan_session, again).case_id == asked.case_id
+            assert scan_session.filing.file(again).case_id == asked.case_id
         assert (
-            file_case(scan_session, replace(verdict, samples=others * 2)).case_id != asked.case_id
+            scan_session.filing.file(replace(verdict, samples=others * 2)).case_id != asked.case_id
         )
         assert scan_session.case_store.case(asked.case_id).status == "superseded"
 
     def test_a_case_that_follows_takes_over_the_listings(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        first = file_case(scan_session, replace(verdict, outcome="possible"))
-        file_case(
-            scan_session,
+        first = scan_session.filing.file(replace(verdict, outcome="possible"))
+        scan_session.filing.file(
             elsewhere(replace(verdict, outcome="possible"), hub="huggingface", creator="bob"),
         )
-        following = file_case(scan_session, elsewhere(verdict, hub="modelscope"))
+        following = scan_session.filing.file(elsewhere(verdict, hub="modelscope"))
         assert following.case_id != first.case_id
         case = scan_session.case_store.case(following.case_id)
         assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface", "modelscope"}
@@ -171,8 +169,8 @@ class TestWhatStands:
     def test_nobody_decides_about_a_case_whose_place_was_taken(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        before = file_case(scan_session, verdict)
-        after = file_case(scan_session, replace(verdict, outcome="possible"))
+        before = scan_session.filing.file(verdict)
+        after = scan_session.filing.file(replace(verdict, outcome="possible"))
         service = open_service(scan_session.settings, clock=lambda: NOON)
         with pytest.raises(ReviewRefused, match=after.case_id):
             service.review(before.case_id, "Li Na", "reject", "not her")
@@ -184,7 +182,7 @@ class TestWhatStands:
     def test_a_decision_in_the_middle_is_not_overwritten(
         self, scan_session: ScanSession, verdict: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = file_case(scan_session, replace(verdict, outcome="possible"))
+        first = scan_session.filing.file(replace(verdict, outcome="possible"))
         opened = CaseStore.open
 
         def later(case_store: CaseStore, *args: Any) -> bool:
@@ -193,7 +191,7 @@ class TestWhatStands:
             return opened(case_store, *args)
 
         monkeypatch.setattr(CaseStore, "open", later)
-        assert file_case(scan_session, verdict).case_id == first.case_id
+        assert scan_session.filing.file(verdict).case_id == first.case_id
         assert [case.status for case in scan_session.case_store.cases()] == ["confirmed"]
 
     def test_a_case_that_another_process_opened_meanwhile_gets_the_listing(
@@ -203,11 +201,11 @@ class TestWhatStands:
 
         def later(case_store: CaseStore, *args: Any) -> bool:
             monkeypatch.undo()
-            file_case(scan_session, elsewhere(verdict, hub="huggingface"))
+            scan_session.filing.file(elsewhere(verdict, hub="huggingface"))
             return opened(case_store, *args)
 
         monkeypatch.setattr(CaseStore, "open", later)
-        file_case(scan_session, verdict)
+        scan_session.filing.file(verdict)
         [case] = scan_session.case_store.cases()
         assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface"}
 
@@ -215,17 +213,17 @@ class TestWhatStands:
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
         for number in ("job-1", "job-2", "job-3"):
-            case = file_case(scan_session, elsewhere(verdict, listing_id=number, title=number))
+            case = scan_session.filing.file(elsewhere(verdict, listing_id=number, title=number))
         assert len(listings_of(scan_session.case_store.case(case.case_id))) == 1
 
     def test_what_one_uploader_may_another_may_not(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        allowed = decide(scan_session, file_case(scan_session, verdict), "authorised")
+        allowed = decide(scan_session, scan_session.filing.file(verdict), "authorised")
         assert (
-            file_case(scan_session, elsewhere(verdict)).case_id == allowed.case_id
+            scan_session.filing.file(elsewhere(verdict)).case_id == allowed.case_id
         )  # the same uploader again
-        thief = file_case(scan_session, elsewhere(verdict, creator="thief"))
+        thief = scan_session.filing.file(elsewhere(verdict, creator="thief"))
         assert (
             thief.case_id != allowed.case_id,
             scan_session.case_store.case(thief.case_id).status,
@@ -233,10 +231,12 @@ class TestWhatStands:
             True,
             "draft",
         )
-        assert file_case(scan_session, verdict).case_id == allowed.case_id
-        assert file_case(scan_session, elsewhere(verdict, creator="thief")).case_id == thief.case_id
-        nobody = file_case(
-            scan_session, elsewhere(verdict, creator=None, listing_url="https://other.example/3")
+        assert scan_session.filing.file(verdict).case_id == allowed.case_id
+        assert (
+            scan_session.filing.file(elsewhere(verdict, creator="thief")).case_id == thief.case_id
+        )
+        nobody = scan_session.filing.file(
+            elsewhere(verdict, creator=None, listing_url="https://other.example/3")
         )
         assert nobody.case_id == thief.case_id
 
@@ -244,11 +244,11 @@ class TestWhatStands:
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
         own = elsewhere(verdict, creator=None)
-        allowed = decide(scan_session, file_case(scan_session, own), "authorised")
-        assert file_case(scan_session, own).case_id == allowed.case_id
+        allowed = decide(scan_session, scan_session.filing.file(own), "authorised")
+        assert scan_session.filing.file(own).case_id == allowed.case_id
         assert (
-            file_case(
-                scan_session, elsewhere(verdict, creator=None, file="another.safetensors")
+            scan_session.filing.file(
+                elsewhere(verdict, creator=None, file="another.safetensors")
             ).case_id
             != allowed.case_id
         )
@@ -264,7 +264,7 @@ class TestWhatStands:
                 )
             )
         rejected = decide(scan_session, scan_session.case_store.case("1" * 16), "reject")
-        assert file_case(scan_session, verdict).case_id == rejected.case_id
+        assert scan_session.filing.file(verdict).case_id == rejected.case_id
 
     def test_a_line_for_another_case_is_written_with_the_new_case_or_not_at_all(
         self, case_store: CaseStore, verdict: Case
@@ -300,8 +300,8 @@ class TestGate:
     def test_a_rejection_counts_for_the_rows_of_the_case_before(
         self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        before = file_case(scan_session, verdict)
-        after = file_case(scan_session, replace(verdict, outcome="possible"))
+        before = scan_session.filing.file(verdict)
+        after = scan_session.filing.file(replace(verdict, outcome="possible"))
         standings = CaseStandings(scan_session.settings)
         telling = ScanSerializer("https://gate.example", standings, with_names=False)
         assert telling.verdict([row_of(before)]).action == "block"
@@ -323,7 +323,7 @@ class TestGate:
         decision: str,
         is_known: bool,
     ) -> None:
-        case = decide(scan_session, file_case(scan_session, verdict), decision)
+        case = decide(scan_session, scan_session.filing.file(verdict), decision)
         store = WebStore(scan_session.settings.web_path)
         store.set_fact(SNAPSHOT_FACT, f"{scan_session.vault.gallery_version} fingerprint")
         listing = {"hub": "upload", "title": "a", "files": [{"name": "a"}], "declared": True}

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from ray import cloudpickle
 
-from scanner.scanning.ray_workers import ON_WORKERS, settings_of_workers
+from scanner.factories import ON_WORKERS, settings_of_workers
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 
 WRITTEN = b"hunter2"

@@ -18,7 +18,7 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.cases.review import review_details
 from reports.errors import ReviewRefused
-from scanner import logins
+from scanner import environment
 from scanner.casework.service import CaseService
 from scanner.environment import system_login
 from scanner.errors import SettingsInvalid
@@ -254,14 +254,14 @@ class TestLogins:
         assert system_login() == before
         monkeypatch.setenv("SUDO_USER", "carol")
         assert set(before) < set(system_login())
-        monkeypatch.setattr(logins, "_signed_in", lambda: None)
+        monkeypatch.setattr(environment, "_signed_in", lambda: None)
         assert {f"uid {os.getuid()}", "user carol"} <= set(system_login())
 
     def test_who_signed_in_counts_where_the_kernel_knows(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "loginuid").write_text("54321")
-        monkeypatch.setattr(logins, "_LOGIN_UID", tmp_path / "loginuid")
+        monkeypatch.setattr(environment, "_LOGIN_UID", tmp_path / "loginuid")
         monkeypatch.setenv("SUDO_USER", "carol")
         assert {"uid 54321", f"uid {os.getuid()}"} <= set(
             system_login()
@@ -276,7 +276,7 @@ class TestLogins:
         (tmp_path / "uid_map").write_text(
             f"      4242 {os.getuid()}          1\n"
         )  # unshare --user --map-user=4242
-        monkeypatch.setattr(logins, "_UID_MAP", tmp_path / "uid_map")
+        monkeypatch.setattr(environment, "_UID_MAP", tmp_path / "uid_map")
         outside = os.getuid()
         monkeypatch.setattr(os, "getuid", lambda: 4242)
         assert f"uid {outside}" in system_login()
