@@ -1,4 +1,7 @@
-"""From read photos to error rates: verification, identification, likelihood ratios, differences between groups."""
+"""Error rates of a face pack on labelled photos.
+
+Verification, identification, likelihood ratios and differences between groups are measured.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,10 @@ class OperatingPoint:
     """Error rates at one threshold.
 
     Attributes:
-        stated: the FMR or FPIR that the threshold should hold.
-        threshold: cosine.
-        false_positive: measured FMR or FPIR.
-        false_negative: measured FNMR or FNIR.
+        stated: The FMR or FPIR that the threshold should hold.
+        threshold: Cosine.
+        false_positive: Measured FMR or FPIR.
+        false_negative: Measured FNMR or FNIR.
     """
 
     stated: float
@@ -49,20 +52,22 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was measured; every field that could not be measured is None or empty.
+    """The measured figures; a figure that could not be measured is None or empty.
 
     Attributes:
-        subjects, photos: who and what was brought.
-        failures: photos without a usable face, by reason.
-        genuine, impostor: verification scores, cosines; not part of the JSON report.
-        equal_error_rate: of single photos.
-        verification: FMR and FNMR of single photos against single photos, thresholds taken from these scores.
-        identification: FPIR and FNIR of several photos against templates, thresholds from persons left out.
-        gallery_size: of those searches.
-        log10_lr: log10 LRs of left-out genuine and impostor scores.
-        cllr, cllr_min: of those, bits.
+        subjects, photos: How many persons and photos there were.
+        failures: Photos without a usable face, by reason.
+        genuine, impostor: Verification scores, cosines; not part of the JSON report.
+        equal_error_rate: Of single photos.
+        verification: FMR and FNMR of single photos against single photos, with thresholds from
+            these scores.
+        identification: FPIR and FNIR of several photos against templates, with thresholds from
+            other persons.
+        gallery_size: Of those searches.
+        log10_lr: log10 LRs of held-out genuine and impostor scores.
+        cllr, cllr_min: Of those, bits.
         groups: FMR and FNMR of each group at one common threshold.
-        differentials: worst over best group for FMR and FNMR, with the groups' names.
+        differentials: Worst over best group for FMR and FNMR, with the groups' names.
     """
 
     subjects: int
@@ -81,11 +86,11 @@ class Evaluation:
     differentials: dict[str, tuple[float, str, str] | None] | None = None
 
     def det(self) -> tuple[Floats, Floats, Floats]:
-        """Thresholds, FMR, FNMR of single photos."""
+        """Return thresholds, FMR and FNMR of single photos."""
         return det_curve(self.genuine, self.impostor)
 
     def to_document(self) -> dict[str, Any]:
-        """Plain JSON values, without single scores: they are biometric data of whoever is in the photos."""
+        """Return JSON values without single scores, which are biometric data of the persons."""
         hidden = {"genuine", "impostor", "log10_lr"}
         document = {name: value for name, value in asdict(self).items() if name not in hidden}
         document["genuine_comparisons"], document["impostor_comparisons"] = (
@@ -104,7 +109,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """Verification scores with who took part, to resample persons and to split groups."""
+    """Verification scores with their persons and groups, to resample persons and split groups."""
 
     genuine: Floats
     genuine_persons: npt.NDArray[np.int64]
@@ -116,19 +121,20 @@ class _Scores:
 
 
 def evaluate_people(read: ReadPhotos, pack_sha256: str, seed: int = 0) -> Evaluation:
-    """Error rates from photos sorted by person.
+    """Measure error rates on photos sorted by person.
 
-    Single photos are compared with single photos. Where at least 70 persons have four usable photos, the
-    thresholds and likelihood ratios fitted on one half of them are tried on the other half.
+    Single photos are compared with single photos. If at least 70 persons have four usable photos,
+    thresholds and likelihood ratios are fitted to one half of them and measured on the other half.
 
     Raises:
-        CalibrationImpossible: fewer than two persons with a usable photo, or nobody with two.
+        CalibrationImpossible: Fewer than two persons have a usable photo, or none has two.
     """
     people = read.by_person()
     scores = _all_pairs(people, {photo.person: photo.group for photo in read.faces})
     if not len(scores.genuine) or not len(scores.impostor):
         raise CalibrationImpossible(
-            f"{len(people)} persons have a usable photo; two photos of at least one person and two persons are needed"
+            f"{len(people)} persons have a usable photo; two photos of at least one person and "
+            "two persons are needed"
         )
     rng = np.random.default_rng(seed)
     held_out = _held_out(people, pack_sha256, rng)
@@ -136,7 +142,10 @@ def evaluate_people(read: ReadPhotos, pack_sha256: str, seed: int = 0) -> Evalua
 
 
 def evaluate_pairs(pairs: Sequence[Pair], read: ReadPhotos, seed: int = 0) -> Evaluation:
-    """Error rates from given pairs; a pair with a photo without a usable face counts as failure to acquire."""
+    """Measure error rates on given pairs.
+
+    A photo without a usable face counts as failure to acquire, and its pair is left out.
+    """
     usable = [pair for pair in pairs if pair.first in read.faces and pair.second in read.faces]
     names = {
         name: number
@@ -172,7 +181,10 @@ def evaluate_pairs(pairs: Sequence[Pair], read: ReadPhotos, seed: int = 0) -> Ev
 
 
 def calibration_of(read: ReadPhotos, pack_sha256: str, source: str) -> Calibration:
-    """A calibration from everyone with at least four usable photos: half for the template, half for the probe."""
+    """Compute a calibration from everyone with at least four usable photos.
+
+    Half of the photos make the template, half the probe.
+    """
     templates, probes = _templates_and_probes(read.by_person())
     return calibrate(templates, probes, pack_sha256, source)
 
@@ -214,12 +226,17 @@ def _all_pairs(people: dict[str, list[Face]], group_of: dict[str, str]) -> _Scor
     labels = np.array([group_of.get(name, "") for name in names])
     within = labels[owner[rows]] == labels[owner[columns]]
     other = ~same
-    # Impostors of one group only: NIST's differentials compare like with like.
+    # Only impostors of the same group count, as in NIST's differentials.
     impostor_groups = np.where(within[other], labels[owner[rows[other]]], "")
     return _Scores(
-        values[same], owner[rows[same]], values[other], owner[rows[other]],
-        list(labels[owner[rows[same]]]), list(impostor_groups), len(names),
-    )  # fmt: skip
+        values[same],
+        owner[rows[same]],
+        values[other],
+        owner[rows[other]],
+        list(labels[owner[rows[same]]]),
+        list(impostor_groups),
+        len(names),
+    )
 
 
 def _verification_point(scores: _Scores, stated: float, rng: np.random.Generator) -> OperatingPoint:

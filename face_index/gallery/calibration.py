@@ -1,11 +1,12 @@
-"""From impostor and genuine scores to thresholds that hold a stated error rate, and to likelihood ratios.
+"""Thresholds for a stated error rate, and likelihood ratios, from impostor and genuine scores.
 
-The impostor tail is face_index.gallery.tail's. A search is a false positive if any of N templates scores
-above its threshold, so FPIR = 1 - (1 - FMR)^N (ISO/IEC 19795-1). Some people look like more people than others
-do ("wolves and lambs", Doddington et al. 1998): a template's own share of the tail raises or lowers its threshold.
-Log-likelihood ratios are an affine function of z fitted by logistic regression (Brümmer & du Preez 2006).
-The library lir is not used here either: it has no extreme-value tail, and the penalty of its
-logistic regression changes its weight with the number of scores.
+face_index.gallery.tail models the impostor tail. A search is a false positive if any of N templates
+scores above its threshold, so FPIR = 1 - (1 - FMR)^N (ISO/IEC 19795-1). Some people look like more
+people than others do ("wolves and lambs", Doddington et al. 1998): a template's own share of the
+tail raises or lowers its threshold. Log-likelihood ratios are an affine function of z fitted by
+logistic regression (Brümmer & du Preez 2006). The library lir is not used here either: it has no
+extreme-value tail, and the penalty of its logistic regression changes its weight with the number of
+scores.
 """
 
 from __future__ import annotations
@@ -25,21 +26,23 @@ from face_index.gallery.metrics import cllr, minimal_cllr
 from face_index.gallery.tail import MOST_COSINE, Tail, fisher_z, fit_tail, resampled_tails
 
 Floats = npt.NDArray[np.floating]
-# Without a calibration no rate can be promised. This cosine lies above every different-person pair
-# seen with two small real packs (0.64), and such verdicts never go beyond `possible`.
+# Without a calibration no error rate can be stated. This cosine is higher than that of every
+# different-person pair with two small real packs (0.64), and such verdicts are at most `possible`.
 UNCALIBRATED_THRESHOLD = 0.68
 FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodRatio:
-    """log10 LR = slope * z + offset, within what the data can bear.
+    """log10 LR = slope * z + offset, within bounds that the data supports.
 
     Attributes:
-        slope, offset: of the affine map.
-        lowest, highest: bounds; beyond them there were no scores to learn from.
-        cllr: cost of log-likelihood-ratio on the persons left out of the fit, bits (0 perfect, 1 useless).
-        cllr_min: the same after the best possible monotone calibration; the difference is calibration loss.
+        slope, offset: Of the affine map.
+        lowest, highest: Bounds; there were no scores beyond them.
+        cllr: Cost of log-likelihood-ratio on the persons left out of the fit, bits (0 is perfect, 1
+            useless).
+        cllr_min: The same after the best possible monotone calibration; the difference is the
+            calibration loss.
     """
 
     slope: float
@@ -57,17 +60,17 @@ class LikelihoodRatio:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What one pack's scores mean.
+    """The distribution of one face pack's scores.
 
     Attributes:
-        pack_sha256: the networks it was measured with.
-        source: what was compared, in words.
-        subjects: persons behind it.
-        comparisons: impostor comparisons behind it.
-        tail: of the impostor scores.
-        replicates: tails refitted on resampled persons; their spread is the fit's uncertainty.
-        runner_up_margin: cosine by which the best identity must lead the next; 95 % of repeated genuine scores
-            of one person lie closer together than this. None without genuine scores.
+        pack_sha256: The networks it was measured with.
+        source: What was compared, in words.
+        subjects: How many persons were compared.
+        comparisons: How many impostor comparisons were made.
+        tail: Of the impostor scores.
+        replicates: Tails fitted to resampled persons; their spread is the uncertainty of the fit.
+        runner_up_margin: Cosine by which the best identity must lead the next. 95 % of repeated
+            genuine scores of one person differ by less. None without genuine scores.
         likelihood_ratio: None without genuine scores.
     """
 
@@ -81,15 +84,15 @@ class Calibration:
     likelihood_ratio: LikelihoodRatio | None = None
 
     def threshold(self, gallery_size: int, fpir: float, crowding: float = 1.0) -> float:
-        """The cosine at which FPIR over a gallery of that size is `fpir`."""
+        """Return the cosine at which FPIR over a gallery of that size is `fpir`."""
         return self.tail.cosine_at(false_match_rate_for(gallery_size, fpir), crowding)
 
     def fpir(self, cosine: float, gallery_size: int) -> float:
-        """FPIR over a gallery of that size with one threshold for all."""
+        """Return FPIR over a gallery of that size with one threshold for all."""
         return _fpir(self.tail, cosine, gallery_size)
 
     def fpir_interval(self, cosine: float, gallery_size: int) -> tuple[float, float]:
-        """95 % interval of that FPIR: who happened to be in the calibration set."""
+        """Return the 95 % interval of that FPIR due to the choice of the calibration set."""
         rates = [_fpir(tail, cosine, gallery_size) for tail in self.replicates] or [
             self.fpir(cosine, gallery_size)
         ]
@@ -98,7 +101,7 @@ class Calibration:
 
 
 def false_match_rate_for(gallery_size: int, fpir: float) -> float:
-    """The FMR at which a search of that many templates is a false positive with probability `fpir`."""
+    """Return the FMR at which a search of that many templates has the FPIR `fpir`."""
     return float(-np.expm1(np.log1p(-fpir) / max(gallery_size, 1)))
 
 
@@ -109,24 +112,27 @@ def _fpir(tail: Tail, cosine: float, gallery_size: int) -> float:
 def fit_likelihood_ratio(
     genuine: Floats, impostor: Floats, rng: np.random.Generator
 ) -> LikelihoodRatio:
-    """Logistic regression on half of the scores, Cllr on the other half, equal prior weight for both kinds.
+    """Fit logistic regression to half of the scores, and compute Cllr on the other half.
+
+    Genuine and impostor scores have the same prior weight.
 
     Args:
-        genuine, impostor: cosines, float [n].
+        genuine, impostor: Cosines, float [n].
 
     Raises:
-        CalibrationImpossible: fewer than 20 genuine or 100 impostor scores.
+        CalibrationImpossible: There are fewer than 20 genuine or 100 impostor scores.
     """
     if len(genuine) < 20 or len(impostor) < 100:
         raise CalibrationImpossible(
-            f"{len(genuine)} genuine and {len(impostor)} impostor scores are too few for likelihood ratios (20 and 100)"
+            f"{len(genuine)} genuine and {len(impostor)} impostor scores are too few for "
+            "likelihood ratios (20 and 100)"
         )
     same, other = (
         np.arctanh(np.clip(scores, -MOST_COSINE, MOST_COSINE)) for scores in (genuine, impostor)
     )
     same, other = rng.permutation(same), rng.permutation(other)
     slope, offset = _logistic(same[::2], other[::2])
-    # A ratio beyond the number of comparisons would claim more than was seen (Vergeer et al. 2016).
+    # A ratio beyond the number of comparisons would be unsupported (Vergeer et al. 2016).
     lowest, highest = -float(np.log10(len(genuine) + 1)), float(np.log10(len(impostor) + 1))
 
     def log10(z: Floats) -> Floats:
@@ -166,21 +172,23 @@ def calibrate(
     replicates: int = 40,
     seed: int = 0,
 ) -> Calibration:
-    """A calibration from one template and one probe of each of n persons.
+    """Compute a calibration from one template and one probe of each of n persons.
 
-    Every probe against every other person's template is an impostor comparison, against its own a genuine
-    one. The tail is refitted on resampled persons, because comparisons that share a person go together.
+    A probe and another person's template make an impostor comparison, a probe and the person's own
+    template a genuine one. The tail is also fitted to resampled persons, because comparisons that
+    share a person are dependent.
 
     Args:
         templates, probes: float32 [n, d], unit rows; row i of both is person i.
 
     Raises:
-        CalibrationImpossible: too few persons.
+        CalibrationImpossible: There are too few persons.
     """
     count = len(templates)
     if count < 35:
         raise CalibrationImpossible(
-            f"{count} persons with enough usable photos are too few; 35 are the least, 1,000 are good"
+            f"{count} persons with enough usable photos are too few; 35 are the least, "
+            "1,000 are good"
         )
     scores = probes @ templates.T
     genuine = np.diag(scores).astype(np.float64)
@@ -201,13 +209,13 @@ def calibrate(
 
 
 def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibration:
-    """A calibration from a gallery's own cross-scores: thresholds, but no likelihood ratios.
+    """Compute a calibration from a gallery's cross-scores: thresholds, but no likelihood ratios.
 
     Args:
-        templates: one unit vector of each person.
+        templates: One unit vector of each person.
 
     Raises:
-        CalibrationImpossible: fewer than 35 persons.
+        CalibrationImpossible: There are fewer than 35 persons.
     """
     count = len(templates)
     if count < 35:
@@ -226,13 +234,15 @@ def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibr
 
 
 def crowding_of(own_scores: Floats, tail_share: float = 1e-3) -> npt.NDArray[np.float64]:
-    """How crowded the neighbourhood of each template is: its own share of the impostor tail over the mean.
+    """Return the crowding of each template: its own share of the impostor tail over the mean share.
 
-    Counts of impostors above a common score, shrunk towards 1 by a gamma prior whose width is what the
-    counts themselves spread beyond chance (empirical Bayes), so that few comparisons change little.
+    The share is a count of impostors above a common score. It is shrunk towards 1 by a gamma prior
+    (empirical Bayes), whose width is the spread of the counts beyond chance, so that few
+    comparisons change little.
 
     Args:
-        own_scores: float [n, m], each template against m templates of other people; nan where it is its own.
+        own_scores: float [n, m], each template against m templates of other people; nan for the
+            template itself.
 
     Returns:
         float64 [n], mean about 1.
@@ -248,7 +258,7 @@ def crowding_of(own_scores: Floats, tail_share: float = 1e-3) -> npt.NDArray[np.
 
 
 def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:
-    """The calibration in a file, None if there is none or it belongs to other networks or another format."""
+    """Read a calibration; None if the file is missing or is of other networks or another format."""
     if not path.exists():
         return None
     record = json.loads(path.read_text("utf-8"))
@@ -268,7 +278,7 @@ def _tail_from(record: dict[str, Any]) -> Tail:
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calibration as JSON, whole or not at all."""
+    """Write a calibration as JSON, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:

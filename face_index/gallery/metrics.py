@@ -1,6 +1,7 @@
-"""Accuracy figures in ISO/IEC 19795-1's terms, with intervals that know that a person's scores go together.
+"""Accuracy figures in the terms of ISO/IEC 19795-1, with intervals that resample persons.
 
-The library lir (Netherlands Forensic Institute) gives the same Cllr and minimal Cllr, and a test
+Scores of one person are dependent, so intervals do not treat them as independent trials. The
+library lir (Netherlands Forensic Institute) gives the same Cllr and minimal Cllr, and a test
 compares them. It is not used, because it needs fourteen more packages for these two functions,
 scikit-learn, Optuna and SQLAlchemy among them.
 """
@@ -23,7 +24,7 @@ class Rate:
     Attributes:
         value: 0 to 1.
         low, high: 95 % interval.
-        errors, trials: what was counted.
+        errors, trials: The counts.
     """
 
     value: float
@@ -34,7 +35,7 @@ class Rate:
 
 
 def rate(errors: int, trials: int) -> Rate:
-    """A proportion of independent trials with the Clopper-Pearson interval."""
+    """Return a proportion of independent trials with the Clopper-Pearson interval."""
     if trials == 0:
         return Rate(float("nan"), 0.0, 1.0, 0, 0)
     from scipy.stats import binomtest
@@ -46,12 +47,12 @@ def rate(errors: int, trials: int) -> Rate:
 def rate_over_subjects(
     errors: Floats, trials: Floats, rng: np.random.Generator, rounds: int = 1000
 ) -> Rate:
-    """A proportion whose trials come in groups by person: the interval resamples persons, not trials.
+    """Return a proportion of trials that are grouped by person; the interval resamples persons.
 
-    Where no error was seen, the interval is that of as many independent trials as there are persons.
+    If there is no error, the interval is that of as many independent trials as there are persons.
 
     Args:
-        errors, trials: counts for each person, float [persons].
+        errors, trials: Counts for each person, float [persons].
     """
     total, count = float(trials.sum()), float(errors.sum())
     if count == 0 or total == 0:
@@ -64,7 +65,9 @@ def rate_over_subjects(
 
 
 def cllr(genuine: Floats, impostor: Floats) -> float:
-    """Cost of log-likelihood-ratio in bits (Brümmer & du Preez, Computer Speech & Language 2006).
+    """Return the cost of log-likelihood-ratio in bits.
+
+    See Brümmer & du Preez, Computer Speech & Language 2006.
 
     Args:
         genuine, impostor: log10 LRs, float [n].
@@ -78,12 +81,12 @@ def cllr(genuine: Floats, impostor: Floats) -> float:
 
 
 def minimal_cllr(genuine: Floats, impostor: Floats) -> float:
-    """Cllr after the best monotone map of the same values (pool adjacent violators)."""
+    """Return Cllr after the best monotone map of the same values (pool adjacent violators)."""
     values = np.concatenate([genuine, impostor]).astype(np.float64)
     same = np.concatenate([np.ones(len(genuine)), np.zeros(len(impostor))])
     order = np.argsort(values, kind="stable")
     weights = np.where(same == 1, 1 / len(genuine), 1 / len(impostor))[order]
-    # Equal values must get equal odds whatever order they came in.
+    # Equal values must get equal odds, whatever their order.
     _, group = np.unique(values[order], return_inverse=True)
     weight_sums = np.bincount(group, weights)
     means = np.bincount(group, weights * same[order]) / weight_sums
@@ -97,7 +100,7 @@ def minimal_cllr(genuine: Floats, impostor: Floats) -> float:
 
 
 def equal_error_rate(genuine: Floats, impostor: Floats) -> float:
-    """The rate at which FMR and FNMR are equal, 0 to 1."""
+    """Return the rate at which FMR and FNMR are equal, 0 to 1."""
     thresholds, false_match, false_non_match = det_curve(genuine, impostor)
     del thresholds
     crossing = int(np.argmin(np.abs(false_match - false_non_match)))
@@ -107,7 +110,7 @@ def equal_error_rate(genuine: Floats, impostor: Floats) -> float:
 def det_curve(
     genuine: Floats, impostor: Floats, points: int = 400
 ) -> tuple[Floats, Floats, Floats]:
-    """Thresholds, FMR and FNMR along them; more points where impostors are rare."""
+    """Return thresholds with their FMR and FNMR; there are more points where impostors are rare."""
     shares = np.concatenate(
         [np.linspace(0, 0.99, points // 2), 1 - np.logspace(-2, -7, points // 2)]
     )
@@ -123,13 +126,16 @@ def det_curve(
 
 
 def differential(rates: dict[str, Rate]) -> tuple[float, str, str] | None:
-    """How much worse the worst group fares than the best: ratio, worst group, best group.
+    """Return the ratio of the largest to the smallest rate, and the names of the two groups.
 
-    The largest over the smallest rate (NIST IR 8429 lists it among measures of demographic differentials);
-    None where a group has no error, because then no ratio can be stated.
+    NIST IR 8429 lists it among measures of demographic differentials.
+
+    Returns:
+        Ratio, worst group, best group; None if a group has no error, since the ratio is undefined
+        then.
     """
     if len(rates) < 2 or any(not one.errors for one in rates.values()):
         return None
-    by_rate: Callable[[str], float] = lambda group: rates[group].value  # noqa: E731  a key, named once
+    by_rate: Callable[[str], float] = lambda group: rates[group].value  # noqa: E731  used twice
     worst, best = max(rates, key=by_rate), min(rates, key=by_rate)
     return rates[worst].value / rates[best].value, worst, best

@@ -1,8 +1,8 @@
-"""How high comparisons of different people score: counted where there are many, extrapolated where there are few.
+"""The distribution of impostor scores: counted where there are many, extrapolated above.
 
-Cosines are taken to Fisher's z (artanh), where the upper tail of impostor scores is nearly exponential, and
-fitted with a generalised Pareto distribution (peaks over threshold: Pickands 1975; for biometric scores
-e.g. Scheirer et al., Meta-Recognition, TPAMI 2011).
+Cosines are converted to Fisher's z (artanh), where the upper tail of impostor scores is nearly
+exponential. A generalised Pareto distribution is fitted to that tail (peaks over threshold:
+Pickands 1975; for biometric scores e.g. Scheirer et al., Meta-Recognition, TPAMI 2011).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from face_index.errors import CalibrationImpossible
 
 Floats = npt.NDArray[np.floating]
-# Share of impostor comparisons in the fitted tail: of 1e-3, 3e-4, 1e-4 and 3e-5 the rates on held-out drawn
-# persons were closest at 1e-4; small sets need more than that.
+# Share of impostor comparisons in the fitted tail. Of 1e-3, 3e-4, 1e-4 and 3e-5, the rates on
+# held-out drawn persons were closest with 1e-4; small sets need a larger share.
 _TAIL_SHARE = 1e-4
 _LEAST_EXCEEDANCES = 300
 _LARGEST_TAIL_SHARE = 0.02
@@ -26,13 +26,14 @@ MOST_COSINE = 0.999999
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Impostor scores: a fitted tail, and below its start the rates as they were counted.
+    """The distribution of impostor scores: a fitted tail, and counted rates below its start.
 
     Attributes:
         start: Fisher z above which the tail is modelled.
-        share: share of impostor comparisons above `start`, 0 to 1.
-        shape, scale: of the generalised Pareto distribution of the excess in z.
-        body: Fisher z and FMR of some scores below the start, rising z; small galleries need them.
+        share: Share of impostor comparisons above `start`, 0 to 1.
+        shape, scale: Of the generalised Pareto distribution of the excess in z.
+        body: Fisher z and FMR of some scores below the start, by rising z; small galleries need
+            them.
     """
 
     start: float
@@ -42,7 +43,11 @@ class Tail:
     body: tuple[tuple[float, float], ...]
 
     def false_match_rate(self, cosine: float, crowding: float = 1.0) -> float:
-        """FMR at a cosine; below the lowest score of the body it is only known to be at least that rate."""
+        """Return the FMR at a cosine.
+
+        Below the lowest score of the body, the FMR at that score is returned; the true one may be
+        higher.
+        """
         from scipy.stats import genpareto
 
         z = fisher_z(cosine)
@@ -53,7 +58,7 @@ class Tail:
         return min(1.0, crowding * rate)
 
     def cosine_at(self, false_match_rate: float, crowding: float = 1.0) -> float:
-        """The cosine at which a template of that crowding has that FMR."""
+        """Return the cosine at which a template of that crowding has that FMR."""
         from scipy.stats import genpareto
 
         rate = false_match_rate / crowding
@@ -70,7 +75,7 @@ class Tail:
 
 
 def fisher_z(cosine: float) -> float:
-    """Artanh of a cosine, finite at 1."""
+    """Return the artanh of a cosine, finite at 1."""
     return float(np.arctanh(np.clip(cosine, -MOST_COSINE, MOST_COSINE)))
 
 
@@ -78,14 +83,15 @@ def fit_tail(scores: Floats) -> Tail:
     """Fit the tail of impostor cosines, float [n], in any order.
 
     Raises:
-        CalibrationImpossible: too few scores.
+        CalibrationImpossible: There are too few scores.
     """
     count = len(scores)
     exceedances = max(_LEAST_EXCEEDANCES, int(count * _TAIL_SHARE))
     exceedances = min(exceedances, int(count * _LARGEST_TAIL_SHARE))
     if exceedances < 20:
         raise CalibrationImpossible(
-            f"{count:,} impostor comparisons are too few to fit a tail; 1,000 are the least, 1,000,000 (1,000 persons) are good"
+            f"{count:,} impostor comparisons are too few to fit a tail; 1,000 are the least, "
+            "1,000,000 (1,000 persons) are good"
         )
     from scipy.stats import genpareto
 
@@ -104,7 +110,13 @@ def fit_tail(scores: Floats) -> Tail:
 def resampled_tails(
     scores: Floats, tail: Tail, count: int, rng: np.random.Generator
 ) -> tuple[Tail, ...]:
-    """The tail of bootstrap samples of persons; of the scores, float [n, n], the diagonal does not count."""
+    """Fit the tail of bootstrap samples of persons.
+
+    Args:
+        scores: float [n, n]; the diagonal does not count.
+        tail: Fitted to all persons.
+        count: How many bootstrap samples.
+    """
     from scipy.stats import genpareto
 
     persons = len(scores)
@@ -137,9 +149,9 @@ def resampled_tails(
 
 
 def _weighted_counts(above: npt.NDArray[np.bool_], weights: npt.NDArray[np.int64]) -> Floats:
-    """For each row of weights, float [replicates], how many comparisons of its persons lie above."""
+    """Count for each row of weights the comparisons of its persons above, float [replicates]."""
     np.fill_diagonal(above, val=False)
     drawn = weights.astype(np.float32)
-    # Half a comparison at least: a rate of zero has no logarithm.
+    # At least half a comparison, since a rate of zero has no logarithm.
     counts = np.einsum("rn,nr->r", drawn, above.astype(np.float32) @ drawn.T, dtype=np.float64)
     return np.asarray(np.maximum(0.5, counts))
