@@ -281,7 +281,7 @@ def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Pa
 def _one_process_plays_many_people() -> Iterator[None]:
     """Nobody is logged in where a test submits and approves in its own process; commands that tests start know their login."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scanner.factories.system_login", lambda: ())
+        patch.setattr("scanner.factories.vaults.system_login", lambda: ())
         yield
 
 

@@ -33,7 +33,7 @@ def run(*arguments: str | Path, home: Path | None = None) -> subprocess.Complete
 
 HEAVY = (
     "PIL", "crawlers.hubs", "cv2", "diffusers", "faiss", "fsspec", "httpx", "insightface",
-    "keyring", "numpy", "onnxruntime", "picklescan", "scanner.network", "scanner.settings",
+    "keyring", "numpy", "onnxruntime", "picklescan", "scanner.factories", "scanner.settings",
     "sqlite_utils", "torch", "transformers",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crawlers.errors import DestinationRefused, HubError
 from crawlers.http.destinations import Destinations, objection_to, resolve
 from crawlers.http.transport import Transport
-from scanner.network import allow_typed
+from scanner.factories.network import allow_typed
 from tests.servers.files import FileServer
 
 # Spellings of addresses to which no hub may send a request.

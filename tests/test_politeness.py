@@ -16,7 +16,7 @@ from crawlers.http.destinations import Destinations, shown
 from crawlers.http.robots import Robots
 from crawlers.http.transport import USER_AGENT, Transport
 from crawlers.hubs.registry import HubRegistry
-from scanner.network import keep_token, open_hubs, open_transport, token_of
+from scanner.factories.network import keep_token, open_hubs, open_transport, token_of
 from scanner.settings import Settings
 from tests.conftest import NOON
 from tests.servers.files import FileServer

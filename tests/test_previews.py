@@ -22,10 +22,10 @@ from reports.verify.bundle import verify
 from scanner.captures.previews import PreviewsTaken, take_previews
 from scanner.clock import utc_now
 from scanner.factories import open_intake
+from scanner.factories.network import allow_typed
 from scanner.miniature.demo import register_world
 from scanner.miniature.hub import PREVIEWS, serve_hub
 from scanner.miniature.world import load_world
-from scanner.network import allow_typed
 from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings

@@ -241,7 +241,7 @@ class CrawlSession:
 def crawl_session_of(settings: Settings, targets: Iterable[str]) -> Iterator[CrawlSession]:
     """The crawl store, the HTTP client and the hubs; hosts that the user typed are allowed."""
     from crawlers.sweeps.crawl_store import CrawlStore
-    from scanner.network import allow_typed, open_hubs, open_transport
+    from scanner.factories.network import allow_typed, open_hubs, open_transport
 
     _warn_of_new_home(settings.home)
     transport, store = open_transport(settings), CrawlStore(settings.crawl_path)

@@ -76,7 +76,7 @@ def hubs(
 
 def _store_token(hub: str) -> None:
     from crawlers.hubs.registry import REMOTE_HUBS
-    from scanner.network import keep_token
+    from scanner.factories.network import keep_token
 
     if hub not in REMOTE_HUBS:
         raise typer.BadParameter(
@@ -88,7 +88,7 @@ def _store_token(hub: str) -> None:
 
 def _known_hubs(session: CrawlSession) -> list[dict[str, Any]]:
     from crawlers.hubs.registry import REMOTE_HUBS
-    from scanner.network import token_of
+    from scanner.factories.network import token_of
 
     return [
         {

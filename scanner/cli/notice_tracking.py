@@ -132,7 +132,7 @@ def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     What is gone is marked as removed, and what is back as reinstated.
     """
     from scanner.casework.rechecking import recheck_notices
-    from scanner.network import open_transport
+    from scanner.factories.network import open_transport
 
     settings = settings_of(context)
     with case_service_of(settings) as service, closing(open_transport(settings)) as transport:

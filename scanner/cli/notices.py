@@ -16,7 +16,8 @@ from scanner.cli.output import print_error, print_json, print_line, print_table,
 
 if TYPE_CHECKING:
     from reports.errors import NoticeIncomplete
-    from reports.notices.drafting import Draft, Template
+    from reports.notices.drafting import Draft
+    from reports.notices.template import Template
     from scanner.casework.service import CaseService
 
 group = CommandGroup("Draft notices to hubs, and follow what becomes of them.")

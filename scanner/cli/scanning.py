@@ -73,7 +73,7 @@ def inspect(
 
 
 def _triage_url(context: typer.Context, url: str) -> Triage:
-    from scanner.network import allow_typed, open_transport
+    from scanner.factories.network import allow_typed, open_transport
     from scanner.triage.header import triage_url
 
     transport = open_transport(settings_of(context))
@@ -174,7 +174,7 @@ def scan(
     """
     check_language(lang)
     from reports.cases.review import OPEN
-    from scanner.network import allow_typed
+    from scanner.factories.network import allow_typed
     from scanner.scanning.scan import run_scan
 
     settings = settings_of(

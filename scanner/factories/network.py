@@ -1,4 +1,4 @@
-"""The HTTP client and the hubs of a command, from settings."""
+"""Opening the HTTP client and the hubs, with the operator's limits and tokens."""
 
 from __future__ import annotations
 

@@ -1,0 +1,161 @@
+"""Opening scans: the store, the examiner of a worker, and the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from face_index.vault import Vault
+from scanner.clock import Clock, utc_now
+from scanner.factories.cases import open_case_store
+from scanner.factories.checkpoints import open_acquisition
+from scanner.factories.faces import open_face_tools
+from scanner.factories.network import open_hubs, open_transport
+from scanner.factories.vaults import open_vault
+
+if TYPE_CHECKING:
+    from face_index.faces.face import Prototypes
+    from scanner.identification.policy import Policy
+    from scanner.sampling.options import SamplerOptions
+    from scanner.scanning.examiner import CheckpointExaminer
+    from scanner.scanning.fetching import Objections
+    from scanner.scanning.scan_store import ScanStore
+    from scanner.scanning.session import ScanSession
+    from scanner.settings import Settings
+
+
+# Settings that examining reads. Workers of a cluster get these and no others, so that a setting which is added
+# later does not travel unless it is named here.
+ON_WORKERS = (
+    "home",
+    "cache",
+    "face_pack",
+    "base_model",
+    "image_check",
+    "batch",
+    "use",
+    "device",
+    "fpir",
+    "possible_fpir",
+    "gallery_index",
+)
+
+
+def open_scan_store(settings: Settings, vault: Vault | None = None) -> ScanStore:
+    """scans.db.
+
+    Args:
+        vault: with it, verdicts are sealed and only sealed ones are believed.
+    """
+    from scanner.scanning.scan_store import ScanStore
+
+    seal = vault.keys.keyed_digest("verdicts") if vault else None
+    return ScanStore(settings.scans_path, seal=seal)
+
+
+def sampler_options(settings: Settings) -> SamplerOptions:
+    """What sampling takes from the settings."""
+    from scanner.sampling.options import SamplerOptions
+
+    return SamplerOptions(
+        cache=settings.cache / "huggingface",
+        base_models=settings.base_models_path,
+        base_model=settings.base_model,
+        image_check=settings.image_check,
+        device=settings.device,
+        batch=settings.batch,
+    )
+
+
+def settings_of_workers(settings: Settings) -> Settings:
+    """The settings that travel to workers of a cluster (ON_WORKERS); all others have their defaults."""
+    values = {name: getattr(settings, name) for name in ON_WORKERS}
+    return type(settings).model_construct(**values, operator="")
+
+
+def open_examiner(
+    settings: Settings,
+    policy: Policy,
+    templates: list[tuple[str, Prototypes]],
+    gallery_version: int,
+) -> CheckpointExaminer:
+    """An examiner from settings and templates alone, as a worker on another machine opens it."""
+    from face_index.gallery.faiss_gallery import IndexKind
+    from scanner.identification.snapshot import take_snapshot
+    from scanner.scanning.examiner import CheckpointExaminer
+
+    tools = open_face_tools(settings)
+    snapshot = take_snapshot(
+        tools.reader.version,
+        templates,
+        gallery_version,
+        IndexKind(settings.gallery_index),
+        tools.calibration,
+        (settings.fpir, settings.possible_fpir),
+    )
+    options = sampler_options(settings)
+    return CheckpointExaminer(options, tools.pack, tools.reader, snapshot, policy)
+
+
+def open_scan_session(
+    settings: Settings, clock: Clock = utc_now, policy: Policy | None = None
+) -> ScanSession:
+    """Everything that a scan works with."""
+    from crawlers.sweeps.crawl_store import CrawlStore
+    from face_index.gallery.faiss_gallery import IndexKind
+    from scanner.identification.policy import Policy
+    from scanner.scanning.session import ScanOptions, ScanSession
+
+    policy = policy or Policy()
+    vault = open_vault(settings)
+    crawl = CrawlStore(settings.crawl_path)
+    scan_store = open_scan_store(settings, vault)
+    case_store = open_case_store(settings, vault, clock)
+    transport = open_transport(settings)
+    hubs = open_hubs(settings, transport)
+
+    def close() -> None:
+        for store in (vault, transport, crawl, scan_store, case_store):
+            store.close()
+
+    return ScanSession(
+        vault=vault,
+        crawl=crawl,
+        scan_store=scan_store,
+        case_store=case_store,
+        transport=transport,
+        hubs=hubs,
+        acquisition=open_acquisition(settings, crawl, hubs, clock),
+        faces=partial(open_face_tools, settings),
+        open_examiner=partial(open_examiner, settings_of_workers(settings), policy),
+        sampler_options=sampler_options(settings),
+        options=ScanOptions(
+            operator=settings.operator,
+            fpir=settings.fpir,
+            possible_fpir=settings.possible_fpir,
+            index=IndexKind(settings.gallery_index),
+            hub_name=settings.web.hub_name,
+            workers=settings.workers,
+            cluster=settings.ray,
+        ),
+        policy=policy,
+        clock=clock,
+        close=close,
+    )
+
+
+@contextmanager
+def open_objections(settings: Settings, clock: Clock = utc_now) -> Iterator[Objections]:
+    """Reasons against fetching files. Without a vault nobody can be registered yet."""
+    from scanner.scanning.fetching import Objections
+    from scanner.scanning.held_files import HeldFiles
+    from scanner.triage.minors import RegisteredMinors
+
+    if not settings.vault_path.exists():
+        yield Objections(None, None, settings.operator, clock)
+        return
+    with closing(open_vault(settings)) as vault, closing(open_scan_store(settings)) as store:
+        held, minors = HeldFiles(store.held, vault), RegisteredMinors(vault, clock)
+        yield Objections(minors, held, settings.operator, clock)
