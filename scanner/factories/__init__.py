@@ -11,7 +11,6 @@ from scanner.factories.cases import (
     case_rules,
     open_case_service,
     open_case_store,
-    reproduction_tools,
 )
 from scanner.factories.checkpoints import open_acquisition, open_checkpoints
 from scanner.factories.faces import (
@@ -29,6 +28,7 @@ from scanner.factories.scans import (
     open_objections,
     open_scan_session,
     open_scan_store,
+    reproduction_tools,
     sampler_options,
     settings_of_workers,
 )

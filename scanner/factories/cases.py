@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 from face_index.vault import Vault
 from scanner.clock import Clock, utc_now
 from scanner.factories.checkpoints import open_checkpoints
-from scanner.factories.faces import open_pack, open_reader
-from scanner.factories.scans import sampler_options
 from scanner.factories.vaults import open_vault
 
 if TYPE_CHECKING:
     from reports.cases.case_store import CaseStore
     from reports.evidence.timestamping import Authority
-    from scanner.casework.reproduction import ReproductionTools
     from scanner.casework.service import CaseRules, CaseService
     from scanner.settings import Settings
 
@@ -56,11 +53,13 @@ def case_rules(settings: Settings) -> CaseRules:
         two_people=settings.two_people,
         captures_path=settings.captures_path,
         authorities=authorities_of(settings),
-        checkpoint_path=_checkpoint_path(settings),
+        checkpoint_path=stored_checkpoint(settings),
     )
 
 
-def _checkpoint_path(settings: Settings) -> Callable[[str], Path | None]:
+def stored_checkpoint(settings: Settings) -> Callable[[str], Path | None]:
+    """What finds the file of a checkpoint in the store by its SHA-256."""
+
     def path_of(sha256: str) -> Path | None:
         return open_checkpoints(settings).path_of(sha256)
 
@@ -73,14 +72,3 @@ def open_case_service(settings: Settings, clock: Clock = utc_now) -> CaseService
 
     vault = open_vault(settings)
     return CaseService(vault, open_case_store(settings, vault, clock), case_rules(settings), clock)
-
-
-def reproduction_tools(settings: Settings) -> ReproductionTools:
-    """What reproduction needs of this machine."""
-    from scanner.casework.reproduction import ReproductionTools
-
-    return ReproductionTools(
-        options=sampler_options(settings),
-        open_reader=lambda: open_reader(settings, open_pack(settings)),
-        checkpoint_path=_checkpoint_path(settings),
-    )

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from face_index.vault import Vault
 from scanner.clock import Clock, utc_now
-from scanner.factories.cases import open_case_store
+from scanner.factories.cases import open_case_store, stored_checkpoint
 from scanner.factories.checkpoints import open_acquisition
-from scanner.factories.faces import open_face_tools
+from scanner.factories.faces import open_face_tools, open_pack, open_reader
 from scanner.factories.network import open_hubs, open_transport
 from scanner.factories.vaults import open_vault
 
 if TYPE_CHECKING:
     from face_index.faces.face import Prototypes
+    from scanner.casework.reproduction import ReproductionTools
     from scanner.identification.policy import Policy
     from scanner.sampling.options import SamplerOptions
     from scanner.scanning.examiner import CheckpointExaminer
@@ -159,3 +160,14 @@ def open_objections(settings: Settings, clock: Clock = utc_now) -> Iterator[Obje
     with closing(open_vault(settings)) as vault, closing(open_scan_store(settings)) as store:
         held, minors = HeldFiles(store.held, vault), RegisteredMinors(vault, clock)
         yield Objections(minors, held, settings.operator, clock)
+
+
+def reproduction_tools(settings: Settings) -> ReproductionTools:
+    """What reproduction needs of this machine."""
+    from scanner.casework.reproduction import ReproductionTools
+
+    return ReproductionTools(
+        options=sampler_options(settings),
+        open_reader=lambda: open_reader(settings, open_pack(settings)),
+        checkpoint_path=stored_checkpoint(settings),
+    )
