@@ -248,6 +248,5 @@ def _page(
         document_words=_document_words(request),
         is_waiting=identity.status != Status.ACTIVE,
         is_minor=identity.is_minor(today),
-        today=today,
         **facts,
     )

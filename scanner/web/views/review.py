@@ -190,7 +190,6 @@ def _queue_page(
         problem=problem,
         queued=matching[start : start + _PAGE_SIZE],
         total=len(matching),
-        start=start,
         following=start + _PAGE_SIZE if len(matching) > start + _PAGE_SIZE else None,
         filters=filters,
         hubs=sorted({item.case.hub for item in queued}),

@@ -106,7 +106,6 @@ def show(request: Request, job_id: str, context: Context, session: Reader) -> Re
         job=job,
         scan=scan,
         findings=shown[start : start + 200],
-        total=len(shown),
         counts={str(outcome): counts[outcome] for outcome in Outcome},
         filters=filters,
         following=start + 200 if len(shown) > start + 200 else None,
