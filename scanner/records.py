@@ -118,7 +118,8 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         record = asdict(self)
-        return {**record, **(record.pop("rates") or {})}
+        rates = record.pop("rates")
+        return {**record, **(rates or {})}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Comparison:
@@ -293,6 +294,7 @@ class ResultRow:
         authorised: what allows the use; None if nothing does.
         asked: None where nothing was asked of the file.
         case_id: of the case that the finding belongs to; None without a finding.
+        examined: whether a worker examined the file. Not stored: it shows in the order of the keys.
     """
 
     file: str
@@ -309,19 +311,35 @@ class ResultRow:
     authorised: str | None = None
     asked: Questions | None = None
     case_id: str | None = None
+    examined: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `case_id` only in rows that name an identity."""
-        record = {one.name: getattr(self, one.name) for one in fields(self)}
+        """Plain JSON values; `case_id` only in rows that name an identity.
+
+        The keys have the two orders in which version 0.1.0 wrote them, so that rows stay the same to
+        the byte.
+        """
+        names = _EXAMINED_ROW if self.examined else _UNEXAMINED_ROW
+        record = {name: getattr(self, name) for name in names}
         record["asked"] = self.asked.to_json() if self.asked else None
-        if self.identity_id is None:
-            del record["case_id"]
-        return record
+        return record if self.identity_id is None else {**record, "case_id": self.case_id}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ResultRow:
         asked = Questions.from_json(record["asked"]) if record.get("asked") else None
-        return _known(cls, {**record, "asked": asked})
+        names = list(record)
+        examined = "outcome" not in names[:3]
+        return _known(cls, {**record, "asked": asked, "examined": examined})
+
+
+_UNEXAMINED_ROW = (
+    *("file", "sha256", "outcome", "identity_id", "score", "threshold", "lift"),
+    *("samples", "seconds", "reason", "gallery_version", "authorised", "asked"),
+)
+_EXAMINED_ROW = (
+    *("file", "sha256", "samples", "seconds", "gallery_version", "authorised", "asked"),
+    *("outcome", "identity_id", "score", "threshold", "lift", "reason"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,9 +367,9 @@ class CaptureVerdict:
     identities: tuple[str, ...] = ()
     authorised: tuple[str, ...] = ()
     ties: tuple[str, ...] = ()
+    known: bool = False
     searched: bool = True
     held: bool = False
-    known: bool = False
 
     def to_json(self) -> dict[str, Any]:
         record = {name: _listed(value) for name, value in asdict(self).items()}

@@ -109,7 +109,12 @@ def _row_without_finding(row: ResultRow, verdict: VerdictRecord) -> ResultRow:
 def failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> ResultRow:
     """The row of a file that could not be examined."""
     return ResultRow(
-        file.name, sha256, str(Outcome.FAILED), seconds=round(seconds, 2), reason=reason
+        file.name,
+        sha256,
+        str(Outcome.FAILED),
+        seconds=round(seconds, 2),
+        reason=reason,
+        examined=False,
     )
 
 
@@ -121,6 +126,7 @@ def held_row(file: RemoteFile, sha256: str | None, gallery_version: int) -> Resu
         str(Outcome.INCONCLUSIVE),
         reason=NEEDS_A_LOOK,
         gallery_version=gallery_version,
+        examined=False,
     )
 
 
