@@ -20,7 +20,7 @@ from crawlers.captures.images.generators.ingredients import (
 )
 from crawlers.captures.images.provenance import Provenance, provenance_of
 from crawlers.captures.ties import Tie, ties_of_image
-from crawlers.hubs.civitai import CivitaiHub
+from crawlers.hubs.civitai_listings import file_from
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from tests.servers.parameters import chunked
@@ -277,9 +277,8 @@ def test_hashes_that_civitai_tells_are_kept(tmp_path: Path) -> None:
         "CRC32": "DEADBEEF",
         "AutoV2": SHA256[:10],
     }
-    file = CivitaiHub(None, "https://hub.invalid")._file(
-        {"name": "x.safetensors", "hashes": hashes, "downloadUrl": ""}
-    )  # type: ignore[arg-type]
+    entry = {"name": "x.safetensors", "hashes": hashes, "downloadUrl": ""}
+    file = file_from("https://hub.invalid", entry)
     assert file.other_hashes == (f"blake3:{BLAKE3}", "autov1:81761151", "crc32:deadbeef")
     path = tmp_path / "crawl.db"
     store = CrawlStore(path)

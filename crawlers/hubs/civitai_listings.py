@@ -47,13 +47,14 @@ def _files(
     host: str, version: dict[str, Any], types: Sequence[str | None]
 ) -> tuple[RemoteFile, ...]:
     return tuple(
-        _file(host, entry)
+        file_from(host, entry)
         for entry in objects_of(version.get("files"))
         if entry.get("type") in types
     )
 
 
-def _file(host: str, entry: dict[str, Any]) -> RemoteFile:
+def file_from(host: str, entry: dict[str, Any]) -> RemoteFile:
+    """A file of a version, as the document of the version describes it."""
     size, hashes = count_of(entry.get("sizeKB")), object_of(entry.get("hashes"))
     return RemoteFile(
         name=str(entry.get("name", "")),
