@@ -32,27 +32,30 @@ def work(home, me):
     store.close()
 """,
     "scans.db": """
+from crawlers.listing import RemoteFile, bare_listing
+from scanner.records import CaptureVerdict, VerdictRecord
 from scanner.scanning.scan_store import ScanStore
+LISTING = bare_listing("folder", "1", "1", "", RemoteFile("a.safetensors", "", None, None))
 def work(home, me):
-    ledger = ScanStore(home / "scans.db")
+    store = ScanStore(home / "scans.db")
     for number in range(LINES):
-        scan = ledger.begin(f"{me} {number}", f"{me} {number}", "key", 0, now)
-        ledger.add_item(scan.scan_id, me, {}, 0)
-        ledger.move(scan.scan_id, me, "judged")
-        ledger.mark_finished(scan.scan_id, now)
-        ledger.remember_verdict(me, str(number), {}, now)
-        ledger.keep_sighting(me, "1", str(number), "clear", {}, now)
-    ledger.close()
+        scan = store.begin(f"{me} {number}", f"{me} {number}", "key", 0, now)
+        store.add_item(scan.scan_id, me, LISTING, 0)
+        store.note_judged(scan.scan_id, me, [])
+        store.mark_finished(scan.scan_id, now)
+        store.remember_verdict(me, str(number), VerdictRecord("clear"), now)
+        store.captures.keep_verdict("1", str(number), CaptureVerdict(me, me, "clear", ""), now)
+    store.close()
 """,
     "cases.db": """
 from reports.cases.case_store import CaseStore
 from tests.cases import make_case
 def work(home, me):
-    docket = CaseStore(home / "cases.db", home / "evidence")
+    case_store = CaseStore(home / "cases.db", home / "evidence")
     for number in range(LINES):
-        case = make_case(docket, samples=1, case_id=f"{me} {number}")
-        docket.add(case.case_id, "note", me, now, {})
-    docket.close()
+        case = make_case(case_store, samples=1, case_id=f"{me} {number}")
+        case_store.add(case.case_id, "note", me, now, {})
+    case_store.close()
 """,
     "vault/vault.db": """
 from face_index.vault import Vault
@@ -170,9 +173,9 @@ def test_the_new_vault_is_announced_by_the_process_that_made_it(
 KEEP = """
 from reports.cases.case_store import CaseStore
 def work(home, me):
-    docket = CaseStore(home / "cases.db", home / "evidence")
-    kept = [docket.keep(bytes([number]) * 100_000) for number in range(30)]
-    docket.close()
+    case_store = CaseStore(home / "cases.db", home / "evidence")
+    kept = [case_store.keep(bytes([number]) * 100_000) for number in range(30)]
+    case_store.close()
     return kept
 """
 

@@ -240,9 +240,9 @@ def test_a_process_that_is_killed_between_both_databases(office: Office) -> None
 def test_many_at_once_raise_no_false_alarm(office: Office) -> None:
     code = (
         "import sys; from pathlib import Path; from datetime import timedelta; from tests.test_forged_cases import Office, AT\n"
-        "office = Office(Path(sys.argv[1])); office.now = AT + timedelta(hours=1); desk = office.desk()\n"
+        "office = Office(Path(sys.argv[1])); office.now = AT + timedelta(hours=1); service = office.service()\n"
         "for number in range(15):\n"
-        "    desk.amend('c0ffee0123456789', 'correction', sys.argv[2], f'correction {number}'); desk.case('c0ffee0123456789')\n"
+        "    service.amend('c0ffee0123456789', 'correction', sys.argv[2], f'correction {number}'); service.case('c0ffee0123456789')\n"
     )
     home = str(office.settings.home)
     processes = [

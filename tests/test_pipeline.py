@@ -131,18 +131,18 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     monkeypatch.setattr(
         People, "all", lambda *_: pytest.fail("everybody must not be read for each file")
     )
-    assert [named_minor(scan_session, listing, file) for _ in range(5)] == [None] * 5
+    assert [named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)] == [None] * 5
     assert len(read) == 1
     enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
     child = scan_session.vault.people.find("Li An").identity_id
-    assert [named_minor(scan_session, listing, file) for _ in range(5)] == [
+    assert [named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)] == [
         Naming(child, ("title",))
     ] * 5
     assert len(read) == 2
     scan_session.vault.erasure.withdraw("Li An", NOON, "olga")
-    assert named_minor(scan_session, listing, file) is None
+    assert named_minor(scan_session.minors, scan_session.crawl, listing, file) is None
     enrol(scan_session, consent, "Li An")  # an adult of that name
-    assert named_minor(scan_session, listing, file) is None
+    assert named_minor(scan_session.minors, scan_session.crawl, listing, file) is None
 
 
 def test_an_adult_of_that_name_is_sampled_as_anybody(
@@ -274,12 +274,12 @@ def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: Sc
     listing = Listing("civitai", "7", "Somebody", "https://hub.example/7", None, (), (), None, None, None, False, False, (file,), raw)  # fmt: skip
     scan_session.crawl.record(listing, NOON)
     bare = replace(triage_file(STYLE), triggers=())
-    assert words_of(scan_session, listing, file, bare) == (("vexwoman",), ())
+    assert words_of(scan_session.crawl, listing, file, bare) == (("vexwoman",), ())
     told = replace(listing, triggers=("ohwx",))
-    assert words_of(scan_session, told, file, bare)[0] == ("ohwx",)
+    assert words_of(scan_session.crawl, told, file, bare)[0] == ("ohwx",)
     unsafe = replace(listing, listing_id="8", raw=raw.replace("vexwoman", "nude vexwoman"))
     scan_session.crawl.record(unsafe, NOON)
-    triggers, candidates = words_of(scan_session, unsafe, file, bare)
+    triggers, candidates = words_of(scan_session.crawl, unsafe, file, bare)
     assert triggers == ()
     assert candidates
     assert usable_triggers(candidates) == candidates
