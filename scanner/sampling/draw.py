@@ -1,4 +1,4 @@
-"""Drawing the samples of a plan and their controls, and checking that a checkpoint has an effect."""
+"""Drawing samples and controls, and checking that a checkpoint has an effect."""
 
 from __future__ import annotations
 

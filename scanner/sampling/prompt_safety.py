@@ -53,7 +53,7 @@ def _contains(longer: str, word: str) -> bool:
 
 
 def _holds(pattern: re.Pattern[str], text: str) -> bool:
-    """Whether a text contains such a word, also as a part of a file name ("school_girl", "KidV2")."""
+    """Whether a text contains such a word, also in file names such as "school_girl" or "KidV2"."""
     return bool(pattern.search(text) or pattern.search(words_of_text(text)))
 
 
