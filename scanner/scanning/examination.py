@@ -179,7 +179,7 @@ def _without_finding(
 def _scored_samples(
     seen: Seen, match: ClusterMatch, snapshot: GallerySnapshot
 ) -> tuple[SampleScore, ...]:
-    """Score every image drawn with the checkpoint against one identity; a case shows all of them."""
+    """Score every image against one identity; a case shows all images drawn with the checkpoint."""
     members = {id(seen.confirmation[number]) for number in match.members}
     return tuple(
         replace(_sample_score(sample, match, snapshot), in_mean=id(sample) in members)

@@ -58,7 +58,7 @@ def wanted_files(
     *,
     again: bool = False,
 ) -> list[Wanted]:
-    """Return the named files, or the likeliest ones that are not stored and were not refused lately.
+    """Return the named files, or the likeliest ones that are neither stored nor refused lately.
 
     Args:
         what: URLs, SHA-256 values and listings (`hub:ID`); empty for the likeliest files.

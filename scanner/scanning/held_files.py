@@ -57,7 +57,7 @@ class Look:
     login: Login = ()
 
     def is_of_whom(self, other: Look) -> bool:
-        """Whether the same person made both reviews; a name can be chosen freely, a login cannot."""
+        """Whether one person made both reviews; a name can be chosen freely, a login cannot."""
         return same_person(self.actor, other.actor) or share_a_mark(self.login, other.login)
 
 

@@ -176,12 +176,12 @@ class IdentifyLoop:
     def _confirm(
         self, progress: _Progress, near: Sequence[ClusterMatch]
     ) -> list[tuple[ClusterMatch, Scored]]:
-        """Draw full samples and controls with the triggers of the candidates, until each is settled.
+        """Draw full samples and controls with the candidates' triggers, until each is settled.
 
         Candidates between the two thresholds get a second confirmation at the strong scale. A file
-        that was trained briefly draws a face that only resembles its person. A stronger scale raises
-        the score if the file was trained on the candidate, and lowers it if it was trained on
-        somebody else.
+        that was trained briefly draws a face that only resembles its person. A stronger scale
+        raises the score if the file was trained on the candidate, and lowers it if it was trained
+        on somebody else.
         """
         first_ways = list(dict.fromkeys(way_of(progress.screening, match) for match in near))
         ranked = self._confirmation_rounds(progress, first_ways)

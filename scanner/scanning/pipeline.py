@@ -172,7 +172,7 @@ class Pipeline:
         return held_row(file, sha256, self._session.vault.gallery_version)
 
     def _known_without_fetching(self, entry: _Entry, file: RemoteFile) -> _Part | None:
-        """Return the part with its rows, if a verdict is stored for the hub's SHA-256; else None."""
+        """Return the part with its rows if a verdict is stored for the hub's SHA-256; else None."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
         session, listing = self._session, entry.listing

@@ -1,8 +1,8 @@
 """A worker pool on a Ray cluster: one stateless worker for each GPU; only the driver writes.
 
-If a worker or its node dies, another worker examines the checkpoint again. Templates are sent to the
-workers in memory when they start and are never written there. Files are read from a folder that all
-nodes share. The module uses Ray Core actors and `ray.wait`; it was tested with Ray 2.60.
+If a worker or its node dies, another worker examines the checkpoint again. Templates are sent to
+the workers in memory when they start and are never written there. Files are read from a folder that
+all nodes share. The module uses Ray Core actors and `ray.wait`; it was tested with Ray 2.60.
 """
 
 from __future__ import annotations
