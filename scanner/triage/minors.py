@@ -21,8 +21,8 @@ from scanner.sampling.prompt_safety import says_minor
 from scanner.triage.header import Triage
 from scanner.triage.name_matching import NameMatcher
 
-# The place of a name in the file itself. All other places are text of the listing, which anybody who
-# publishes the file can write.
+# The place of a name in the file itself. All other places are text of the listing, which anybody
+# who publishes the file can write.
 HEADER = "header"
 
 
@@ -39,7 +39,7 @@ class Naming:
 
 
 class RegisteredMinors:
-    """Names of registered minors, which are read again after the register or the day has changed."""
+    """Names of registered minors; they are read again after the register or the day has changed."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault, self._clock = vault, clock

@@ -50,7 +50,7 @@ class NameMatcher:
         self._longest = max(map(len, self._spaced), default=0)
 
     def named_in(self, texts: Iterable[str]) -> str | None:
-        """Return the first name that one of the texts contains, as it was given; None without one."""
+        """Return the first name in one of the texts, as it was given; None if there is none."""
         if not self._spaced:
             return None
         return next((name for text in texts for name in self._found(text)), None)
@@ -98,7 +98,7 @@ class NameMatcher:
 
 
 def _parts(name: str) -> Iterator[Words]:
-    """Yield a name, and each part of a name that is given in two scripts, such as "李安 (Li An)"."""
+    """Yield a name, and each part of a name in two scripts, such as "李安 (Li An)"."""
     words = words_in(hardened(name), humps=False, digits=True)
     if words:
         yield words

@@ -1,4 +1,4 @@
-"""The words of a checkpoint: known triggers, candidates for triggers, and names of registered minors."""
+"""The words of a checkpoint: triggers, candidates for triggers, and registered minors' names."""
 
 from __future__ import annotations
 
