@@ -1,4 +1,7 @@
-"""Adds the single-file verifier, reports/verify_bundle.py, to wheel and sdist; all else is in pyproject.toml."""
+"""Builds the single-file verifier, reports/verify_bundle.py, into wheel and sdist.
+
+All other packaging metadata is in pyproject.toml.
+"""
 
 import sys
 from pathlib import Path
@@ -7,9 +10,8 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # an isolated build does not have the checkout on its path
+# An isolated build does not have the checkout on its path.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from reports.verify.build import single_file
 
@@ -26,7 +28,7 @@ class BuildWithVerifier(build_py):
 
 
 class SdistWithVerifier(sdist):
-    """Writes the verifier into the published source."""
+    """Writes the verifier into the source distribution."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         super().make_release_tree(base_dir, files)

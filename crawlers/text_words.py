@@ -1,8 +1,8 @@
-"""Words of a text in any script, as names and forbidden words are compared.
+"""Splitting a text in any script into words, for the comparison of names and forbidden words.
 
-Texts are compared after NFKC and case folding, without accents, apostrophes and invisible signs. `_`, `-`,
-`.`, digits and a change from small to capital letters end a word as a space does, because file names are
-written so.
+Texts are compared after NFKC and case folding, without accents, apostrophes and invisible
+characters. As in file names, `_`, `-`, `.`, digits and a change from lower to upper case end a word
+in the same way as a space.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ _UNSPACED = (
     "IDEOGRAPHIC",
 )
 _APOSTROPHES = dict.fromkeys(map(ord, "'’ʼ‘`´ʻ"))
-# Letters that Unicode does not decompose, and how they are written without them.
+# Letters that Unicode does not decompose, and their replacements.
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
 )
-_SPELT_OUT = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"}
-)  # German and Nordic habit
+# The German and Scandinavian replacements.
+_SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\d_A-Z])")
 
@@ -38,27 +37,30 @@ Words = tuple[str, ...]
 
 
 def words_of_text(text: str) -> str:
-    """The words of a text, read with and without breaks at capitals, for patterns of whole words."""
-    hard = hardened(text)
-    readings = (words_in(hard, humps=humps, digits=True) for humps in (False, True))
+    """Return the words of a text with and without breaks at capitals, for whole-word patterns."""
+    normal = hardened(text)
+    readings = (words_in(normal, humps=humps, digits=True) for humps in (False, True))
     return " | ".join(" ".join(words) for words in readings)
 
 
 def readings_of(text: str) -> set[Words]:
-    """The words of a text with and without breaks at capitals and digits, in both spellings of umlauts."""
-    hard = hardened(text)
-    read = {words_in(hard, humps=False, digits=True), words_in(hard, humps=True, digits=False)}
-    tables = (_LETTERS,) if hard.isascii() else (_LETTERS, _SPELT_OUT)
+    """Return the words of a text with and without breaks at capitals and digits.
+
+    Umlauts are read in both spellings ("ü" as "u" and as "ue").
+    """
+    normal = hardened(text)
+    read = {words_in(normal, humps=False, digits=True), words_in(normal, humps=True, digits=False)}
+    tables = (_LETTERS,) if normal.isascii() else (_LETTERS, _SPELT_OUT)
     return {tuple(_bare(word, table) for word in words) for words in read for table in tables}
 
 
 def spellings_of(words: Words) -> tuple[Words, ...]:
-    """Words in both spellings of umlauts."""
+    """Return words in both spellings of umlauts."""
     return tuple(tuple(_bare(word, table) for word in words) for table in (_LETTERS, _SPELT_OUT))
 
 
 def hardened(text: str) -> str:
-    """A text after NFKC, without apostrophes and invisible signs."""
+    """Return a text after NFKC, without apostrophes and invisible characters."""
     plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
     if plain.isascii():
         return plain
@@ -74,11 +76,11 @@ def _bare(word: str, table: dict[int, str]) -> str:
 
 
 def words_in(text: str, *, humps: bool, digits: bool) -> Words:
-    """The words of a hardened text, case folded.
+    """Return the words of a hardened text, case folded.
 
     Args:
-        humps: a change from small to capital letters ends a word.
-        digits: digits belong to words.
+        humps: whether a change from lower to upper case ends a word.
+        digits: whether digits belong to words.
     """
     if humps:
         text = _HUMP.sub(" ", text)
@@ -109,5 +111,5 @@ def _kind(sign: str, digits: bool) -> str:
 
 @lru_cache(4096)
 def is_unspaced(sign: str) -> bool:
-    """Whether a sign belongs to a script that puts no spaces between words."""
+    """Whether a character belongs to a script without spaces between words."""
     return unicodedata.name(sign, "").startswith(_UNSPACED)

@@ -1,4 +1,4 @@
-"""The one place for fixtures."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ from scanner.triage.header import triage_file
 from tests.opening import open_examiner
 from tests.servers.files import FileServer, serve_files
 
-# One of several processes that share the tests must not take all cores: libraries read this when they are loaded.
+# If several processes share the tests, none of them may use all cores. Libraries read this variable
+# when they are loaded.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -58,14 +59,15 @@ def shared(name: str) -> Path:
     """A folder beside the checkout that only developers have; skips the test where it is absent."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(
-            f"{name} is not on this machine: it lies beside the checkout of the project's developers"
-        )
+        pytest.skip(f"{name} is not on this machine; it is in a folder beside the checkout")
     return path
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name no test after bytes: a gzip holds its time, so the workers would collect other tests."""
+    """Return a constant name for bytes.
+
+    A gzip file contains the time, so the test processes would collect different test names.
+    """
     return "bytes" if isinstance(val, bytes) else None
 
 
@@ -200,7 +202,7 @@ def miniature_sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
 
 
 def task_of(path: Path) -> SamplingRequest:
-    """A file as the scan hands it over, without a listing."""
+    """The request that a scan makes for a file without a listing."""
     triage = triage_file(path)
     triggers = usable_triggers(triage.triggers)
     candidates = () if triggers else candidate_words([path.stem])
@@ -213,7 +215,7 @@ def task_of(path: Path) -> SamplingRequest:
 def examiner(
     miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory
 ) -> CheckpointExaminer:
-    """A worker that looks for the people of the world and thirty others."""
+    """An examiner that searches for the people of the miniature world and thirty others."""
     templates = []
     for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
         read = miniature_reader.read(
@@ -225,7 +227,7 @@ def examiner(
 
 
 class Silent:
-    """An observer that draws nothing."""
+    """A progress observer that prints nothing."""
 
     def step(self, done: int, total: int | None, doing: str) -> None:
         pass
@@ -239,7 +241,7 @@ def case_store(tmp_path: Path) -> Iterator[CaseStore]:
 
 
 def scan_the_hub_apart(home: Path) -> dict[str, Any]:
-    """tests/demo.py in a process of its own: models are not kept in memory."""
+    """Run tests/demo.py in a process of its own, so that its models do not stay in memory."""
     command = [sys.executable, "-m", "tests.demo", str(home)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
@@ -248,7 +250,7 @@ def scan_the_hub_apart(home: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def demo_home(tmp_path_factory: pytest.TempPathFactory, demo: dict[str, Any]) -> Path:
-    """Where the demo was run; tests that change something take a copy."""
+    """The home of the demo; tests that change it take a copy."""
     own = tmp_path_factory.mktemp("demo") / "home"
     shutil.copytree(demo["home"], own)
     return own
@@ -256,14 +258,14 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory, demo: dict[str, Any]) ->
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The hub scanned once (tests/demo.py), for all processes that share the tests; `home` is where."""
+    """The result of tests/demo.py, which runs once for all processes; `home` is its home."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    told = shared / "demo.json"
+    result = shared / "demo.json"
     with FileLock(shared / "demo.lock"):
-        if not told.exists():
-            told.write_text(json.dumps(scan_the_hub_apart(shared / "demo-home")))
-    return {**json.loads(told.read_text()), "home": shared / "demo-home"}
+        if not result.exists():
+            result.write_text(json.dumps(scan_the_hub_apart(shared / "demo-home")))
+    return {**json.loads(result.read_text()), "home": shared / "demo-home"}
 
 
 @pytest.fixture
@@ -279,7 +281,10 @@ def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Pa
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_plays_many_people() -> Iterator[None]:
-    """Nobody is logged in where a test submits and approves in its own process; commands that tests start know their login."""
+    """Hide the system login, so that a test may submit and approve in one process.
+
+    Commands that tests start in other processes still know their login.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("scanner.factories.vaults.system_login", lambda: ())
         yield
@@ -287,7 +292,7 @@ def _one_process_plays_many_people() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _hubs_are_asked_again_at_once() -> Iterator[None]:
-    """Nothing but the waiting between questions is turned off."""
+    """Shorten the waits between repeated requests to a hub; nothing else is changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crawlers.hubs.repeated_requests.FIRST_WAIT_S", 0.001)
         patch.setattr("crawlers.hubs.repeated_requests.LONGEST_WAIT_S", 0.002)

@@ -1,4 +1,7 @@
-"""The world's people registered and the hub in Civitai's protocol scanned: what most tests begin with. `python -m tests.demo HOME`."""
+"""Registers the miniature world's people and scans its hub, which has Civitai's protocol.
+
+Most tests use the result. Run it with `python -m tests.demo HOME`.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ class _Silent:
 
 
 def scan_the_hub(home: Path) -> dict[str, Any]:
-    """What `scan --json` prints of it."""
+    """Register and scan; return the document that `scan --json` prints."""
     scan_session = open_session(demo_settings(load_settings({"home": home})))
     register_world(scan_session, _Silent())
     with serve_hub(load_world().files) as host:
-        # The hub's signed downloads lie on another host name, as Civitai's do.
+        # Signed download URLs have another host name, as Civitai's have.
         for place in (host, host.replace("127.0.0.1", "localhost")):
             scan_session.transport.destinations.allow(place)
         result = run_scan(scan_session, [f"civitai={host}"], _Silent())

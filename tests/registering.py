@@ -1,4 +1,4 @@
-"""Helpers of tests: registering a person while a scan runs, and releasing captures."""
+"""Test helpers: registering a person while a scan runs, and releasing captures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.opening import Session
 
 
 def register_somebody(scan_session: Session, name: str = "late person") -> Identity:
-    """Submit and approve a person over a connection of their own, as another process does it."""
+    """Submit and approve a person over a separate connection, as another process would."""
     now = scan_session.clock()
     consent = Consent(
         name, date(2026, 1, 1), date(2030, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
@@ -32,13 +32,13 @@ def register_somebody(scan_session: Session, name: str = "late person") -> Ident
 
 
 def release_all(scan_session: Session, name: str = "Rita Mann", decision: str = "release") -> int:
-    """Decide about all captures that wait for a second person; how many accounts and pages those were."""
+    """Decide about all captures that wait for a second person; return the number of subjects."""
     captures = CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     releases = Releases(captures, scan_session.scan_store.captures, scan_session.vault)
     waiting = list(releases.waiting())
-    for one in waiting:
+    for subject in waiting:
         login = f"{name.split(maxsplit=1)[0].lower()}@example.org"
         releases.decide(
-            one, Person(name, login), decision, "an impostor's page", scan_session.clock()
+            subject, Person(name, login), decision, "an impostor's page", scan_session.clock()
         )
     return len(waiting)

@@ -1,4 +1,4 @@
-"""The same scan over a local Ray cluster of two nodes: same verdicts, also when a worker or a node is lost."""
+"""A scan on a local Ray cluster of two nodes has the same verdicts, even after a worker is lost."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def told(judgement: Examined) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def expected(home: Path) -> dict[str, tuple[Any, ...]]:
-    """What one process on this machine says, with one thread as each worker has."""
+    """The verdicts of one process on this machine, with one thread like each worker."""
     import torch
 
     before = torch.get_num_threads()
@@ -144,7 +144,7 @@ def worker_pool(cluster: Any, home: Path, snapshot: GallerySnapshot) -> Iterator
 
 
 def killed_once_at_work(worker_pool: RayWorkerPool) -> threading.Thread:
-    """Kills a worker as soon as it has something in hand."""
+    """Start a thread that kills a worker as soon as it has a request."""
 
     def kill() -> None:
         deadline = time.monotonic() + 60
@@ -211,7 +211,7 @@ def test_a_lost_node_costs_nothing_but_time(
     loss.start()
     assert work_off(worker_pool, snapshot) == expected
     loss.join()
-    # Whoever sat there has no place any more; the two others go on.
+    # The cluster has no room for the third worker any more; the two others go on.
     assert work_off(worker_pool, snapshot) == expected
     worker_pool.close()
 
@@ -219,7 +219,10 @@ def test_a_lost_node_costs_nothing_but_time(
 def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_them(
     cluster: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a worker had in hand is done again for the new gallery; it must not be kept as a verdict of the old one."""
+    """The files under way are examined again with the new gallery.
+
+    They must not be stored as verdicts against the old gallery.
+    """
     shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("scans.db*"))
     folder = tmp_path / "uploads"
     folder.mkdir()
@@ -283,7 +286,10 @@ def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
 def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     cluster: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a head node was started anew under a scan: what was in hand is queued, and the next crew connects again."""
+    """As if the head node was restarted during a scan.
+
+    The requests under way are queued again, and the next worker pool reconnects.
+    """
     import ray
 
     calls: list[str] = []

@@ -1,4 +1,4 @@
-"""The attack: a finding written into scans.db, which the next scan files as a case and `report --bundle` signs."""
+"""The attack: a finding is written into scans.db, so that the next scan files a case for it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def test_a_record_cannot_be_put_under_other_bytes_or_questions(
     sealed.remember_verdict("cd" * 32, "other key", FORGED, NOON, "searched")
     changed(
         tmp_path / "scans.db",
-        "update verdicts set (record, seal) = (select record, seal from verdicts where sha256 = ?) where sha256 = ?",
+        "update verdicts set (record, seal) = "
+        "(select record, seal from verdicts where sha256 = ?) where sha256 = ?",
         "cd" * 32,
         SHA256,
     )

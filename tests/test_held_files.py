@@ -1,4 +1,4 @@
-"""Files that name a registered minor: callers cannot tell them from others, staff looks at them, nobody is sampled."""
+"""Files that name a registered minor are held for reviewers, not sampled, and not disclosed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def adult(scan_session: ScanSession, consent: Consent) -> None:
 def sent(
     scan_session: ScanSession, title: str, path: Path, tags: tuple[str, ...] = (), number: int = 1
 ) -> dict[str, Any]:
-    """What a caller of the gate is told of a file that was sent with these words."""
+    """The answer of the gate to a file that was sent with these words."""
     store: CheckpointStore = scan_session.acquisition.checkpoints
     copy = path.with_name(f"copy-{number}-{path.name}")
     shutil.copy(path, copy)
@@ -225,7 +225,7 @@ class TestQueue:
     def test_a_name_in_tags_is_put_before_people_and_two_of_them_lift_it(
         self, scan_session: ScanSession, consent: Consent
     ) -> None:
-        """The denial: a child's name in the tags of an adult's adapter, and nobody ever looks at it."""
+        """The attack: a child's name in the tags of an adult's adapter hides it from every scan."""
         submitted(scan_session, consent)
         adult(scan_session, consent)
         assert sent(scan_session, "A style", STYLE, (CHILD,))["outcome"] == "inconclusive"

@@ -1,4 +1,4 @@
-"""One checkpoint to one verdict: what is kept of every sample, made again to the byte; triggers found; bad input told."""
+"""The examination of one checkpoint: stored samples, regeneration, trigger search, bad input."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_another_batch_size_gives_the_same_verdict(
 def test_drawing_the_next_round_ahead_changes_no_verdict(
     examiner: CheckpointExaminer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a GPU does it; a match then has four more images of screening, which nobody hides."""
+    """A GPU draws ahead; a match then has four more screening images, and the case shows them."""
     task = task_of(ADAPTERS / f"{name}.safetensors")
     usual = examiner.examine(task).verdict
     monkeypatch.setattr(Sampler, "draws_ahead", True)
@@ -188,7 +188,7 @@ class TestTriggerSearch:
     def test_the_word_that_moves_the_adapter_most_is_found(
         self, examiner: CheckpointExaminer, tmp_path: Path
     ) -> None:
-        """An adapter made to answer to the text states of one word: those along which it differs most from the others'."""
+        """The adapter responds to the direction in which one word's text states differ most."""
         sampler = examiner.sampler_for(choose_base_model("Miniature", None))
         path = answers_to(
             sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors"

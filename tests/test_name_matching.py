@@ -1,4 +1,4 @@
-"""Whether a title, tag or file name names a registered person: whole words, whatever the script and however written."""
+"""Names in titles, tags and file names are found as whole words, in any script and spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From listed files to verdicts: minors, the same bytes twice, words from examples, and a worker that fails."""
+"""The pipeline: minors, the same bytes twice, triggers from examples, and a worker that fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from crawlers.listing import Listing, RemoteFile, bare_listing
+from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission
 from face_index.vault.people import People
@@ -68,7 +68,7 @@ def enrol(
 
 
 def gallery_size_of(scan_session: ScanSession, gallery_version: int) -> int | None:
-    """How many people the kept verdict against that version of the gallery says that it searched; None without one."""
+    """The gallery size in the stored verdict against that gallery version; None without one."""
     with sqlite3.connect(scan_session.settings.scans_path) as db:
         records = [
             json.loads(record)["method"] for (record,) in db.execute("select record from verdicts")
@@ -189,7 +189,7 @@ def test_the_same_bytes_under_two_names_are_judged_once(
 def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
     scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A verdict names the gallery that was searched; the next scan judges the file again for the new one."""
+    """A verdict names the searched gallery; the next scan examines the file with the new one."""
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     shutil.copy(ADAPTERS / "teapot_object.safetensors", uploads / "b.safetensors")
@@ -271,7 +271,9 @@ def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: Sc
     prompts = [f"vexwoman, portrait number {number}" for number in range(4)]
     raw = json.dumps({"images": [{"meta": {"prompt": prompt}} for prompt in prompts]})
     file = RemoteFile("x.safetensors", "https://hub.example/x")
-    listing = Listing("civitai", "7", "Somebody", "https://hub.example/7", None, (), (), None, None, None, False, False, (file,), raw)  # fmt: skip
+    listing = replace(
+        bare_listing("civitai", "7", "Somebody", "https://hub.example/7", file), raw=raw
+    )
     scan_session.crawl.record(listing, NOON)
     bare = replace(triage_file(STYLE), triggers=())
     assert words_of(scan_session.crawl, listing, file, bare) == (("vexwoman",), ())

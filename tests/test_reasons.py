@@ -131,13 +131,17 @@ _PRODUCERS = (
     "scanner/captures/filing.py",
     "scanner/captures/subjects.py",
     "scanner/errors.py",
+    "scanner/identification/comparison.py",
     "scanner/identification/verdict.py",
     "scanner/sampling",
-    "scanner/scanning/comparison.py",
     "scanner/scanning/examination.py",
-    "scanner/scanning/judging.py",
+    "scanner/scanning/examiner.py",
+    "scanner/scanning/identify_loop.py",
     "scanner/scanning/pipeline.py",
+    "scanner/scanning/requests.py",
+    "scanner/scanning/results.py",
     "scanner/triage/header.py",
+    "scanner/triage/minors.py",
 )
 _WORDS = 4
 # What is tried where a producer fills in a value: numbers, names, and parts of sentences.
@@ -229,3 +233,22 @@ def _filled(node: ast.Constant | ast.JoinedStr) -> list[tuple[str, ...]]:
         else _FILLED
         for part in node.values
     ]
+
+
+def test_every_code_of_the_producers_has_a_sentence() -> None:
+    calls = [
+        (path.relative_to(ROOT), node)
+        for path in sorted((ROOT / "scanner").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Reason"
+    ]
+    used = [
+        (path, str(code.value), len(values))
+        for path, node in calls
+        for code, *values in [node.args]
+        if isinstance(code, ast.Constant)
+    ]
+    assert len(used) == len(calls), "a code is a literal"
+    for path, code, values in used:
+        assert code in SENTENCES, f"{path}: {code}"
+        assert bool(Template(SENTENCES[code]).slots) == bool(values), f"{path}: {code}"

@@ -1,4 +1,4 @@
-"""The whole job on the miniature world: verdicts, resuming after kill -9, nothing left of strangers."""
+"""Scans of the miniature world: verdicts, resuming after kill -9, nothing stored of strangers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def scanned_home(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this file's own: the tests scan into it again and take its checkpoints away."""
+    """A copy for this module, whose tests scan into it again and delete its checkpoints."""
     return Path(shutil.copytree(demo_home, tmp_path_factory.mktemp("scanned") / "home"))
 
 
@@ -144,7 +144,8 @@ class TestDemo:
     def test_a_second_run_samples_and_fetches_nothing_again(
         self, demo: dict[str, Any], scanned_home: Path
     ) -> None:
-        # The hub names the SHA-256 of every file, and all of them were judged: not even the bytes are needed.
+        # The hub lists the SHA-256 of every file, and all verdicts are stored, so no file is
+        # needed.
         shutil.rmtree(scanned_home / "checkpoints")
         again = scan_the_hub_apart(scanned_home)
         assert not (scanned_home / "checkpoints").exists()
@@ -201,7 +202,7 @@ def test_a_scan_killed_anywhere_ends_as_if_it_had_not_been(
     shutil.copytree(registered_home, undisturbed)
     expected = run("scan", str(folder), "--json", home=undisturbed)
     assert expected.returncode == 1, expected.stderr
-    # Killed as soon as files are listed, while the second is looked at, and once more before the last.
+    # Killed when the files are listed, during the second file, and before the last one.
     for judged in (0, 1, 3):
         process = subprocess.Popen(
             [*COMMAND, "--home", str(registered_home), "scan", str(folder)],
@@ -239,13 +240,18 @@ def on_disk(home: Path) -> Iterator[bytes]:
 
 
 def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: Path) -> None:
-    process = subprocess.Popen([*COMMAND, "--home", str(registered_home), "scan", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [*COMMAND, "--home", str(registered_home), "scan", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 60
     while states(registered_home).count("judged") < 1 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
-    assert (process.returncode, "terminate called" in told) == (130, False)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, "terminate called" in errors) == (130, False)
 
 
 def test_of_a_stranger_nothing_is_kept(
@@ -258,7 +264,7 @@ def test_of_a_stranger_nothing_is_kept(
     document = json.loads(run("scan", str(path), "--json", home=registered_home).stdout)
     assert [row["outcome"] for row in document["results"]] == ["clear"]
     assert not (registered_home / "evidence").exists()
-    # The very vectors that the scan saw, made once more from the same seeds.
+    # The same vectors as in the scan, computed again from the same seeds.
     triage = triage_file(path)
     plans = plan_samples(str(triage.sha256), "screening", usable_triggers(triage.triggers), 4, 0)
     with miniature_sampler.adapter(path, triage.kind):

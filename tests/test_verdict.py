@@ -49,7 +49,7 @@ def direction(seed: int) -> Vector:
 def test_decisions(scored: Scored, outcome: Outcome) -> None:
     decided, reason = decide(scored, THRESHOLDS)
     assert decided == outcome
-    assert f"{scored.score:.2f}" in reason
+    assert f"{scored.score:.2f}" in reason.in_english()
 
 
 def test_without_a_calibration_nothing_is_a_match() -> None:

@@ -224,7 +224,7 @@ def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str
         found[match.identity_id] = IdentityInImages(
             match.identity_id,
             outcome,
-            f"{len(match.members)} different images show one face: {reason}",
+            f"{len(match.members)} different images show one face: {reason.in_english()}",
             scored,
             thresholds,
             _compared(gathered, snapshot, match.identity_id, in_mean),

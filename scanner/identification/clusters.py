@@ -1,7 +1,8 @@
 """Clusters of faces of one subject that are the same face.
 
-A merge can hold two people, and a style draws a different person in each sample. Vectors are therefore
-clustered before the gallery is searched: average linkage on cosine distance, cut at one fixed height.
+A merge can hold two people, and a style draws a different person in each sample. Vectors are
+therefore clustered before the gallery is searched: average linkage on cosine distance, cut at one
+fixed height.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from scanner.identification.policy import MIN_COSINE_WITHIN
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Faces that are one face.
+    """Vectors of the same face.
 
     Attributes:
         members: positions in the list of vectors.
         probe: normalised mean of the members' vectors.
-        concentration: length of that mean before normalising, 0 to 1; near 1 means the same face each time.
+        concentration: length of that mean before normalising, 0 to 1; close to 1 if all members are
+            nearly the same vector.
     """
 
     members: tuple[int, ...]
@@ -31,7 +33,7 @@ class Cluster:
 
 
 def clusters_of(vectors: Sequence[Vector], min_members: int) -> list[Cluster]:
-    """Groups of at least `min_members` vectors, largest first."""
+    """Return the clusters of at least `min_members` vectors, the largest first."""
     if len(vectors) < max(2, min_members):
         return []
     stacked = np.stack(vectors)

@@ -11,17 +11,18 @@ import numpy as np
 from face_index.faces.face import PackVersion
 from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import Calibration
+from reports.reasons.reason import Reason
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import CalibrationRates, Comparison
 from scanner.versions import library_versions
 
-_UNCALIBRATED = "none: this face pack was never calibrated, nothing is called a match"
+_UNCALIBRATED = Reason("no-calibration")
 
 
 def comparison_of(
     pack: FacePack, version: PackVersion, snapshot: GallerySnapshot, threshold: float
 ) -> Comparison:
-    """How faces are compared with a gallery.
+    """Describe how faces are compared with a gallery.
 
     Args:
         threshold: cosine at which the error rates are stated.
@@ -35,14 +36,14 @@ def comparison_of(
         gallery_version=snapshot.gallery_version,
         gallery_recall=snapshot.recall,
         fpir=snapshot.thresholds.fpir,
-        calibration=calibration.source if calibration else _UNCALIBRATED,
+        calibration=calibration.source if calibration else _UNCALIBRATED.in_english(),
         versions=library_versions(),
         rates=_rates(calibration, threshold, size) if calibration else None,
     )
 
 
 def _rates(calibration: Calibration, threshold: float, gallery_size: int) -> CalibrationRates:
-    """The figures of a calibration, with its impostor scores as a curve."""
+    """Return the figures of a calibration, with its false match rates as a curve."""
     ratio = calibration.likelihood_ratio
     canonical = json.dumps(asdict(calibration), sort_keys=True).encode()
     return CalibrationRates(

@@ -1,4 +1,4 @@
-"""From pictures to usable, weighted faces. Vectors stay in memory."""
+"""Usable faces in pictures, and their weights. Vectors stay in memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from face_index.faces.packs import FacePack
 from face_index.faces.quality import QualityBar
 from face_index.gallery.calibration import Calibration
 
-# Sharpness beyond which a face counts in full, as a multiple of the least that the quality bar accepts.
+# Sharpness from which a face has full weight, as a multiple of the quality bar's minimum.
 _FULL_SHARPNESS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class FaceTools:
-    """The configured face pack with its reader, and what its scores mean.
+    """The configured face pack with its reader and its calibration.
 
     Attributes:
         calibration: None if the pack was never calibrated.
@@ -32,10 +32,10 @@ class FaceTools:
 
 @dataclass(frozen=True, slots=True)
 class FaceFinder:
-    """Finds the face that counts in each picture.
+    """Finds the largest usable face in each picture.
 
     Attributes:
-        bar: the least quality of a usable face.
+        bar: minimum quality of a usable face.
     """
 
     reader: FaceReader
@@ -44,10 +44,10 @@ class FaceFinder:
     def usable_faces(
         self, pictures: Sequence[npt.NDArray[np.uint8]], skipped: Sequence[bool]
     ) -> list[Face | None]:
-        """The largest usable face of each picture, None without one.
+        """Return the largest usable face of each picture; None for a picture without one.
 
         Args:
-            skipped: pictures that were blurred, which are not read.
+            skipped: True for every picture that is not read, because it was blurred.
         """
         read = [number for number, skip in enumerate(skipped) if not skip]
         found: list[Face | None] = [None] * len(pictures)
@@ -58,7 +58,7 @@ class FaceFinder:
         return found
 
     def weight(self, face: Face | None) -> float:
-        """Weight of a face in the mean, 0 to 1: the detector's score times a factor for sharpness."""
+        """Return the weight of a face in a mean, 0 to 1: detector score times sharpness factor."""
         if face is None:
             return 0.0
         sharp = min(1.0, face.sharpness / max(_FULL_SHARPNESS * self.bar.min_sharpness, 1e-9))
@@ -66,6 +66,6 @@ class FaceFinder:
 
 
 def mean_score(faces: Sequence[Face | None], template: Vector) -> float | None:
-    """Cosine of the faces' mean vector to a template; None with fewer than two faces."""
+    """Return the cosine of the faces' mean vector and a template; None for less than two faces."""
     vectors = [face.embedding for face in faces if face is not None]
     return float(unit(np.mean(vectors, axis=0)) @ template) if len(vectors) >= 2 else None

@@ -1,13 +1,15 @@
-"""Repeated confidence intervals of a checkpoint's score, which tell when enough samples were drawn.
+"""Repeated confidence intervals of a checkpoint's score, by which sampling decides when to stop.
 
-An ordinary 95 % interval that is computed again while data grow errs far more often than in 5 % of cases. A
-repeated confidence interval (Jennison & Turnbull 1989) covers the true score in all analyses together with the
-stated probability: each analysis uses Student's t at one level p* (Pocock 1977, in p-values).
+An ordinary 95 % interval that is computed again while data grow errs in far more than 5 % of cases.
+A repeated confidence interval (Jennison & Turnbull 1989) covers the true score in all analyses
+together with the stated probability: each analysis uses Student's t at one level p* (Pocock 1977,
+in p-values).
 
-The true score is the cosine of the mean of infinitely many samples. The mean of n noisy unit vectors is longer
-than the true mean, because its squared length contains n times the noise. The estimate removes that bias (a
-U-statistic over pairs). Its standard error is a delete-one jackknife of the angle, whose distribution is closer
-to the normal one than the cosine's (Efron & Tibshirani 1993, chapter 11).
+The true score is the cosine of the mean of infinitely many samples. The mean of n noisy unit
+vectors is longer than the true mean, because its squared length contains n times the noise. The
+estimate removes that bias (a U-statistic over pairs). Its standard error is a delete-one jackknife
+of the angle, whose distribution is closer to normal than that of the cosine (Efron & Tibshirani
+1993, chapter 11).
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ class Estimate:
     """A score and its interval after one analysis.
 
     Attributes:
-        score: cosine of the samples' weighted mean vector to the template.
+        score: cosine of the samples' weighted mean vector and the template.
         interval: repeated 95 % confidence interval of the true score; contains `score`.
-        samples: number of samples in it.
+        samples: number of samples.
     """
 
     score: float
@@ -45,7 +47,7 @@ def estimate(
 
     Args:
         vectors: float [n, d], unit rows.
-        weights: float [n], positive; equal ones if not given.
+        weights: float [n], positive; None for equal weights.
     """
     count = len(vectors)
     shares = np.ones(count) if weights is None else np.asarray(weights / weights.mean(), np.float64)
@@ -63,7 +65,9 @@ def estimate(
 
 
 def jackknifed_angle(vectors: Floats, template: Vector, weights: Floats) -> tuple[Floats, Floats]:
-    """Angle between true mean and template with its standard error, radians, for many sets of samples at once.
+    """Return the angle between true mean and template and its standard error, both in radians.
+
+    The computation is vectorised over sets of samples.
 
     Args:
         vectors: float [sets, n, d], unit rows; n at least 3.
@@ -86,6 +90,9 @@ def jackknifed_angle(vectors: Floats, template: Vector, weights: Floats) -> tupl
 
 
 def _angle(along: Floats, squared: Floats, weight: Floats, squares: Floats) -> Floats:
-    """Angle from sums: the mean's part along the template over the unbiased length of the true mean."""
+    """Return the angle from sums of vectors.
+
+    Its cosine is the mean's component along the template over the unbiased length of the true mean.
+    """
     length = np.sqrt(np.maximum((squared - squares) / (weight**2 - squares), 1e-6))
     return np.asarray(np.arccos(np.clip(along / weight / length, -1, 1)))

@@ -1,8 +1,9 @@
-"""Every number that decides a verdict, each with the measurement or source that it came from.
+"""Every number that decides a verdict, with the measurement or source that it came from.
 
-Three numbers are not here because an operator or a face pack sets them: the false positive identification
-rates (`Settings.fpir`, `Settings.possible_fpir`), the thresholds that a pack's calibration derives from
-them, and the least quality of a face (`face_index.faces.quality.QualityBar`).
+Three numbers are defined elsewhere because an operator or a face pack sets them: the false positive
+identification rates (`Settings.fpir`, `Settings.possible_fpir`), the thresholds that a pack's
+calibration derives from them, and the minimum quality of a face
+(`face_index.faces.quality.QualityBar`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ class Schedule:
 
     Attributes:
         per_look: samples that each analysis adds.
-        looks: largest number of analyses.
-        level: two-sided level of each analysis, so that all together err in 5 % of checkpoints. Computed by
-            `python -m benchmarks.sequential levels`, checked by `python -m benchmarks.sequential`.
+        looks: maximum number of analyses.
+        level: two-sided level of each analysis, chosen so that all of them together err in 5 % of
+            checkpoints. Computed by `python -m benchmarks.sequential levels`, checked by
+            `python -m benchmarks.sequential`.
     """
 
     per_look: int
@@ -32,27 +34,30 @@ class Schedule:
 SCREENING = Schedule(4, 2, 0.041)
 CONFIRMATION = Schedule(6, 4, 0.0225)
 
-# Different images that must show one face before an account can match a person. This is a rule and no
-# measurement: one picture says nothing about who runs an account, and three are the fewest that have an
-# interval (a jackknife needs three).
+# Number of different images that must show one face before an account can match a person. This is a
+# rule and not a measurement: one picture says nothing about who runs an account, and a jackknife
+# interval needs at least three.
 LEAST_IMAGES = 3
 # An account's images are analysed once, so an ordinary 95 % interval holds.
 CAPTURES = Schedule(LEAST_IMAGES, 1, 0.05)
-# Different photographs that must show a person before anybody is told of them. A rule: whoever brings one
-# picture chose it, and must not learn from it who is shown.
+# Number of different photographs that must show a person before their name is disclosed. This is a
+# rule and not a measurement: the user who submits a single picture selected it, and must not learn
+# from it who is shown.
 LEAST_PHOTOGRAPHS = 2
 
-# Mean cosine between two groups of faces above which they are one face (average linkage). Chosen on
+# Mean cosine between two groups of faces above which they are merged (average linkage). Chosen on
 # LikenessBench's development split; benchmarks/RESULTS.md reports the held-out split with it.
 MIN_COSINE_WITHIN = 0.45
 
-# A pack without a calibration has no stated error rate: its threshold lies above every pair of different people
-# that was seen with two small real packs (face_index.gallery.calibration), and the band in which a reviewer
-# decides begins this far below. The width of the band is an assumption.
+# A pack without a calibration has no stated error rate. Its threshold lies above the score of every
+# pair of different people that was measured with two small real packs
+# (face_index.gallery.calibration), and the band in which a reviewer decides begins this far below
+# it. The width of the band is an assumption.
 UNCALIBRATED_POSSIBLE_BELOW = 0.1
 
-# A template's own share of the impostor tail is measured against at least LEAST_FOR_CROWDING other templates.
-# More than MOST_FOR_CROWDING add nothing, and more than MOST_CROSS_SCORES scores do not fit in memory.
+# A template's own share of the impostor tail is measured against at least LEAST_FOR_CROWDING other
+# templates. More than MOST_FOR_CROWDING templates do not improve the estimate, and more than
+# MOST_CROSS_SCORES scores do not fit in memory.
 LEAST_FOR_CROWDING = 200
 MOST_FOR_CROWDING = 4_000
 MOST_CROSS_SCORES = 100_000_000
@@ -60,18 +65,21 @@ MOST_CROSS_SCORES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Cosines that separate outcomes, and what a match needs besides its score.
+    """Cosines that separate outcomes, and the other conditions of a match.
 
     Attributes:
-        match: holds `fpir` at this gallery size.
-        possible: holds `possible_fpir`; between the two a reviewer decides.
-        calibrated: False if no error rate stands behind them; then nothing is a match.
-        min_lift: least difference between the score and the control's score, so that a face that the base model
-            draws by itself is no match. Chosen on LikenessBench's development split.
-        min_margin: least lead over the next identity where that one is close too; a calibration replaces it by
-            the margin that it measured (`Calibration.runner_up_margin`).
-        min_share: least share of the usable faces in the cluster; a merge of three people shows each in a third,
-            and a quarter leaves room for samples without a usable face.
+        match: threshold at which `fpir` holds for this gallery size.
+        possible: threshold at which `possible_fpir` holds; between the two a reviewer decides.
+        calibrated: False if the thresholds have no measured error rate; then nothing is a match.
+        min_lift: minimum difference between the score and the control's score, so that a face that
+            the base model draws by itself is not a match. Chosen on LikenessBench's development
+            split.
+        min_margin: minimum difference to the score of the next identity if that one is over
+            `possible` too; a calibration replaces it by the margin that it measured
+            (`Calibration.runner_up_margin`).
+        min_share: minimum share of the usable faces in the cluster; a merge of three people shows
+            each of them in a third of the samples, and a quarter leaves room for samples without a
+            usable face.
     """
 
     match: float
@@ -85,7 +93,7 @@ class Thresholds:
 
 
 def uncalibrated(fpir: float, possible_fpir: float) -> Thresholds:
-    """The thresholds of a face pack without a calibration."""
+    """Return the thresholds of a face pack without a calibration."""
     low = UNCALIBRATED_THRESHOLD - UNCALIBRATED_POSSIBLE_BELOW
     return Thresholds(UNCALIBRATED_THRESHOLD, low, fpir, possible_fpir, calibrated=False)
 
@@ -96,14 +104,17 @@ class Policy:
 
     Attributes:
         screening: samples of each trigger in one round of screening.
-        screening_cluster: faces that must agree in screening before an identity is a candidate; at least two.
+        screening_cluster: minimum size of a cluster in screening for an identity to be a candidate;
+            at least two.
         confirmation: samples of each trigger in one round of confirmation.
-        confirmation_cluster: faces that must agree in confirmation before an identity is named; at least two.
-        rounds: largest number of confirmation rounds.
-        strong_scale: adapter scale of the second confirmation, for candidates between the two thresholds. Chosen on
-            LikenessBench's development split; at most `scanner.sampling.prompt_safety.MAX_SCALE`.
-        min_faces: usable faces without which the outcome is `inconclusive`.
-        most_candidates: largest number of identities that are confirmed, the closest first.
+        confirmation_cluster: minimum size of a cluster in confirmation for an identity to be named;
+            at least two.
+        rounds: maximum number of confirmation rounds.
+        strong_scale: adapter scale of the second confirmation, for candidates between the two
+            thresholds. Chosen on LikenessBench's development split; at most
+            `scanner.sampling.prompt_safety.MAX_SCALE`.
+        min_faces: minimum number of usable faces; with fewer the outcome is `inconclusive`.
+        most_candidates: maximum number of identities that are confirmed, the closest first.
     """
 
     screening: int = SCREENING.per_look
@@ -116,7 +127,7 @@ class Policy:
     most_candidates: int = 3
 
     def key_parts(self) -> dict[str, Any]:
-        """What a verdict's key holds of a policy, under the names that stored keys were made with."""
+        """Return the policy's part of a verdict's key, under the field names of stored keys."""
         renamed = {
             "confirmation": "evidence",
             "confirmation_cluster": "evidence_cluster",

@@ -1,7 +1,8 @@
-"""Identities that the faces of one subject may show: faces to clusters, clusters to a search of the gallery.
+"""The search for the identities that the faces of one subject may show.
 
-A subject is a checkpoint with its samples or an account with its captured images. Both use this code, so
-that both are decided by the same rule. Vectors stay in memory.
+Faces are clustered, and the mean vector of each cluster is searched in the gallery. A subject is a
+checkpoint with its samples or an account with its captured images. Both use this code, so that the
+same rule decides both. Vectors stay in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class ClusterMatch:
         members: positions of the faces that were compared.
         probe: their mean vector, weighted if weights were given; unit length.
         concentration: length of the cluster's mean vector before normalising, 0 to 1.
-        share: of all faces, or of all pictures where their number was given, 0 to 1.
+        share: members divided by all faces, or by all pictures if their number was given.
         runner_up: score of the next closest identity, None if there is none.
     """
 
@@ -40,10 +41,11 @@ class ClusterMatch:
     runner_up: float | None
 
     def scored(self, snapshot: GallerySnapshot, control_score: float | None) -> Scored:
-        """What the decision is made from.
+        """Return the input of the decision.
 
         Args:
-            control_score: cosine of the controls' mean face to the identity, None without controls.
+            control_score: cosine of the controls' mean face and the identity's template; None
+                without controls.
         """
         return Scored(
             self.estimate.score,
@@ -62,7 +64,7 @@ class SearchResult:
 
     Attributes:
         matches: at most one per identity, the highest score first.
-        clusters: number of clusters, whether or not anybody is close to them.
+        clusters: number of clusters, with or without a match.
     """
 
     matches: tuple[ClusterMatch, ...]
@@ -70,7 +72,7 @@ class SearchResult:
 
 
 def all_members(cluster: Cluster) -> Sequence[int]:
-    """The members of a cluster that are compared where each face is an observation of its own."""
+    """Return all members of a cluster, for faces that are independent observations."""
     return cluster.members
 
 
@@ -88,10 +90,11 @@ def search_clusters(
 
     Args:
         vectors: unit vectors of usable faces.
-        min_members: faces that must be compared for a cluster to count; at least two.
-        weights: of the faces in the mean, positive; equal ones if not given.
-        choose: the members of a cluster that are compared, where several may come from one picture.
-        pictures: number of pictures that the faces come from, where a picture may hold several.
+        min_members: minimum number of compared faces in a cluster; at least two.
+        weights: weights of the faces in the mean, positive; None for equal weights.
+        choose: selects the members of a cluster that are compared, if several may come from one
+            picture.
+        pictures: number of pictures that the faces come from, if a picture may hold several.
     """
     clusters = clusters_of(vectors, min_members)
     best: dict[str, ClusterMatch] = {}

@@ -27,12 +27,14 @@ class GallerySnapshot:
 
     Attributes:
         gallery: templates of everybody who may be searched on that day.
-        gallery_version: of the vault; recorded in every verdict.
-        recall: 1 for an exact index, else as measured when it was built.
+        gallery_version: version of the vault; recorded in every verdict.
+        recall: 1 for an exact index, else the recall that was measured when the index was built.
         calibration: None if the pack has none; then nothing is a match.
-        thresholds: of a template with an average number of close impostors.
-        crowding: by identity, its number of close impostors as a multiple of the average; empty in small galleries.
-        templates: identity id and prototypes of everybody in the gallery, for workers on other machines.
+        thresholds: thresholds of a template with an average number of close impostors.
+        crowding: number of close impostors of each identity, as a multiple of the average; empty in
+            small galleries.
+        templates: identity id and prototypes of everybody in the gallery, for workers on other
+            machines.
         snapshot_id: the gallery's version and a SHA-256 over its templates.
     """
 
@@ -46,14 +48,14 @@ class GallerySnapshot:
     snapshot_id: str
 
     def thresholds_of(self, identity_id: str) -> Thresholds:
-        """The cosines at which a template holds the stated rates."""
+        """Return the thresholds at which a template holds the stated rates."""
         crowding = self.crowding.get(identity_id)
         if crowding is None or self.calibration is None:
             return self.thresholds
         return _calibrated(self.calibration, len(self.gallery), self.thresholds, crowding)
 
     def closest(self, probe: Vector) -> list[Candidate]:
-        """Identities close to a probe; the one that exceeds its own threshold most comes first."""
+        """Return identities close to a probe, sorted by how far they exceed their own threshold."""
         found = self.gallery.search(probe[None])[0]
         return sorted(
             found,
@@ -61,7 +63,7 @@ class GallerySnapshot:
         )
 
     def log10_lr(self, score: float) -> float | None:
-        """log10 of the likelihood ratio of a score, None without a calibration from genuine scores."""
+        """Return log10 of a score's likelihood ratio; None without genuine scores to calibrate."""
         if self.calibration is None or self.calibration.likelihood_ratio is None:
             return None
         return self.calibration.likelihood_ratio.log10(score)
@@ -78,7 +80,7 @@ def take_snapshot(
     """Build the gallery and its thresholds.
 
     Args:
-        rates: FPIR of `match` and of `possible`.
+        rates: FPIR of the thresholds `match` and `possible`.
     """
     gallery = (
         ApproximateGallery(version, templates)
@@ -119,7 +121,7 @@ def _calibrated(
 
 
 def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
-    """Crowding of each template, from its scores against a sample of the gallery."""
+    """Return the crowding of each template, from its scores against a sample of the gallery."""
     known = list(templates)
     if len(known) < LEAST_FOR_CROWDING:
         return {}
@@ -127,7 +129,7 @@ def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
     starts = np.cumsum([0, *(len(prototypes) for _, prototypes in known[:-1])])
     size = min(MOST_FOR_CROWDING, MOST_CROSS_SCORES // len(rows))
     sample = np.random.default_rng(0).permutation(len(known))[:size]
-    # Others come as probes by their first prototype, which stands for all their photos.
+    # As a probe an identity is represented by its first prototype, the mean of all its photos.
     scores = np.maximum.reduceat(rows @ rows[starts[sample]].T, starts, axis=0)
     scores[sample, np.arange(len(sample))] = np.nan
     return dict(

@@ -1,7 +1,8 @@
-"""The verdict: pure decisions from scores, thresholds and controls. Nothing here touches a model.
+"""The decision: pure functions of scores, thresholds and controls. No model is involved.
 
 The unit of evidence is the checkpoint: samples of one adapter are dependent, so their scores are
-never multiplied. The probe is the mean face; its uncertainty is a jackknife over samples (scanner.identification.intervals).
+never multiplied. The probe is the mean face; its uncertainty is a jackknife over samples
+(scanner.identification.intervals).
 """
 
 from __future__ import annotations
@@ -9,22 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reports.reasons.reason import Reason
 from scanner.identification.policy import Thresholds
 
 
 class Outcome(StrEnum):
-    MATCH = "match"  # above threshold, above the control
-    POSSIBLE = "possible"  # a person must look
+    """The result for a checkpoint, or for a checkpoint and one identity."""
+
+    MATCH = "match"  # above the threshold, and above the control
+    POSSIBLE = "possible"  # a reviewer must decide
     CLEAR = "clear"  # enough usable faces, none of them close to anyone registered
-    INCONCLUSIVE = "inconclusive"  # too few usable faces to say either
-    FAILED = "failed"  # unreadable, unsupported, not faithfully loaded or refused: see reason
+    INCONCLUSIVE = "inconclusive"  # too few usable faces to decide
+    FAILED = "failed"  # unreadable, unsupported, not faithfully loaded or refused; see the reason
 
 
-# No face was searched for: `clear` then says nothing about whose face it is, and nobody may take it for leave to publish.
-NOBODY_REGISTERED = "nobody is registered, so nobody can be matched"
+# The gallery is empty, so `clear` says nothing about whose face a file draws and is no permission
+# to publish it. Stores keep the sentence.
+NOBODY_REGISTERED = Reason("nobody-registered").in_english()
 
-# Of whatever cannot be told by sampling: the same words whether too few faces came out, or a rule forbids to sample it.
-NEEDS_A_LOOK = "nothing can be said of whom it shows from samples: a person must look at it"
+# The reason of every file that sampling cannot decide. It is the same whether too few faces were
+# found or a rule forbids to sample the file, so that it does not disclose which. Stores keep it.
+NEEDS_A_LOOK = Reason("needs-a-look").in_english()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +39,12 @@ class Scored:
 
     Attributes:
         score: cosine of probe and template.
-        interval: repeated 95 % confidence interval of the score that endless samples would give.
-        control_score: the same for the controls' mean face, None if too few controls show one.
+        interval: repeated 95 % confidence interval of the score of infinitely many samples.
+        control_score: score of the controls' mean face, None if too few controls show a face.
         runner_up: score of the next closest identity, None if there is none.
         log10_lr: log-likelihood ratio of the score, None without a calibration from genuine scores.
-        concentration: how much the faces are one face, 0 to 1: the length of their mean vector.
-        share: of the usable faces that show it, 0 to 1.
+        concentration: length of the faces' mean vector, 0 to 1; 1 if all vectors are equal.
+        share: share of the usable faces that are in the cluster, 0 to 1.
     """
 
     score: float
@@ -51,11 +57,12 @@ class Scored:
 
     @property
     def lift(self) -> float | None:
+        """Difference between the score and the control's score; None without a control."""
         return None if self.control_score is None else self.score - self.control_score
 
 
 def settled(scored: Scored, thresholds: Thresholds) -> bool:
-    """Whether more samples could hardly change the outcome: the interval holds neither threshold."""
+    """Whether the interval contains neither threshold, so that more samples are not needed."""
     low, high = scored.interval
     between = thresholds.possible <= low and high < thresholds.match
     return (
@@ -65,52 +72,41 @@ def settled(scored: Scored, thresholds: Thresholds) -> bool:
     )
 
 
-def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
-    """The outcome for one cluster and one identity, with the reason in a sentence."""
-    score, control = scored.score, scored.control_score
-    if score < thresholds.possible:
-        return (
-            Outcome.CLEAR,
-            f"the closest registered person scores {score:.2f}, under {thresholds.possible:.2f}",
-        )
-    if score < thresholds.match:
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f} lies between {thresholds.possible:.2f} and the threshold {thresholds.match:.2f}",
-        )
+def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, Reason]:
+    """Return the outcome for one cluster and one identity, and the reason for it."""
+    if scored.score < thresholds.possible:
+        values = {"score": scored.score, "possible": thresholds.possible}
+        return Outcome.CLEAR, Reason("under-possible", values)
+    if (doubt := _doubt(scored, thresholds)) is not None:
+        return Outcome.POSSIBLE, doubt
+    over = {"score": scored.score, "threshold": thresholds.match}
+    if scored.lift is None:
+        return Outcome.MATCH, Reason("over-threshold-only", over)
+    return Outcome.MATCH, Reason("over-threshold", {**over, "lift": scored.lift})
+
+
+def _doubt(scored: Scored, thresholds: Thresholds) -> Reason | None:
+    """Return why a score over `possible` is not a match; None if it is one."""
+    score = {"score": scored.score}
+    control, lift, runner_up = scored.control_score, scored.lift, scored.runner_up
+    if scored.score < thresholds.match:
+        band = {"possible": thresholds.possible, "threshold": thresholds.match}
+        return Reason("between-thresholds", {**score, **band})
     if not thresholds.calibrated:
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f}, but the face pack has no calibration, so no error rate can be promised",
-        )
+        return Reason("not-calibrated", score)
     if control is not None and control >= thresholds.possible:
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f}, but the base model alone already scores {control:.2f}",
-        )
-    if scored.lift is not None and scored.lift < thresholds.min_lift:
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f}, but only {scored.lift:.2f} above the base model alone",
-        )
+        return Reason("base-model-scores", {**score, "control": control})
+    if lift is not None and lift < thresholds.min_lift:
+        return Reason("little-lift", {**score, "lift": lift})
     if scored.share < thresholds.min_share:
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f}, but only {scored.share:.0%} of the faces show this person",
-        )
+        return Reason("small-share", {**score, "share": scored.share})
     if scored.interval[0] < thresholds.possible:
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f}, but samples disagree: the interval starts at {scored.interval[0]:.2f}",
-        )
-    if (
-        scored.runner_up is not None
-        and scored.runner_up >= thresholds.possible
-        and score - scored.runner_up < thresholds.min_margin
-    ):
-        return (
-            Outcome.POSSIBLE,
-            f"score {score:.2f}, but another registered person scores {scored.runner_up:.2f}: too alike to tell apart",
-        )
-    lift = "" if scored.lift is None else f", {scored.lift:.2f} above the base model alone"
-    return Outcome.MATCH, f"score {score:.2f} over the threshold {thresholds.match:.2f}{lift}"
+        return Reason("samples-disagree", {**score, "low": scored.interval[0]})
+    if runner_up is not None and _too_alike(scored.score, runner_up, thresholds):
+        return Reason("runner-up-close", {**score, "runner_up": runner_up})
+    return None
+
+
+def _too_alike(score: float, runner_up: float, thresholds: Thresholds) -> bool:
+    """Whether the next identity is over `possible` too, and closer than the margin."""
+    return runner_up >= thresholds.possible and score - runner_up < thresholds.min_margin

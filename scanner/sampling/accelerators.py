@@ -1,7 +1,8 @@
-"""What makes screening cheap: a small decoder, and a LoRA that lets the base model draw in a few steps.
+"""Accelerators of screening: a small decoder, and a LoRA with which the base model needs few steps.
 
-Both are used only where their files are here already; nothing is fetched for speed alone. Sources: taesd (Bohan, 2023),
-LCM-LoRA (Luo et al., 2023), SDXL-Lightning (Lin et al., 2024), Hyper-SD (Ren et al., 2024).
+Both are used only if their files are in the cache already; nothing is fetched for speed alone.
+Sources: taesd (Bohan, 2023), LCM-LoRA (Luo et al., 2023), SDXL-Lightning (Lin et al., 2024),
+Hyper-SD (Ren et al., 2024).
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ log = logging.getLogger(__name__)
 
 
 class Accelerators:
-    """The decoder and accelerator of one base model, put into its pipeline while screening."""
+    """The decoder and accelerator of one base model, used in its pipeline during screening.
+
+    Attributes:
+        decoder_name: hub id or folder of the small decoder; None if it is not available.
+        accelerator: the LoRA's changes to the base model; None if it is not available.
+        stage: how screening images are made with what is available.
+        accelerator_name: repository of the LoRA; None if it is not available.
+    """
 
     def __init__(self, base: BaseModel, pipeline: Any, cache: Path) -> None:
         self._pipeline = pipeline
@@ -55,7 +63,7 @@ class Accelerators:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """The pipeline with decoder and scheduler for screening."""
+        """Give the pipeline its decoder and scheduler for screening within a with-block."""
         before = self._pipeline.scheduler, getattr(self._pipeline, "vae", None)
         if self._scheduler is not None:
             self._pipeline.scheduler = self._scheduler
@@ -79,9 +87,9 @@ def _decoder(location: str | None, pipeline: Any, cache: Path) -> Any:
             location, cache_dir=cache, dtype=pipeline.vae.dtype, local_files_only=True
         )
     except (OSError, ValueError):
-        log.info("no small decoder %s here; screening uses the full one", location)
+        log.info("the small decoder %s is not in the cache; screening uses the full one", location)
         return None
-    # It is all convolutions, which GPUs run in this layout.
+    # The decoder consists of convolutions, which GPUs run faster in this layout.
     return decoder.to(pipeline.vae.device, memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""Base models: which family needs which, which one a checkpoint was trained on, and loading them."""
+"""Base models: the registry by family, the choice for a checkpoint, and loading."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawlers.hashes import sha256_of
+from reports.reasons.reason import Reason
 from scanner.errors import BaseModelMissing, NotScannable, first_line
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Stage:
     """How images of one stage are made.
 
     Attributes:
-        name: "screening" or "evidence".
-        steps: of the scheduler; one denoiser call each.
+        name: "screening" or "evidence" (confirmation).
+        steps: number of scheduler steps; one denoiser call each.
         guidance: classifier-free guidance scale.
         size: width and height of an image, pixels.
     """
@@ -46,7 +47,7 @@ class Accelerator:
     """A LoRA that lets a base model draw in a few steps: LCM, Lightning, Hyper.
 
     Attributes:
-        scheduler: diffusers class that it was made for, "" for the pipeline's own.
+        scheduler: name of the diffusers class that it was made for, "" for the pipeline's own.
         stage: how screening images are made with it.
     """
 
@@ -63,13 +64,14 @@ class BaseModel:
     Attributes:
         family: see design.md.
         location: folder, single file or hub id.
-        reason: why this one was chosen, in words.
-        pipeline: diffusers class name.
-        precision: of its weights on a GPU, a torch dtype's name; on a CPU it is float32.
+        reason: why it was chosen, as an English sentence.
+        pipeline: name of the diffusers class.
+        precision: torch dtype of its weights on a GPU; on a CPU it is always float32.
         evidence, screening: how images of each stage are made.
-        decoder: hub id or folder of a small decoder for screening, None without one.
-        checked_images: its images may be shown without a safety check.
-        configuration: where from_single_file finds how the networks are built.
+        checked_images: whether its images may be shown without a safety check.
+        configuration: folder or hub id from which `from_single_file` reads the networks'
+            configuration.
+        decoder: hub id or folder of a small decoder for screening; None without one.
     """
 
     family: str
@@ -88,10 +90,12 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a checkpoint says of the base model it was trained on: a file's name, a hash, its size, or nothing.
+    """The base model that a checkpoint names in its metadata.
 
     Attributes:
-        model: which size of its family its tensors fit, where a family has several.
+        name: file name of the base model.
+        sha256: SHA-256 or the beginning of it.
+        model: the model of its family that the tensors fit, for families with several sizes.
     """
 
     name: str | None = None
@@ -100,7 +104,7 @@ class Declared:
 
 
 def known_families() -> dict[str, dict[str, Any]]:
-    """The registry, by family."""
+    """Return the entries of the registry by family."""
     return tomllib.loads(
         resources.files("scanner.sampling").joinpath("base_models.toml").read_text("utf-8")
     )
@@ -109,21 +113,21 @@ def known_families() -> dict[str, dict[str, Any]]:
 def choose_base_model(
     family: str, override: str | None, declared: Declared = Declared(), shelf: Path | None = None
 ) -> BaseModel:
-    """The base model for a checkpoint: the one the user names, else the declared one, else the family's default.
+    """Choose the base model of a checkpoint: the override, the declared one, or the default.
 
     Args:
-        declared: what the checkpoint says it was trained on.
-        shelf: folder of single-file base models that the operator keeps.
+        family: family of the checkpoint.
+        override: location that the user configured; None without one.
+        declared: the base model that the checkpoint names.
+        shelf: the operator's folder of single-file base models.
 
     Raises:
         NotScannable: no base model is known for this family, or for this size of it.
     """
     registry = known_families()
     if family not in registry:
-        known = ", ".join(registry)
-        raise NotScannable(
-            f"family not supported: {family}; families that can be sampled are {known}"
-        )
+        unknown = Reason("family-not-supported", {"family": family, "known": tuple(registry)})
+        raise NotScannable(unknown.in_english())
     entry = registry[family]
     default = (
         str(MINIATURE_WEIGHTS / "base_model")
@@ -133,16 +137,15 @@ def choose_base_model(
     location, reason = _location(entry, default, override, declared, shelf)
     sampled = entry.get("model")
     if location == default and sampled and declared.model not in (None, sampled):
-        raise NotScannable(
-            f"family not supported: {declared.model}; of {family} only {sampled} can be sampled"
-        )
+        values = {"model": str(declared.model), "family": family, "known": str(sampled)}
+        raise NotScannable(Reason("size-not-supported", values).in_english())
     evidence = Stage("evidence", **{"size": entry["size"], **entry["evidence"]})
     screening = Stage("screening", **{"size": entry["size"], **entry["screening"]})
     accelerator = entry.get("accelerator")
     return BaseModel(
         family=family,
         location=location,
-        reason=reason,
+        reason=reason.in_english(),
         pipeline=entry["pipeline"],
         licence=entry["licence"],
         precision=entry.get("precision", "bfloat16"),
@@ -156,9 +159,14 @@ def choose_base_model(
 
 
 def place_of(location: str) -> str:
-    """Where a base model lies, as others may read it: of a folder its name says enough, the machine's paths are nobody's business."""
+    """Return a base model's location for publication: paths of this machine become a bare name."""
     is_path = location.startswith(("/", "~", "."))
     return location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if is_path else location
+
+
+def description_of(base: BaseModel) -> str:
+    """Return the sentence that records keep of a base model: family, location and reason."""
+    return f"{base.family}: {place_of(base.location)} ({base.reason})"
 
 
 def _accelerator(entry: Mapping[str, Any], size: int) -> Accelerator:
@@ -172,65 +180,73 @@ def _location(
     override: str | None,
     declared: Declared,
     shelf: Path | None,
-) -> tuple[str, str]:
+) -> tuple[str, Reason]:
+    """Return where the base model is and why it was chosen."""
     if override is not None:
-        return override, "named by the user"
+        return override, Reason("named-by-user")
     if entry["source"] == "bundled":
-        return default, "the family's default, shipped with the program"
-    for path in sorted(shelf.glob("*.safetensors")) if shelf is not None and shelf.is_dir() else []:
-        if declared.sha256 and sha256_of_shelved(path).startswith(declared.sha256.lower()):
-            return (
-                str(path),
-                f"declared by its hash {declared.sha256[:_HASH_DIGITS]}, {path.name} of the base-models folder",
-            )
-        if declared.name and Path(declared.name).stem.lower() == path.stem.lower():
-            return str(path), f"declared by its name {declared.name}, in the base-models folder"
+        return default, Reason("default-shipped")
+    if shelf is not None and (found := _on_shelf(shelf, declared)) is not None:
+        return found
     known = tomllib.loads(
         resources.files("scanner.sampling").joinpath("known_checkpoints.toml").read_text("utf-8")
     )
-    if declared.sha256 and (repository := known.get(declared.sha256.lower()[:_HASH_DIGITS])):
-        return repository, f"declared by its hash {declared.sha256[:_HASH_DIGITS]}"
-    if declared.name or declared.sha256:
-        told = declared.name or str(declared.sha256)[:_HASH_DIGITS]
-        return (
-            default,
-            f"the family's default; the declared base model {told} is not in the base-models folder",
-        )
-    return default, "the family's default; the file declares none"
+    digits = declared.sha256[:_HASH_DIGITS] if declared.sha256 else None
+    if digits and (repository := known.get(digits.lower())):
+        return repository, Reason("declared-hash", {"sha256": digits})
+    if name := declared.name or digits:
+        return default, Reason("default-declared-absent", {"name": name})
+    return default, Reason("default-none-declared")
+
+
+def _on_shelf(shelf: Path, declared: Declared) -> tuple[str, Reason] | None:
+    """Return the declared base model in the operator's folder; None if it is not there."""
+    for path in sorted(shelf.glob("*.safetensors")) if shelf.is_dir() else []:
+        if declared.sha256 and sha256_of_shelved(path).startswith(declared.sha256.lower()):
+            values = {"sha256": declared.sha256[:_HASH_DIGITS], "file": path.name}
+            return str(path), Reason("declared-hash-in-folder", values)
+        if declared.name and Path(declared.name).stem.lower() == path.stem.lower():
+            return str(path), Reason("declared-name", {"name": declared.name})
+    return None
 
 
 def sha256_of_shelved(path: Path) -> str:
-    """SHA-256 of a file of the base-models folder, worked out once and kept beside it."""
-    note = path.with_name(f"{path.name}.sha256")
-    if note.exists() and note.stat().st_mtime >= path.stat().st_mtime:
-        return note.read_text("utf-8").strip()
+    """Return the SHA-256 of a file of the base-models folder.
+
+    The hash is computed once and stored beside the file.
+    """
+    stored = path.with_name(f"{path.name}.sha256")
+    if stored.exists() and stored.stat().st_mtime >= path.stat().st_mtime:
+        return stored.read_text("utf-8").strip()
     sha256 = sha256_of(path)
-    partial = note.with_name(f"{note.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = stored.with_name(f"{stored.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         partial.write_text(sha256, "utf-8")
-        partial.replace(note)  # another process reads all of it or nothing
+        partial.replace(stored)  # atomic, so that another process never reads a part of it
     except OSError as error:
-        log.info("the hash of %s cannot be kept: %s", path, error)
+        log.info("the hash of %s cannot be stored: %s", path, error)
     return sha256
 
 
 def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipeline:
-    """The diffusers pipeline of a base model, on a device, ready to sample.
+    """Load the diffusers pipeline of a base model onto a device.
 
     Raises:
-        BaseModelMissing: its files are not here and cannot be fetched, with how to bring them.
+        BaseModelMissing: its files are not available and cannot be fetched; the message says how to
+            provide them.
     """
     import diffusers
     import torch
     import transformers
 
-    # Their bars would run across ours; loading takes seconds.
+    # Their progress bars would overwrite this program's own.
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     kind = getattr(diffusers, base.pipeline)
     path = Path(base.location).expanduser()
     dtype = torch.float32 if device == "cpu" else getattr(torch, base.precision)
-    # The image check is this program's own (scanner.sampling.image_check), the same for every family.
+    # This program checks images itself, in the same way for every family
+    # (scanner.sampling.image_check).
     unchecked = {"safety_checker": None} if base.pipeline == "StableDiffusionPipeline" else {}
     try:
         if path.is_file():
@@ -245,19 +261,19 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
                 use_safetensors=True,
                 **unchecked,
             )
-    except (
-        Exception
-    ) as error:  # the hub's client, safetensors and torch each have error trees of their own
-        raise BaseModelMissing(
-            f"base model {base.location} for family {base.family} cannot be loaded: {first_line(error)} -- without network, "
-            f"bring its diffusers folder or single .safetensors file and pass it with --base-model, or put it in the cache that `portrait-scanner doctor` shows"
-        ) from error
+    # The hub's client, safetensors and torch have unrelated exception hierarchies.
+    except Exception as error:
+        place = {"location": base.location, "family": base.family, "cause": first_line(error)}
+        raise BaseModelMissing(Reason("base-model-missing", place).in_english()) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
 
 def hash_of_base_model(base: BaseModel, pipeline: DiffusionPipeline) -> str:
-    """SHA-256 over the weights of every part, in the order of their names; lower-case hex."""
+    """Return the SHA-256 of a base model's weights, lower-case hex.
+
+    For a folder the hash covers the tensors of every network, sorted by name.
+    """
     path = Path(base.location).expanduser()
     if path.is_file():
         return sha256_of(path)

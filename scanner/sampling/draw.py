@@ -1,4 +1,4 @@
-"""Drawing the samples of a plan, with their controls, and the check that a checkpoint changes anything."""
+"""Drawing samples and controls, and checking that a checkpoint has an effect."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reports.reasons.reason import Reason
 from scanner.errors import UnfaithfulLoad
 from scanner.sampling.plans import SamplePlan
 from scanner.sampling.sampler import DrawnImage, Sampler
@@ -31,7 +32,8 @@ def draw_samples(
     """Draw the samples of a plan.
 
     Args:
-        on_drawn: gets the images before the controls are drawn, so that faces are read meanwhile.
+        on_drawn: called with the images before the controls are drawn, so that the caller can read
+            faces at the same time.
     """
     images = sampler.generate(plans, with_adapter=True)
     on_drawn(images)
@@ -42,13 +44,13 @@ def draw_samples(
 
 
 def require_effect(sampler: Sampler, plan: SamplePlan) -> None:
-    """Raise UnfaithfulLoad if one denoising step is the same with and without the checkpoint."""
+    """Check with one denoising step that the loaded checkpoint changes the base model's output.
+
+    Raises:
+        UnfaithfulLoad: the output is the same without the checkpoint, or not finite with it.
+    """
     with_it, without = (sampler.one_step([plan], with_adapter=on) for on in (True, False))
     if np.array_equal(with_it, without):
-        raise UnfaithfulLoad(
-            "the images are the same with and without the file: it has no effect on the base model"
-        )
+        raise UnfaithfulLoad(Reason("no-effect").in_english())
     if not np.isfinite(with_it).all():
-        raise UnfaithfulLoad(
-            "with this file the base model draws nothing but numbers that are not finite"
-        )
+        raise UnfaithfulLoad(Reason("draws-no-numbers").in_english())

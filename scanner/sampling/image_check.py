@@ -1,8 +1,9 @@
-"""The check that every image passes before anybody or any disk sees it.
+"""The safety check of every image, before it is shown or stored.
 
-CompVis' safety checker (Rando et al., Red-Teaming the Stable Diffusion Safety Filter, 2022, describe what it knows) as
-diffusers and transformers keep it. It works on any picture, so it serves every family. It fails closed: with a real
-base model and no working check nothing is sampled.
+The check is CompVis' safety checker as diffusers and transformers ship it; Rando et al.,
+"Red-Teaming the Stable Diffusion Safety Filter", 2022, describe what it detects. Its input is a
+picture, so it works for every family. It fails closed: without a working check no real base model
+is sampled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from reports.reasons.reason import Reason
 from scanner.errors import ImageCheckMissing, first_line
 from scanner.sampling.base_models import BaseModel
 
@@ -22,33 +24,33 @@ REPOSITORY = "CompVis/stable-diffusion-safety-checker"
 
 
 class ImageCheck(Protocol):
-    """Tells which images must be blurred at once."""
+    """Decides which images must be blurred at once."""
 
     @property
     def description(self) -> str:
-        """Which check this is, for the record."""
+        """Name of the check, for the record."""
 
     def flagged(self, pictures: Sequence[Pixels]) -> list[bool]:
-        """True for every image that may be unsafe."""
+        """Return True for every image that may be unsafe."""
 
 
 class NothingUnsafe:
-    """For base models that can only draw cartoon portraits."""
+    """Flags nothing; for base models that can only draw cartoon portraits."""
 
-    description = "none: this base model is synthetic and can only draw cartoon portraits"
+    description = Reason("image-check-not-needed").in_english()
 
     def flagged(self, pictures: Sequence[Pixels]) -> list[bool]:
         return [False] * len(pictures)
 
 
 class SafetyChecker:
-    """The CompVis checker, loaded once; flags whatever it cannot look at."""
+    """The CompVis checker."""
 
     def __init__(self, location: str, cache: Path, device: str) -> None:
-        """Load it.
+        """Load the checker.
 
         Raises:
-            ImageCheckMissing: its files are not here, or do not fill every weight.
+            ImageCheckMissing: its files are not available, or lack some of its weights.
         """
         self.description = f"StableDiffusionSafetyChecker {location.rsplit('/', 1)[-1]}"
         self._device = device
@@ -58,17 +60,16 @@ class SafetyChecker:
             )
             from transformers import CLIPImageProcessor
 
-            self._network, told = StableDiffusionSafetyChecker.from_pretrained(
+            self._network, loading = StableDiffusionSafetyChecker.from_pretrained(
                 location, cache_dir=cache, output_loading_info=True
             )
             self._processor: Any = CLIPImageProcessor.from_pretrained(location, cache_dir=cache)
-        except (
-            Exception
-        ) as error:  # the hub's client, safetensors and torch each have error trees of their own
+        # The hub's client, safetensors and torch have unrelated exception hierarchies.
+        except Exception as error:
             raise ImageCheckMissing(location, first_line(error)) from error
-        missing = [name for name in told["missing_keys"] if "position_ids" not in name]
+        missing = [name for name in loading["missing_keys"] if "position_ids" not in name]
         if missing:
-            # A checker with random weights would let everything through and say that it looked.
+            # A checker with random weights would pass every image.
             raise ImageCheckMissing(
                 location, f"{len(missing)} of its weights are not in the file, such as {missing[0]}"
             )
@@ -80,16 +81,16 @@ class SafetyChecker:
         inputs = self._processor(images=list(pictures), return_tensors="pt").pixel_values.to(
             self._device
         )
-        # It blackens what it flags; what it is given here is thrown away.
+        # The network overwrites flagged pictures with black, so it gets copies.
         _, flags = self._network(images=[picture.copy() for picture in pictures], clip_input=inputs)
         return [bool(flag) for flag in flags]
 
 
 def image_check_for(base: BaseModel, location: str | None, cache: Path, device: str) -> ImageCheck:
-    """The check for a base model's images.
+    """Return the check for a base model's images.
 
     Args:
-        location: folder or hub id of a checker in the CompVis form; the usual one if None.
+        location: folder or hub id of a checker in the CompVis form; None for the default.
 
     Raises:
         ImageCheckMissing: the base model needs a check and there is none.

@@ -1,4 +1,4 @@
-"""How checkpoints are sampled on this machine."""
+"""The options of sampling on this machine."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SamplerOptions:
-    """What sampling takes from the settings.
+    """The settings that sampling uses.
 
     Attributes:
         cache: folder of downloaded base models.
-        base_models: folder in which declared base models are looked for.
+        base_models: folder in which declared base models are searched.
         base_model: overrides the choice by family; None without an override.
-        image_check: hub id or folder of the check that every image passes; None for the default.
+        image_check: hub id or folder of the image check; None for the default.
         device: "auto", "cpu" or "cuda".
-        batch: images at a time; None for the device's default.
+        batch: images per batch; None for the device's default.
     """
 
     cache: Path
@@ -33,7 +33,7 @@ class SamplerOptions:
     batch: int | None
 
     def base_for(self, family: str, declared: Declared) -> BaseModel:
-        """The base model that a checkpoint of a family is sampled on; raises NotScannable."""
+        """Return the base model on which a checkpoint is sampled; raises NotScannable."""
         return choose_base_model(family, self.base_model, declared, self.base_models)
 
     def open_sampler(self, base: BaseModel) -> Sampler:
@@ -47,7 +47,7 @@ class SamplerOptions:
 
 
 def device_for(configured: str) -> str:
-    """The device that models run on, "cpu" or "cuda": the configured one, or for "auto" what is there."""
+    """Return the device that models run on, "cpu" or "cuda"; "auto" prefers a GPU."""
     if configured != "auto":
         return configured
     import torch

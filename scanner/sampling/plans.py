@@ -1,7 +1,7 @@
-"""The prompt plan: which portraits are asked of a checkpoint, with which seeds.
+"""The prompt plan: the prompts and seeds with which a checkpoint is sampled.
 
-Deterministic: prompts and seeds follow from the checkpoint's SHA-256 and its triggers alone, so a stranger can make the
-same list and the same images. Nothing else can be written into a prompt.
+Prompts and seeds depend only on the checkpoint's SHA-256 and its triggers, so that anybody can
+reproduce the same list and the same images. No other text can become a part of a prompt.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ PORTRAITS = (
     "passport photo of {subject}, adult, neutral background",
 )
 MAX_TRIGGERS = 4
-# What screening asks in turn until something is found: whose name, and how strongly the adapter is weighed. An
-# overcooked adapter draws no face at full strength; one that hides behind another trigger shows without any.
+# Adapter scales of the rounds of screening. An overtrained adapter draws no face at full strength,
+# so the last round is weaker. The second round uses no trigger, because an adapter that was trained
+# on an unlisted trigger often draws its subject without any.
 SCREENING_SCALES = (1.0, 1.0, 0.7)
 _PERSON_WORDS = frozenset(
     ["person", "woman", "man", "lady", "guy", "female", "male", "actress", "actor"]
@@ -29,13 +30,13 @@ _PERSON_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
-    """One sample to be made; its control has the same fields but no adapter.
+    """One sample to draw; its control has the same fields and no adapter.
 
     Attributes:
-        stage: "screening" or "evidence".
-        number: within its stage.
+        stage: "screening" or "evidence" (confirmation).
+        number: counts the samples of a stage.
         scale: adapter weight.
-        trigger: what the prompt names, None for just a person.
+        trigger: the word in the prompt; None for a prompt about a person in general.
     """
 
     stage: str
@@ -48,14 +49,14 @@ class SamplePlan:
 
 
 def subject_of(trigger: str | None) -> str:
-    """How a trigger is spoken of: as it is if it names a person's class, else followed by `person`."""
+    """Return the subject of a prompt: the trigger, followed by `person` if it has no class word."""
     if trigger is None:
         return "a person"
     return trigger if _PERSON_WORDS & set(trigger.lower().split()) else f"{trigger} person"
 
 
 def seed_of(checkpoint_sha256: str, stage: str, number: int) -> int:
-    """A 32-bit seed that nobody chose."""
+    """Return a 32-bit seed derived from the checkpoint, so that nobody can choose it."""
     return int.from_bytes(
         hashlib.sha256(f"{checkpoint_sha256}:{stage}:{number}".encode()).digest()[:4], "big"
     )
@@ -69,13 +70,13 @@ def plan_samples(
     first: int,
     scale: float = 1.0,
 ) -> list[SamplePlan]:
-    """Samples for each trigger, numbered from `first`.
+    """Return the plans of `per_trigger` samples for each trigger, numbered from `first`.
 
     Args:
-        triggers: at most MAX_TRIGGERS are used; None stands for just a person.
+        triggers: at most MAX_TRIGGERS are used; None stands for a person in general.
 
     Raises:
-        ValueError: the scale is over MAX_SCALE, past which adapters distort whatever they draw.
+        ValueError: the scale is over MAX_SCALE, above which adapters distort every image.
     """
     if scale > MAX_SCALE:
         raise ValueError(f"scale {scale} is over {MAX_SCALE}")

@@ -1,7 +1,7 @@
-"""Words that may not stand in a prompt.
+"""Words that are not allowed in a prompt.
 
-Prompts are neutral portraits of clothed adults. A trigger that would make them anything else is dropped, and a
-checkpoint that names a minor is not sampled at all (scanner.triage.minors).
+Prompts ask for neutral portraits of clothed adults. A trigger that would change that is dropped,
+and a checkpoint that names a minor is not sampled at all (scanner.triage.minors).
 """
 
 from __future__ import annotations
@@ -11,24 +11,29 @@ from collections.abc import Iterable
 
 from crawlers.text_words import words_of_text
 
-# Stronger adapters distort whatever they draw.
+# Adapters distort every image above this scale.
 MAX_SCALE = 1.2
 NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
 
 _MINOR_WORDS = re.compile(
-    r"\b(child|children|kid|kids|toddler|infant|baby|minor|underage|preteen|loli\w*|shota\w*|schoolgirl|schoolboy|"
-    r"little (girl|boy)|(\d|1[0-7])[- ]?(yo|y/o|years?[- ]old))\b|幼女|萝莉|正太|儿童|小女孩|小男孩|未成年|소녀|소년|아동|ロリ|幼児",
+    r"\b(child|children|kid|kids|toddler|infant|baby|minor|underage|preteen|loli\w*|shota\w*|"
+    r"schoolgirl|schoolboy|little (girl|boy)|(\d|1[0-7])[- ]?(yo|y/o|years?[- ]old))\b|"
+    r"幼女|萝莉|正太|儿童|小女孩|小男孩|未成年|소녀|소년|아동|ロリ|幼児",
     re.IGNORECASE,
 )
 _SEXUAL_WORDS = re.compile(
-    r"\b(nude|naked|nsfw|porn\w*|sex\w*|topless|lingerie|undress\w*|bikini|hentai|xxx)\b|裸|色情|性爱|脱衣",
+    r"\b(nude|naked|nsfw|porn\w*|sex\w*|topless|lingerie|undress\w*|bikini|hentai|xxx)\b|"
+    r"裸|色情|性爱|脱衣",
     re.IGNORECASE,
 )
 _TRIGGER_FORM = re.compile(r"[^\x00-\x1f<>\\{}\[\]()|]{1,60}")
 
 
 def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
-    """The triggers that may stand in a prompt, in their order; longer ones swallow those they contain."""
+    """Return the triggers that are allowed in a prompt, in their order.
+
+    A trigger whose words are all in another, longer trigger is left out.
+    """
     allowed = [
         word.strip()
         for word in words
@@ -39,19 +44,19 @@ def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         word
         for word in dict.fromkeys(allowed)
-        if not any(_swallows(other, word) for other in allowed)
+        if not any(_contains(other, word) for other in allowed)
     )
 
 
-def _swallows(longer: str, word: str) -> bool:
+def _contains(longer: str, word: str) -> bool:
     return set(word.lower().split()) < set(longer.lower().split())
 
 
 def _holds(pattern: re.Pattern[str], text: str) -> bool:
-    """Whether a text holds such a word, also as file names are written: "school_girl", "KidV2", wide letters."""
+    """Whether a text contains such a word, also in file names such as "school_girl" or "KidV2"."""
     return bool(pattern.search(text) or pattern.search(words_of_text(text)))
 
 
 def says_minor(text: str) -> bool:
-    """Whether a text holds a word for a child or a stated age under 18."""
+    """Whether a text contains a word for a child or an age under 18."""
     return _holds(_MINOR_WORDS, text)

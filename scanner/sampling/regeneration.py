@@ -1,4 +1,4 @@
-"""Regeneration: stored samples drawn again, and whether they are the same."""
+"""Regeneration: drawing stored samples again and comparing them with the record."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class RegeneratedImage:
     """One sample or control drawn again.
 
     Attributes:
-        control: it is the control.
-        same: its pixels are the recorded ones, to the byte.
+        control: whether it is the control.
+        same: whether its pixels are equal to the recorded ones, to the byte.
     """
 
     stage: str
@@ -29,7 +29,7 @@ class RegeneratedImage:
 
 
 def plan_of(row: SampleRow) -> SamplePlan:
-    """The plan of a sample that was stored."""
+    """Return the plan of a stored sample."""
     return SamplePlan(
         row.stage, row.number, row.prompt, row.negative_prompt, row.seed, row.scale, row.trigger
     )
@@ -40,11 +40,13 @@ def regenerate(
 ) -> list[RegeneratedImage]:
     """Draw every sample and control of a verdict again.
 
-    Images of one batch influence each other in the last bit of a float, so they are drawn in the batches that
-    were recorded. On another machine, or with another version of a library, pixels may differ by a shade.
+    Images of one batch influence each other in the last bit of a float, so they are drawn in the
+    recorded batches. On another machine, or with another version of a library, pixel values may
+    differ slightly.
 
     Args:
-        path, kind: of the checkpoint, as triage names it.
+        path: path of the checkpoint.
+        kind: kind of the checkpoint, as triage names it.
         rows: all samples of one verdict.
 
     Raises:
@@ -55,12 +57,12 @@ def regenerate(
         for control in (False, True):
             batches = {row: row.control_batch if control else row.batch for row in rows}
             for number in sorted({batch for batch in batches.values() if batch is not None}):
-                together = [row for row in rows if batches[row] == number]
-                plans = [plan_of(row) for row in together]
+                batch = [row for row in rows if batches[row] == number]
+                plans = [plan_of(row) for row in batch]
                 images = sampler.together(plans, with_adapter=not control)
                 drawn += [
                     _regenerated(row, image, control=control)
-                    for row, image in zip(together, images, strict=True)
+                    for row, image in zip(batch, images, strict=True)
                 ]
     return drawn
 

@@ -1,4 +1,4 @@
-"""Making images: the sampling harness on diffusers."""
+"""The sampler: makes images with diffusers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-# On some Intel processors MKL sums in an order that follows the alignment of memory, so that the same sample
-# differs in a bit from one call to the next. This mode (conditional numerical reproducibility) fixes the order.
+# On some Intel processors the order of MKL's sums depends on the alignment of memory, so that the
+# same sample differs in a bit from one call to the next. This mode (conditional numerical
+# reproducibility) fixes the order.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 import torch
 from PIL import Image, PngImagePlugin
 
+from reports.reasons.reason import Reason
 from scanner.adapters.cuda_graphs import record
 from scanner.adapters.loading import Loaded, loaded_into
 from scanner.adapters.targets import networks_of
@@ -48,8 +50,9 @@ class DrawnImage:
 
     Attributes:
         picture: uint8 [size, size, 3] RGB; blurred already if it was flagged.
-        flagged: the image check found that it may be unsafe.
-        batch: counts the batches of one checkpoint; images of one batch are only the same to the byte when made together.
+        flagged: whether the image check found that it may be unsafe.
+        batch: number of its batch, counted for each checkpoint. Images of one batch can be
+            reproduced to the byte only in the same batch.
     """
 
     picture: Pixels
@@ -58,7 +61,11 @@ class DrawnImage:
 
 
 class Sampler:
-    """One loaded base model; checkpoints go in and out of it one at a time."""
+    """One loaded base model, into which one checkpoint at a time is loaded.
+
+    Attributes:
+        denoiser_calls: forward passes of the denoiser so far, counted for each image.
+    """
 
     def __init__(
         self,
@@ -70,14 +77,21 @@ class Sampler:
         batch: int | None = None,
         pipeline: Any = None,
     ) -> None:
-        """Load the base model, unless its pipeline is given; raises BaseModelMissing."""
+        """Load the base model, unless its pipeline is given.
+
+        Args:
+            batch: images per batch; None for the device's default.
+
+        Raises:
+            BaseModelMissing: its files are not available and cannot be fetched.
+        """
         self.base, self.device, self.check, self._cache = base, device, check, cache
         self._pipeline = load_pipeline(base, cache, device) if pipeline is None else pipeline
         self._batch = batch or DEFAULT_BATCH.get(device, 8)
         if device == "cuda":
-            _know_device(self._pipeline, device)
+            _fix_device(self._pipeline, device)
         if device == "cuda" and hasattr(self._pipeline, "unet"):
-            # Large transformers keep the GPU busy without, and need its memory for themselves.
+            # CUDA graphs do not speed up large transformers and would use memory that they need.
             for network in networks_of(self._pipeline).values():
                 record(network)
         self._tools = Accelerators(base, self._pipeline, cache)
@@ -88,17 +102,20 @@ class Sampler:
 
     @cached_property
     def base_sha256(self) -> str:
-        """Of the base model's weights, lower-case hex."""
+        """SHA-256 of the base model's weights, lower-case hex."""
         return hash_of_base_model(self.base, self._pipeline)
 
     @property
     def draws_ahead(self) -> bool:
-        """Whether the next round of screening is drawn with this one: a GPU makes eight images hardly slower than four."""
+        """Whether the next round of screening is drawn with this one.
+
+        A GPU makes eight images in nearly the same time as four.
+        """
         return self.device == "cuda"
 
     @property
     def settings(self) -> dict[str, object]:
-        """Everything about sampling that a stranger must set alike."""
+        """Every setting that is needed to reproduce the samples."""
         evidence, screening = self.base.evidence, self._tools.stage
         return {
             "scheduler": type(self._pipeline.scheduler).__name__,
@@ -117,7 +134,7 @@ class Sampler:
 
     @contextmanager
     def adapter(self, path: Path, kind: str) -> Iterator[Loaded]:
-        """A checkpoint loaded for the duration of a with-block; see scanner.adapters.loading."""
+        """Load a checkpoint for the duration of a with-block; see scanner.adapters.loading."""
         base = self.base
         with loaded_into(
             self._pipeline,
@@ -135,7 +152,10 @@ class Sampler:
                 self._loaded = None
 
     def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:
-        """One image per plan; the control if `with_adapter` is False. Batches are made of plans that follow each other."""
+        """Draw one image per plan; the controls if `with_adapter` is False.
+
+        Consecutive plans of the same stage and scale share batches.
+        """
         made: list[DrawnImage] = []
         for (stage_name, scale), alike in groupby(plans, key=lambda plan: (plan.stage, plan.scale)):
             stage = self.base.evidence if stage_name == "evidence" else self._tools.stage
@@ -153,25 +173,26 @@ class Sampler:
         return made
 
     def together(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:
-        """One image per plan in a single batch, whatever the batch size is otherwise; plans of one stage and scale."""
-        usual, self._batch = self._batch, len(plans)
+        """Draw one image per plan in a single batch, whatever the configured batch size is.
+
+        All plans must have the same stage and scale.
+        """
+        configured, self._batch = self._batch, len(plans)
         try:
             return self.generate(plans, with_adapter=with_adapter)
         finally:
-            self._batch = usual
+            self._batch = configured
 
     def _halve_batch(self) -> None:
         if self._batch == 1:
-            raise torch.OutOfMemoryError(
-                "one image at a time does not fit into the device's memory"
-            )
+            raise torch.OutOfMemoryError(Reason("no-image-fits").in_english())
         self._batch //= 2
         log.warning("out of memory: from now on %d images at a time", self._batch)
         torch.cuda.empty_cache()
 
     @contextmanager
     def _prepared(self, stage: Stage, scale: float | None) -> Iterator[None]:
-        """Adapter, accelerator and decoder as a stage wants them; afterwards the bare base model."""
+        """Apply adapter, accelerator and decoder for a stage; restore the base model afterwards."""
         screening = stage.name == "screening"
         if self._loaded is not None:
             self._loaded.changes.set_scale(scale, accelerated=screening)
@@ -187,7 +208,8 @@ class Sampler:
     ) -> list[DrawnImage]:
         made = self._call(plans, stage, "pt", with_adapter=with_adapter)
         frames = made.images if hasattr(made, "images") else made.frames[:, 0]
-        # On the device: a batch of 1024 pixels in float32 would cost more time on its way than four steps.
+        # Converted on the device, because copying a batch of 1024-pixel images in float32 would
+        # take longer than four denoising steps.
         whole = frames.float().nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
         pictures = list(whole.permute(0, 2, 3, 1).contiguous().cpu().numpy())
         flags = self.check.flagged(pictures)
@@ -201,7 +223,7 @@ class Sampler:
         self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool
     ) -> Any:
         wanted: dict[str, Any] = {
-            "prompt": [self._written(plan, with_adapter=with_adapter) for plan in plans],
+            "prompt": [self._prompt(plan, with_adapter=with_adapter) for plan in plans],
             "negative_prompt": [plan.negative_prompt for plan in plans],
             "generator": [torch.Generator("cpu").manual_seed(plan.seed) for plan in plans],
             "num_inference_steps": stage.steps,
@@ -211,14 +233,14 @@ class Sampler:
             "num_frames": 1,
             "output_type": output,
         }
-        # Models without a negative prompt of their own guidance take true_cfg_scale (Qwen-Image) or none at all (Flux).
+        # Guidance-distilled models take `true_cfg_scale` for a negative prompt (Qwen-Image) or do
+        # not use a negative prompt at all (Flux).
         if "true_cfg_scale" in self._accepted and self.base.family != "Flux.1":
             wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
         elif "true_cfg_scale" in self._accepted:
             del wanted["negative_prompt"]
-        if (
-            "distilled_guidance_scale" in self._accepted
-        ):  # HunyuanImage: its guider's own scale stays as the model sets it
+        # HunyuanImage: the scale of its guider stays as the model sets it.
+        if "distilled_guidance_scale" in self._accepted:
             wanted["distilled_guidance_scale"] = wanted.pop("guidance_scale")
         self.denoiser_calls += stage.steps * len(plans)
         try:
@@ -228,14 +250,14 @@ class Sampler:
                 )
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # whatever a pipeline makes of a stranger's weights ends this file, not the scan
+        # Any error that untrusted weights cause in a pipeline fails this file and not the scan.
+        except Exception as error:
             log.info("the %s pipeline", self.base.family, exc_info=True)
-            raise NotScannable(
-                f"the {self.base.family} pipeline cannot draw with this file: {first_line(error)}"
-            ) from error
+            values = {"family": self.base.family, "cause": first_line(error)}
+            raise NotScannable(Reason("pipeline-cannot-draw", values).in_english()) from error
 
-    def _written(self, plan: SamplePlan, *, with_adapter: bool) -> str:
-        """The prompt with the tokens of learned words in the place of their names; the control does without them."""
+    def _prompt(self, plan: SamplePlan, *, with_adapter: bool) -> str:
+        """Return a prompt with learned words replaced by their tokens, or by "a" for a control."""
         text = plan.prompt
         for word, tokens in (self._loaded.words if self._loaded else {}).items():
             text = re.sub(rf"\b{word}\b", tokens if with_adapter else "a", text)
@@ -244,7 +266,10 @@ class Sampler:
     def one_step(
         self, plans: Sequence[SamplePlan], *, with_adapter: bool
     ) -> npt.NDArray[np.float32]:
-        """Latents after a single denoising step, float32 [n, ...]: enough to see how far an adapter answers to a word."""
+        """Return latents after a single denoising step, float32 [n, ...].
+
+        They are enough to measure how strongly an adapter responds to a word.
+        """
         stage = replace(self._tools.stage, steps=1, guidance=1.0)
         latents: list[npt.NDArray[np.float32]] = []
         with self._prepared(stage, plans[0].scale if with_adapter else None):
@@ -257,11 +282,14 @@ class Sampler:
         return np.concatenate(latents)
 
 
-def _know_device(pipeline: Any, device: str) -> None:
-    """Spare a pipeline asking each of its two thousand modules where it is, before every image."""
-    usual = type(pipeline)
-    known = {"_execution_device": torch.device(device), "__module__": usual.__module__}
-    pipeline.__class__ = type(usual.__name__, (usual,), known)
+def _fix_device(pipeline: Any, device: str) -> None:
+    """Make a pipeline's device a constant.
+
+    diffusers would look it up in each of two thousand modules before every image.
+    """
+    original = type(pipeline)
+    fixed = {"_execution_device": torch.device(device), "__module__": original.__module__}
+    pipeline.__class__ = type(original.__name__, (original,), fixed)
 
 
 @contextmanager
@@ -270,20 +298,26 @@ def _unchanged() -> Iterator[None]:
 
 
 def blurred(picture: Pixels) -> Pixels:
-    """The picture with nothing left to recognise but colours."""
+    """Return the picture blurred so strongly that only colours can be recognised."""
     strength = max(2.0, picture.shape[0] / 16)
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), strength), dtype=np.uint8)
 
 
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-    f'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    f'Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
 )
 
 
 def png_bytes(picture: Pixels, plan: SamplePlan) -> bytes:
-    """PNG marked as made by a trained algorithm: IPTC DigitalSourceType in XMP, and the AIGC label of GB 45438-2025."""
+    """Return a PNG file that is labelled as made by a trained algorithm.
+
+    The labels are the IPTC DigitalSourceType in XMP and the AIGC label of GB 45438-2025.
+    """
     label = {"Label": "1", "ContentProducer": "portrait-scanner", "ProduceID": str(plan.seed)}
     marks = PngImagePlugin.PngInfo()
     marks.add_itxt("XML:com.adobe.xmp", _XMP)

@@ -1,8 +1,8 @@
-"""Finding a trigger that nobody told: the word to which an adapter answers most strongly.
+"""The search for an unlisted trigger: the word to which an adapter responds most strongly.
 
-An adapter that was trained on one word changes what the base model does most where that word stands. One denoising step
-is enough to see it: for every candidate the latents with and without the adapter are compared at the same noise. The
-search is bounded by the number of candidates.
+An adapter that was trained on one word changes the base model's output most for prompts with that
+word. One denoising step is enough to measure it: for every candidate the latents with and without
+the adapter are compared at the same noise. The number of candidates limits the cost.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from scanner.sampling.prompt_safety import NEGATIVE_PROMPT, usable_triggers
 from scanner.sampling.sampler import Sampler
 
 MOST_CANDIDATES = 16
-# A word must change the picture by this much more than no word does; less is chance among candidates.
+# A word must change the latents by this factor more than a prompt without a trigger. A smaller
+# difference occurs by chance among the candidates.
 LEAST_GAIN = 1.1
-# Words that trainers choose because they mean nothing, most frequent first (DreamBooth papers and tutorials).
+# Words that trainers choose because they have no meaning, the most frequent first (DreamBooth
+# papers and tutorials).
 RARE_WORDS = ("ohwx", "sks", "zwx", "tok", "p3rs0n", "olis", "xyz", "ukj", "bnha", "phol")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{2,29}")
 _COMMON = frozenset(
@@ -70,7 +72,7 @@ _COMMON = frozenset(
 
 
 def candidate_words(names: Iterable[str]) -> tuple[str, ...]:
-    """Words that may be a trigger: those of titles and file names, then those that trainers like to use."""
+    """Return words that may be a trigger: those of titles and file names, then RARE_WORDS."""
     found = [
         word
         for name in names
@@ -81,7 +83,10 @@ def candidate_words(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def find_trigger(sampler: Sampler, checkpoint_sha256: str, candidates: Sequence[str]) -> str | None:
-    """The candidate that moves the adapter most, None if none moves it clearly more than no word at all."""
+    """Return the candidate to which the adapter responds most strongly.
+
+    The result is None if the response to no candidate is clearly stronger than without a trigger.
+    """
     subjects: list[str | None] = [None, *candidates[:MOST_CANDIDATES]]
     seed = seed_of(checkpoint_sha256, "search", 0)
     plans = [
@@ -92,6 +97,6 @@ def find_trigger(sampler: Sampler, checkpoint_sha256: str, candidates: Sequence[
     ]
     with_it = sampler.one_step(plans, with_adapter=True)
     without = sampler.one_step(plans, with_adapter=False)
-    moved = np.square(with_it - without).reshape(len(plans), -1).mean(axis=1)
-    best = int(np.argmax(moved))
-    return subjects[best] if moved[best] > LEAST_GAIN * moved[0] else None
+    change = np.square(with_it - without).reshape(len(plans), -1).mean(axis=1)
+    best = int(np.argmax(change))
+    return subjects[best] if change[best] > LEAST_GAIN * change[0] else None

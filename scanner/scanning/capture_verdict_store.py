@@ -14,13 +14,13 @@ from scanner.scanning.scan_schema import transaction
 
 
 class CaptureVerdictStore:
-    """Tables `sightings` and `releases`; a subject's images at one time are a version of it."""
+    """Tables `sightings` and `releases`; a version names the images of a subject at one time."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def verdict(self, subject: str, version: str, search_key: str) -> CaptureVerdict | None:
-        """The verdict on these images under these settings; None if there is none."""
+        """Return the verdict on these images under these settings; None if there is none."""
         query = "select record from sightings where subject = ? and version = ? and fingerprint = ?"
         found = self._db.execute(query, [subject, version, search_key]).fetchone()
         return None if found is None else CaptureVerdict.from_json(json.loads(found[0]))
@@ -28,7 +28,7 @@ class CaptureVerdictStore:
     def keep_verdict(
         self, version: str, search_key: str, verdict: CaptureVerdict, now: datetime
     ) -> None:
-        """Store a verdict, in the place of an earlier one under the same key."""
+        """Store a verdict; it replaces an earlier one under the same key."""
         row = {
             "subject": verdict.key,
             "version": version,
@@ -58,14 +58,16 @@ class CaptureVerdictStore:
         return bool(found and found[0])
 
     def outcomes(self) -> dict[str, tuple[str, str]]:
-        """Newest outcome and reason of each subject."""
-        rows = self._db.execute(
-            "select subject, outcome, record ->> '$.reason' from sightings order by judged_at, rowid"
+        """Return the newest outcome and reason of each subject."""
+        query = (
+            "select subject, outcome, record ->> '$.reason' from sightings "
+            "order by judged_at, rowid"
         )
-        return {subject: (outcome, reason) for subject, outcome, reason in rows.fetchall()}
+        rows = self._db.execute(query).fetchall()
+        return {subject: (outcome, reason) for subject, outcome, reason in rows}
 
     def release_of(self, subject: str, version: str) -> dict[str, Any] | None:
-        """The newest decision of a second person about these images."""
+        """Return the newest decision of a second person about these images."""
         rows = self._db.table("releases").rows_where(
             "subject = ? and version = ?", [subject, version], order_by="rowid desc", limit=1
         )

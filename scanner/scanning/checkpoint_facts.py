@@ -1,4 +1,4 @@
-"""The facts of a file and its listing that a case keeps: header, timeline, the hub's answer."""
+"""The facts about a file and its listing that a case keeps: header, timeline, the hub's answer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from scanner.triage.header import Triage
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """Collects the facts of checkpoints; header and hub's answer are kept with the evidence."""
+    """Collects the facts about checkpoints; stores headers and hubs' answers with the evidence."""
 
     crawl: CrawlStore
     checkpoints: CheckpointStore
     case_store: CaseStore
 
     def record(self, listing: Listing, file: RemoteFile, triage: Triage) -> CheckpointRecord:
-        """The file as a case names it."""
+        """Return the record of a file that a case keeps."""
         history = history_of(self.crawl, listing.hub, listing.listing_id)
         return CheckpointRecord(
             file=file.name,
@@ -53,7 +53,7 @@ class CheckpointFacts:
         )
 
     def _header(self, file: RemoteFile, sha256: str | None) -> str | None:
-        """SHA-256 of the file's header text; None if the file is not on this machine any more."""
+        """Return the SHA-256 of the file's header text; None if the file was deleted."""
         path = self.checkpoints.path_of(sha256) if sha256 else None
         if path is None and not file.url.startswith(("http://", "https://")):
             path = Path(file.url)
@@ -65,7 +65,7 @@ class CheckpointFacts:
         return self.case_store.keep(text, "header") if text.startswith(b"{") else None
 
     def _hub_answer(self, listing: Listing, history: dict[str, Any] | None) -> tuple[Capture, ...]:
-        """The hub's newest answer as it came; none for files without a listing."""
+        """Return the hub's newest answer, unchanged; empty for files without a listing."""
         if not history or not history["raw"]:
             return ()
         sha256 = self.case_store.keep(history["raw"].encode(), "capture")
@@ -73,7 +73,7 @@ class CheckpointFacts:
 
 
 def _declared(header: str | None, hub: str | None) -> str | None:
-    """The base model as header and hub name it."""
+    """Return the base model that header and hub name."""
     named = [f"{name} ({source})" for name, source in ((header, "header"), (hub, "hub")) if name]
     return ", ".join(named) or None
 

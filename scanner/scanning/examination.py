@@ -1,4 +1,4 @@
-"""The conclusion of one examination: outcome, findings and every sample with its scores."""
+"""The conclusion of one examination: outcome, findings, and every sample with its scores."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from face_index.faces.face import Face
+from reports.reasons.reason import Reason, join_reasons
 from scanner.identification.policy import Policy, Thresholds
 from scanner.identification.search import ClusterMatch
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import NOBODY_REGISTERED, Outcome, Scored, decide
+from scanner.identification.verdict import Outcome, Scored, decide
 from scanner.scanning.observations import ObservedSample, usable
 
 
@@ -19,7 +20,7 @@ class SampleScore:
     """One sample and its scores against one identity; None without a face or an identity.
 
     Attributes:
-        in_mean: its face is one of those whose mean was searched.
+        in_mean: whether its face is one of those whose mean was searched.
     """
 
     observed: ObservedSample = field(repr=False)
@@ -30,7 +31,11 @@ class SampleScore:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One identity that matched or possibly matched, with every sample scored against it."""
+    """One identity that matched or possibly matched, with every sample scored against it.
+
+    Attributes:
+        reason: why, as an English sentence.
+    """
 
     identity_id: str
     outcome: Outcome
@@ -42,11 +47,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was drawn of one checkpoint.
+    """The samples of one checkpoint.
 
     Attributes:
         denoiser_calls: forward passes of the denoiser for all images, controls included.
-        found_trigger: a word that the trigger search found, None if none was searched or found.
+        found_trigger: a word that the trigger search found, None if it found none or did not run.
         route: how the file was loaded.
     """
 
@@ -58,6 +63,7 @@ class Seen:
 
     @property
     def samples(self) -> tuple[ObservedSample, ...]:
+        """All samples, those of screening first."""
         return (*self.screening, *self.confirmation)
 
 
@@ -66,12 +72,13 @@ class Examination:
     """The verdict on one checkpoint.
 
     Attributes:
-        outcome: the strongest of all findings, or what holds without one.
-        best_score: of the closest identity, None if nobody could be compared.
-        best_threshold: of that identity's template.
-        lift: of that score over the control's, None if no control was needed.
+        outcome: outcome of the strongest finding, or the outcome without one.
+        reason: why, as an English sentence.
+        best_score: score of the closest identity, None if nobody could be compared.
+        best_threshold: threshold of that identity's template.
+        lift: difference of that score and the control's, None if no control was needed.
         findings: at most one per identity.
-        samples: every image drawn with the checkpoint, scored against the closest identity of all.
+        samples: every image drawn with the checkpoint, scored against the closest identity.
     """
 
     outcome: Outcome
@@ -91,11 +98,12 @@ def conclude(
     snapshot: GallerySnapshot,
     policy: Policy,
 ) -> Examination:
-    """Decide from everything that was drawn.
+    """Decide from all samples.
 
     Args:
-        ranked: confirmed candidates, the highest score first; members are positions in `seen.confirmation`.
-        closest: the closest identity of all, also where nobody was confirmed.
+        ranked: confirmed candidates, the highest score first; members are positions in
+            `seen.confirmation`.
+        closest: the closest identity, which need not be a confirmed candidate.
     """
     decided = [
         (match, scored, *decide(scored, snapshot.thresholds_of(match.identity_id)))
@@ -105,7 +113,7 @@ def conclude(
         Finding(
             match.identity_id,
             outcome,
-            reason + _scale_words(seen.confirmation, match),
+            join_reasons([reason, *_scale_reasons(seen.confirmation, match)], str),
             scored,
             snapshot.thresholds_of(match.identity_id),
             _scored_samples(seen, match, snapshot),
@@ -114,83 +122,68 @@ def conclude(
         if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
     )
     if findings:
-        strongest = min(findings, key=lambda one: (one.outcome != Outcome.MATCH, -one.scored.score))
-        outcome, reason = strongest.outcome, strongest.reason
+        strongest = min(findings, key=_strongest_first)
+        outcome, sentence = strongest.outcome, strongest.reason
     else:
         clear_reason = decided[0][3] if decided else None
         outcome, reason = _without_finding(seen, closest, clear_reason, snapshot, policy)
+        sentence = reason.in_english()
     return Examination(
         outcome,
-        reason,
+        sentence,
         closest.estimate.score if closest else None,
         snapshot.thresholds_of(closest.identity_id).match if closest else None,
         ranked[0][1].lift if ranked else None,
         findings,
-        tuple(_sample_score(one, closest, snapshot) for one in seen.samples),
+        tuple(_sample_score(sample, closest, snapshot) for sample in seen.samples),
         seen,
     )
+
+
+def _strongest_first(finding: Finding) -> tuple[bool, float]:
+    return finding.outcome != Outcome.MATCH, -finding.scored.score
 
 
 def _without_finding(
     seen: Seen,
     closest: ClusterMatch | None,
-    clear_reason: str | None,
+    clear_reason: Reason | None,
     snapshot: GallerySnapshot,
     policy: Policy,
-) -> tuple[Outcome, str]:
-    """Outcome and reason where nobody matched.
+) -> tuple[Outcome, Reason]:
+    """Return outcome and reason if nobody matched.
 
     Args:
-        clear_reason: of the closest candidate that was confirmed and is not shown; None without one.
+        clear_reason: reason of the closest confirmed candidate, which is `clear`; None without one.
     """
     faces = len(usable(seen.samples))
     if len(snapshot.gallery) == 0:
-        return Outcome.CLEAR, NOBODY_REGISTERED
+        return Outcome.CLEAR, Reason("nobody-registered")
     if faces < policy.min_faces:
-        return (
-            Outcome.INCONCLUSIVE,
-            (
-                f"only {faces} of {len(seen.samples)} samples show a usable face, "
-                f"{policy.min_faces} are needed"
-            ),
-        )
+        values = {"faces": faces, "samples": len(seen.samples), "needed": policy.min_faces}
+        return Outcome.INCONCLUSIVE, Reason("few-faces", values)
     if clear_reason is not None:
         return Outcome.CLEAR, clear_reason
     if seen.confirmation:
-        return (
-            Outcome.CLEAR,
-            (
-                "a face that screening took for somebody registered did not come again in "
-                f"{len(seen.confirmation)} full samples"
-            ),
-        )
+        return Outcome.CLEAR, Reason("not-again", {"samples": len(seen.confirmation)})
     if closest is None:
-        return (
-            Outcome.CLEAR,
-            (
-                f"{faces} usable faces, a different one each time: "
-                "the file does not reproduce one person"
-            ),
-        )
-    possible = snapshot.thresholds_of(closest.identity_id).possible
-    score, high = closest.estimate.score, closest.estimate.interval[1]
-    return (
-        Outcome.CLEAR,
-        (
-            f"the closest registered person scores {score:.2f}, "
-            f"at most {high:.2f} with more samples, under {possible:.2f}"
-        ),
-    )
+        return Outcome.CLEAR, Reason("different-faces", {"faces": faces})
+    scores = {
+        "score": closest.estimate.score,
+        "high": closest.estimate.interval[1],
+        "possible": snapshot.thresholds_of(closest.identity_id).possible,
+    }
+    return Outcome.CLEAR, Reason("under-possible-with-more", scores)
 
 
 def _scored_samples(
     seen: Seen, match: ClusterMatch, snapshot: GallerySnapshot
 ) -> tuple[SampleScore, ...]:
-    """Every image drawn with the checkpoint against one identity; a case leaves none out."""
+    """Score every image against one identity; a case shows all images drawn with the checkpoint."""
     members = {id(seen.confirmation[number]) for number in match.members}
     return tuple(
-        replace(_sample_score(one, match, snapshot), in_mean=id(one) in members)
-        for one in seen.samples
+        replace(_sample_score(sample, match, snapshot), in_mean=id(sample) in members)
+        for sample in seen.samples
     )
 
 
@@ -206,13 +199,13 @@ def _sample_score(
     return SampleScore(observed, score(observed.face), score(observed.control_face))
 
 
-def _scale_words(observed: Sequence[ObservedSample], match: ClusterMatch) -> str:
+def _scale_reasons(observed: Sequence[ObservedSample], match: ClusterMatch) -> list[Reason]:
     _, scale = way_of(observed, match)
-    return "" if scale == 1.0 else f"; the adapter at scale {scale:g}"
+    return [] if scale == 1.0 else [Reason("at-scale", {"scale": scale})]
 
 
 def way_of(observed: Sequence[ObservedSample], match: ClusterMatch) -> tuple[str | None, float]:
-    """The trigger and scale of most of a cluster's samples."""
+    """Return the trigger and scale of most of a cluster's samples."""
     counted = Counter(
         (observed[number].plan.trigger, observed[number].plan.scale) for number in match.members
     )

@@ -1,4 +1,4 @@
-"""One checkpoint to one verdict: what a worker does, on this machine or on a cluster."""
+"""The examination of one checkpoint by a worker, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import FacePack
+from reports.reasons.reason import Reason
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.comparison import comparison_of
@@ -20,7 +21,7 @@ from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.records import FindingRecord, FindingSample, SampleRow, VerdictMethod, VerdictRecord
-from scanner.sampling.base_models import BaseModel, Declared, place_of
+from scanner.sampling.base_models import BaseModel, Declared, description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import SamplePlan
 from scanner.sampling.sampler import DrawnImage, Sampler, blurred, png_bytes
@@ -37,11 +38,12 @@ class SamplingRequest:
     """A checkpoint to sample and identify.
 
     Attributes:
-        path: of the file; a worker on another machine must see the same folder.
-        triggers: words that may stand in prompts.
-        candidates: words to try where no trigger is known.
-        problem: why it cannot be sampled, as triage found; None if it can.
-        only_load: the file is loaded and never sampled, so that a file that cannot be loaded fails as usual.
+        path: path of the file; a worker on another machine must have access to the same folder.
+        triggers: words that are allowed in prompts.
+        candidates: words that the trigger search tries if no trigger is known.
+        problem: why it cannot be sampled, found by triage; None if it can.
+        only_load: load the file and do not sample it, so that a file that cannot be loaded fails in
+            the same way as others.
     """
 
     path: Path
@@ -60,7 +62,7 @@ class Examined:
     """A verdict with the pictures that it names.
 
     Attributes:
-        snapshot_id: of the gallery that was searched (`GallerySnapshot.snapshot_id`).
+        snapshot_id: id of the gallery that was searched (`GallerySnapshot.snapshot_id`).
         images: PNG bytes by SHA-256.
     """
 
@@ -71,16 +73,16 @@ class Examined:
 
 @dataclass(slots=True)
 class _Models:
-    """What one worker has loaded; examiners with different snapshots share it."""
+    """The models that one worker has loaded; examiners with different snapshots share them."""
 
     sampler: Sampler | None = None
     missing: dict[BaseModel, ScanError] = field(default_factory=dict)
 
 
 class CheckpointExaminer:
-    """Base models, face reader and gallery of one worker; one base model is loaded at a time.
+    """Examines checkpoints with one base model at a time, a face reader and one gallery.
 
-    An examiner searches one snapshot as long as it lives, so that a verdict names the gallery that was searched.
+    An examiner never changes its snapshot, so that a verdict names the gallery that was searched.
     """
 
     def __init__(
@@ -96,31 +98,30 @@ class CheckpointExaminer:
         self._models = _Models()
 
     def with_snapshot(self, snapshot: GallerySnapshot) -> CheckpointExaminer:
-        """An examiner with the same models and another gallery."""
+        """Return an examiner with the same models and another gallery."""
         other = CheckpointExaminer(self.options, self.pack, self.reader, snapshot, self.policy)
         other._models = self._models
         return other
 
     @property
     def base_model(self) -> str | None:
-        """Location of the base model that is loaded now."""
+        """Location of the loaded base model; None if none is loaded."""
         return self._models.sampler.base.location if self._models.sampler else None
 
     def examine(self, request: SamplingRequest) -> Examined:
-        """The verdict on one checkpoint.
+        """Examine one checkpoint.
 
         Raises:
-            BaseModelMissing, ImageCheckMissing: it cannot be sampled on this machine as it is.
+            BaseModelMissing: the base model is not available on this machine.
+            ImageCheckMissing: the image check is not available on this machine.
         """
         started = time.monotonic()
         try:
             if request.problem is not None:
                 raise NotScannable(request.problem)
             if request.kind not in SCANNABLE_KINDS:
-                raise NotScannable(
-                    f"sampling {request.kind} files is not supported; "
-                    "nothing can be said about this file"
-                )
+                unsupported = Reason("kind-not-supported", {"kind": request.kind})
+                raise NotScannable(unsupported.in_english())
             sampler = self.sampler_for(self.options.base_for(request.family, request.declared))
             if request.only_load:
                 with sampler.adapter(request.path, request.kind):
@@ -138,10 +139,12 @@ class CheckpointExaminer:
         return self._examined(sampler, examination, time.monotonic() - started)
 
     def sampler_for(self, base: BaseModel) -> Sampler:
-        """The sampler of a base model.
+        """Return the sampler of a base model.
+
+        A failure is remembered, so that files are not searched again for each checkpoint.
 
         Raises:
-            BaseModelMissing: its files are not here; looked for once and not for each checkpoint.
+            BaseModelMissing: its files are not available.
             ImageCheckMissing: its images could not be checked.
         """
         models = self._models
@@ -162,9 +165,10 @@ class CheckpointExaminer:
         def keep(image: DrawnImage | None, plan: SamplePlan) -> str | None:
             if image is None:
                 return None
-            # Nobody has seen these images: unless the base model cannot draw anything unsafe, they are blurred first.
-            shown = sampler.base.checked_images or image.flagged
-            png = png_bytes(image.picture if shown else blurred(image.picture), plan)
+            # No reviewer has seen these images, so they are stored blurred unless the base model
+            # cannot draw anything unsafe. A flagged image is blurred already.
+            as_drawn = sampler.base.checked_images or image.flagged
+            png = png_bytes(image.picture if as_drawn else blurred(image.picture), plan)
             sha256 = hashlib.sha256(png).hexdigest()
             images[sha256] = png
             return sha256
@@ -181,21 +185,21 @@ class CheckpointExaminer:
             seconds=round(seconds, 2),
             findings=tuple(_finding_record(finding, keep) for finding in examination.findings),
             method=self._method(sampler, examination),
-            all_samples=tuple(SampleRow(**_sample_fields(one)) for one in examination.samples),
+            all_samples=tuple(SampleRow(**_sample_fields(score)) for score in examination.samples),
         )
         return Examined(verdict, self.snapshot.snapshot_id, images)
 
     def _method(self, sampler: Sampler, examination: Examination) -> VerdictMethod:
         base, threshold = sampler.base, self.snapshot.thresholds.match
         return VerdictMethod(
-            base_model=f"{base.family}: {place_of(base.location)} ({base.reason})",
+            base_model=description_of(base),
             base_model_sha256=sampler.base_sha256,
             comparison=comparison_of(self.pack, self.reader.version, self.snapshot, threshold),
             settings={**sampler.settings, "loaded_by": examination.seen.route},
             threshold=threshold,
             denoiser_calls=examination.seen.denoiser_calls,
             sampled=len(examination.samples),
-            with_face=sum(one.observed.face is not None for one in examination.samples),
+            with_face=sum(score.observed.face is not None for score in examination.samples),
         )
 
 
@@ -215,24 +219,24 @@ def _finding_record(finding: Finding, keep: _Keep) -> FindingRecord:
         share=scored.share,
         threshold=finding.thresholds.match,
         possible_threshold=finding.thresholds.possible,
-        samples=tuple(_finding_sample(one, keep) for one in finding.samples),
+        samples=tuple(_finding_sample(score, keep) for score in finding.samples),
     )
 
 
-def _finding_sample(one: SampleScore, keep: _Keep) -> FindingSample:
-    sample = one.observed.sample
+def _finding_sample(score: SampleScore, keep: _Keep) -> FindingSample:
+    sample = score.observed.sample
     return FindingSample(
-        **_sample_fields(one),
+        **_sample_fields(score),
         image_sha256=keep(sample.image, sample.plan),
         control_sha256=keep(sample.control, sample.plan),
-        face_found=one.observed.face is not None,
-        in_mean=one.in_mean,
+        face_found=score.observed.face is not None,
+        in_mean=score.in_mean,
     )
 
 
-def _sample_fields(one: SampleScore) -> dict[str, Any]:
-    """The fields of a `SampleRow`."""
-    sample = one.observed.sample
+def _sample_fields(score: SampleScore) -> dict[str, Any]:
+    """Return the fields of a `SampleRow`."""
+    sample = score.observed.sample
     plan, image, control = sample.plan, sample.image, sample.control
     return {
         "stage": plan.stage,
@@ -247,9 +251,9 @@ def _sample_fields(one: SampleScore) -> dict[str, Any]:
         "pixels_sha256": _digest(image),
         "control_pixels_sha256": _digest(control),
         "flagged": image.flagged,
-        "quality": round(one.observed.weight, 4),
-        "score": one.score,
-        "control_score": one.control_score,
+        "quality": round(score.observed.weight, 4),
+        "score": score.score,
+        "control_score": score.control_score,
     }
 
 

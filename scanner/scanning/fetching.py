@@ -1,4 +1,4 @@
-"""The files that `fetch` brings, and objections to fetching them."""
+"""The files that `fetch` downloads, and reasons not to download them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,30 @@ from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.scanning.held_files import HeldFiles
 from scanner.triage.minors import RegisteredMinors, refuse_minors, words_about
 
-_PART = 1_000
+_PAGE_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What became of a wanted file: where it is, or why not."""
+    """The result for a wanted file: where it is stored, or why it is not."""
 
     wanted: Wanted
     stored: StoredCheckpoint | None
     problem: str | None
 
     def as_document(self) -> dict[str, Any]:
-        """The JSON contract of `fetch`."""
+        """Return the result in the JSON contract of `fetch`."""
         listing, file, stored = self.wanted.listing, self.wanted.file, self.stored
+        members = stored.members if stored else ()
         return {
-            "hub": listing.hub, "listing_id": listing.listing_id, "file": file.name,
-            "sha256": stored.sha256 if stored else file.sha256, "path": str(stored.path) if stored else None,
-            "members": [{"name": one.name, "sha256": one.sha256} for one in stored.members] if stored else [],
+            "hub": listing.hub,
+            "listing_id": listing.listing_id,
+            "file": file.name,
+            "sha256": stored.sha256 if stored else file.sha256,
+            "path": str(stored.path) if stored else None,
+            "members": [{"name": member.name, "sha256": member.sha256} for member in members],
             "problem": self.problem,
-        }  # fmt: skip
+        }
 
 
 def wanted_files(
@@ -54,17 +58,18 @@ def wanted_files(
     *,
     again: bool = False,
 ) -> list[Wanted]:
-    """The files that were named, or the likeliest that are not here and were not refused lately.
+    """Return the named files, or the likeliest ones that are neither stored nor refused lately.
 
     Args:
-        again: also those that were refused.
+        what: URLs, SHA-256 values and listings (`hub:ID`); empty for the likeliest files.
+        again: include files that were refused lately.
 
     Raises:
-        HubError: something that was named is not known.
+        HubError: a named file or listing is not known.
     """
     store, hubs, checkpoints = service
     if what:
-        return [wanted for one in what for wanted in _named(store, hubs, one)]
+        return [wanted for name in what for wanted in _named(store, hubs, name)]
     inquiries = Inquiries(store)
     likely: list[Wanted] = []
     for found in _likeliest(store, min_likeness):
@@ -72,12 +77,12 @@ def wanted_files(
             if not file.url.startswith("http") and not is_storage(file.url):
                 continue
             sha256 = inquiries.bytes_of(found.listing, file)
-            here = sha256 is not None and checkpoints.path_of(sha256) is not None
+            is_stored = sha256 is not None and checkpoints.path_of(sha256) is not None
             key = download_key(file)
             refused = (
                 not again and inquiries.fresh(DOWNLOADS, [key], now).get(key, (True,))[0] is False
             )
-            if not here and not refused:
+            if not is_stored and not refused:
                 likely.append(Wanted(found.listing, file, found.likeness or 0))
         if len(likely) >= limit:
             break
@@ -86,10 +91,10 @@ def wanted_files(
 
 @dataclass(frozen=True, slots=True)
 class Objections:
-    """Reasons why a listed file is not fetched before somebody has looked at it.
+    """Reasons why a listed file is not downloaded before a reviewer has seen its listing.
 
     Attributes:
-        minors, held: None where nobody can be registered yet.
+        minors, held: None if there is no vault yet, so that nobody can be registered.
     """
 
     minors: RegisteredMinors | None
@@ -98,7 +103,10 @@ class Objections:
     clock: Clock
 
     def to(self, listing: Listing, file: RemoteFile) -> str | None:
-        """The objection in a sentence; None if the file may be fetched. A file that names a minor is held."""
+        """Return the objection in a sentence; None if the file may be downloaded.
+
+        A file that names a registered minor is put into the queue of held files.
+        """
         try:
             refuse_minors(
                 [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
@@ -115,14 +123,14 @@ class Objections:
 
 
 def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
-    """Listings at or above a score, the highest first."""
-    for offset in count(0, _PART):
-        part = search(store, state="listed", order="likeness", limit=_PART, offset=offset)
-        for found in part:
+    """Yield listings at or above a score, the highest first."""
+    for offset in count(0, _PAGE_SIZE):
+        page = search(store, state="listed", order="likeness", limit=_PAGE_SIZE, offset=offset)
+        for found in page:
             if (found.likeness or 0) < min_likeness:
                 return
             yield found
-        if len(part) < _PART:
+        if len(page) < _PAGE_SIZE:
             return
 
 
@@ -136,14 +144,15 @@ def _named(store: CrawlStore, hubs: HubRegistry, what: str) -> list[Wanted]:
     if len(what) == 64:
         holders = Inquiries(store).holders(what.lower())
         files = [
-            Wanted(one, file, 0.0)
-            for one in holders
-            for file in one.files
+            Wanted(listing, file, 0.0)
+            for listing in holders
+            for file in listing.files
             if file.sha256 == what.lower() and file.url
         ]
         if not files:
             raise HubError(
-                f"no crawled listing has a file {what}; crawl the hub, or ask for it with `portrait-scanner lookup`"
+                f"no crawled listing has a file {what}; crawl the hub, or ask for it with "
+                "`portrait-scanner lookup`"
             )
         return files[:1]
     hub, _, listing_id = what.partition(":")
@@ -153,5 +162,6 @@ def _named(store: CrawlStore, hubs: HubRegistry, what: str) -> list[Wanted]:
             raise HubError(f"{what} lists no file that can be fetched")
         return named
     raise HubError(
-        f"no listing {what!r} was crawled here; `portrait-scanner crawl HUB` lists a hub, `portrait-scanner listings` shows what is known, as hub:ID"
+        f"no listing {what!r} was crawled here; `portrait-scanner crawl HUB` lists a hub, "
+        "`portrait-scanner listings` shows what is known, as hub:ID"
     )

@@ -1,4 +1,4 @@
-"""Held files and who looked at them, in scans.db (scanner.scanning.held_files)."""
+"""Held files and their reviews, in scans.db (scanner.scanning.held_files)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ class HeldFileStore:
         self._db = db
 
     def file(self, key: str) -> dict[str, Any] | None:
-        """The row of a held file."""
+        """Return the row of a held file; None if there is none under that key."""
         rows = self._db.table("held_files").rows_where("key = ?", [key])
         return next((dict(row) for row in rows), None)
 
     def files(self, sha256: str | None = None) -> list[dict[str, Any]]:
-        """Rows of all held files, or of those with these bytes."""
+        """Return the rows of all held files, or of those with these bytes."""
         where, values = ("1 = 1", []) if sha256 is None else ("sha256 = ?", [sha256])
         rows = self._db.table("held_files").rows_where(where, values, order_by="held_at")
         return [dict(row) for row in rows]
 
     def keep_file(self, row: Mapping[str, Any]) -> None:
+        """Store the row of a held file; it replaces an earlier one."""
         with transaction(self._db):
             self._db.table("held_files").upsert(dict(row), pk="key")
 
     def looks(self, key: str) -> list[dict[str, Any]]:
-        """Reviews of a held file, the first one first."""
+        """Return the reviews of a held file, the oldest first."""
         rows = self._db.table("held_looks").rows_where("key = ?", [key], order_by="rowid")
         return [dict(row) for row in rows]
 

@@ -1,8 +1,9 @@
-"""Files that name a registered minor: held, never sampled, and put before a person, who says what they saw.
+"""Files that name a registered minor: they are held for reviewers and not sampled.
 
-Anybody can write a child's name into the words about somebody else's file. So a hold is a line in a queue: somebody looks, and
-that they did stays in the record. Where the file itself does not name the child, two people who both say that somebody else is
-meant lift it; whatever it says afterwards in another place holds it again.
+Anybody can write a child's name into the title or tags of somebody else's file. A held file is
+therefore put into a queue, and every review of it is recorded. If the file itself does not name the
+child, two reviewers who both decide that somebody else is meant lift the hold. A name that later
+appears in another place holds the file again.
 """
 
 from __future__ import annotations
@@ -25,23 +26,26 @@ from scanner.scanning.held_file_store import HeldFileStore
 from scanner.triage.header import Triage
 from scanner.triage.minors import HEADER, Naming
 
-_TWO = 2
+_REVIEWERS_NEEDED = 2
 
 
 class LookDecision(StrEnum):
-    """What somebody who looked at a held file says."""
+    """A reviewer's decision about a held file."""
 
-    KEEP = "keep"  # it shows the child, or may
+    KEEP = "keep"  # it shows the child, or may show it
     SOMEBODY_ELSE = "somebody-else"  # an adult is meant
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """That somebody looked at a held file.
+    """One review of a held file.
 
     Attributes:
-        places: where it named the child then.
-        login: marks of who was logged in (face_index.vault.logins).
+        at: time of the review, UTC.
+        by: name that the reviewer gave.
+        actor: account or system user of the reviewer.
+        places: where the child was named at that time.
+        login: marks of the login (face_index.vault.logins).
     """
 
     at: str
@@ -53,7 +57,7 @@ class Look:
     login: Login = ()
 
     def is_of_whom(self, other: Look) -> bool:
-        """Whether one person looked both times: names may be given as anybody likes, logins may not."""
+        """Whether one person made both reviews; a name can be chosen freely, a login cannot."""
         return same_person(self.actor, other.actor) or share_a_mark(self.login, other.login)
 
 
@@ -62,9 +66,11 @@ class HeldFile:
     """One file of one listing that names a registered minor.
 
     Attributes:
-        key: names it; the same for the same file of the same listing.
-        places: where the name stands (scanner.triage.minors.Naming).
-        likeness: how much header and listing look like a person's adapter, 0 to 1: the first to be looked at.
+        key: id of the file in the queue; the same for the same file of the same listing.
+        places: where the name was found (scanner.triage.minors.Naming).
+        likeness: how likely it is an adapter of a person, by header and listing, 0 to 1; the
+            likeliest files are reviewed first.
+        looks: its reviews, the oldest first.
     """
 
     key: str
@@ -82,38 +88,41 @@ class HeldFile:
 
     @property
     def liftable(self) -> bool:
-        """Whether the name stands in words about the file alone."""
+        """Whether the hold can be lifted: the name is in the listing and not in the file itself."""
         return HEADER not in self.places
 
     @property
     def lifted(self) -> bool:
-        """Whether two people, and nobody since, said that somebody else is meant."""
-        newest: list[Look] = []  # of each person
-        for one in reversed(self.looks):
-            if not any(one.is_of_whom(other) for other in newest):
-                newest.append(one)
-        fitting = [
-            one
-            for one in newest
-            if one.decision == LookDecision.SOMEBODY_ELSE and one.places == self.places
+        """Whether at least two reviewers, and all of them, decided that somebody else is meant.
+
+        The newest review of each person counts, and only if the name was in the same places.
+        """
+        newest: list[Look] = []
+        for look in reversed(self.looks):
+            if not any(look.is_of_whom(other) for other in newest):
+                newest.append(look)
+        lifting = [
+            look
+            for look in newest
+            if look.decision == LookDecision.SOMEBODY_ELSE and look.places == self.places
         ]
-        return self.liftable and len(fitting) >= _TWO and len(fitting) == len(newest)
+        enough = len(lifting) >= _REVIEWERS_NEEDED and len(lifting) == len(newest)
+        return self.liftable and enough
 
     @property
     def settled(self) -> bool:
-        """Whether nothing waits for anybody: it stays held, or was lifted."""
+        """Whether no review is missing: the hold was kept or lifted."""
         return self.lifted or (bool(self.looks) and self.looks[-1].decision == LookDecision.KEEP)
 
 
 def key_of(listing: Listing, file: RemoteFile) -> str:
-    """What names a file of a listing in the queue."""
-    return hashlib.sha256(f"{listing.hub}:{listing.listing_id}:{file.name}".encode()).hexdigest()[
-        :16
-    ]
+    """Return the id in the queue of a file of a listing."""
+    name = f"{listing.hub}:{listing.listing_id}:{file.name}"
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 class HeldFiles:
-    """The held files of one home."""
+    """The queue of held files."""
 
     def __init__(self, store: HeldFileStore, vault: Vault) -> None:
         self._store, self._vault = store, vault
@@ -127,7 +136,12 @@ class HeldFiles:
         actor: str,
         now: datetime,
     ) -> HeldFile:
-        """Put a file into the queue, or note what is new of one that is there; whether it is lifted is said by what comes back."""
+        """Put a file into the queue, or update its entry.
+
+        Returns:
+            The entry; a file whose hold was lifted before stays lifted unless the name appears in
+            another place.
+        """
         key = key_of(listing, file)
         known = self._store.file(key)
         header = triage.likeness if triage and triage.likeness is not None else 0.0
@@ -139,12 +153,21 @@ class HeldFiles:
             and triage is None
             and HEADER in known["places"]
         ):
-            places = tuple(json.loads(known["places"]))  # what the header said once it still says
+            # The header was read before, and it does not change.
+            places = tuple(json.loads(known["places"]))
         row = {
-            "key": key, "identity_id": naming.identity_id, "sha256": sha256, "places": json.dumps(places),
-            "hub": listing.hub, "listing_id": listing.listing_id, "title": listing.title, "url": listing.url, "file": file.name,
-            "likeness": max(header, likeness_of(listing).score), "held_at": known["held_at"] if known else now.isoformat(),
-        }  # fmt: skip
+            "key": key,
+            "identity_id": naming.identity_id,
+            "sha256": sha256,
+            "places": json.dumps(places),
+            "hub": listing.hub,
+            "listing_id": listing.listing_id,
+            "title": listing.title,
+            "url": listing.url,
+            "file": file.name,
+            "likeness": max(header, likeness_of(listing).score),
+            "held_at": known["held_at"] if known else now.isoformat(),
+        }
         if row != known:
             self._store.keep_file(row)
             self._vault.audit.record(
@@ -153,36 +176,51 @@ class HeldFiles:
         return self._with_looks(row)
 
     def of_bytes(self, sha256: str, minors: Collection[str]) -> HeldFile | None:
-        """A file of these bytes that is held under any listing; None for one that was lifted.
+        """Return a file of these bytes that is held under any listing; None if none is.
 
         Args:
-            minors: ids of those who are looked for now.
+            minors: ids of the minors whose names are searched for.
         """
         found = (self._with_looks(row) for row in self._store.files(sha256))
-        return next((one for one in found if one.identity_id in minors and not one.lifted), None)
+        return next(
+            (file for file in found if file.identity_id in minors and not file.lifted), None
+        )
 
     def all(self, minors: Collection[str]) -> list[HeldFile]:
-        """Whatever waits for a look first, the likeliest likeness first; of minors who are looked for now."""
+        """Return the held files that name one of these minors.
+
+        Files that wait for a review come first, and among them the likeliest.
+        """
         found = [
-            one
+            file
             for row in self._store.files()
-            if (one := self._with_looks(row)).identity_id in minors
+            if (file := self._with_looks(row)).identity_id in minors
         ]
-        return sorted(found, key=lambda one: (one.settled, -one.likeness, one.held_at))
+        return sorted(found, key=lambda file: (file.settled, -file.likeness, file.held_at))
 
     def look(
-        self, wanted: str, minors: Collection[str], by: str, actor: str, decision: str, reason: str, now: datetime,
+        self,
+        wanted: str,
+        minors: Collection[str],
+        by: str,
+        actor: str,
+        decision: str,
+        reason: str,
+        now: datetime,
         login: Login = (),
-    ) -> HeldFile:  # fmt: skip
-        """Note that somebody looked, here and in the audit log.
+    ) -> HeldFile:
+        """Record a review, in the queue and in the audit log.
 
         Args:
-            login: who is logged in, whatever name they give; nobody where one login may speak for two.
+            wanted: key of the held file.
+            by: name that the reviewer gave.
+            login: marks of the login; empty if one login may stand for two people.
 
         Raises:
-            LookRefused: no such file, name, decision or reason, or the file itself names the child.
+            LookRefused: the file, name, decision or reason is missing or not valid, or the file
+                itself names the child.
         """
-        held = next((one for one in self.all(minors) if one.key == wanted), None)
+        held = next((file for file in self.all(minors) if file.key == wanted), None)
         if held is None:
             raise LookRefused(f"no file is held under {wanted!r}; `held list` shows what is")
         if decision not in list(LookDecision):
@@ -194,7 +232,7 @@ class HeldFiles:
                 "the file itself names the child: it stays held, whoever else its listing speaks of"
             )
         identity = self._vault.people.find(held.identity_id)
-        told = without_name(reason.strip(), identity)
+        nameless = without_name(reason.strip(), identity)
         self._vault.audit.record(
             "held-file-looked-at",
             held.identity_id,
@@ -202,37 +240,43 @@ class HeldFiles:
             now,
             held=held.key,
             decision=decision,
-            reason=told,
+            reason=nameless,
         )
         self._store.keep_look(
             {
-                "key": held.key, "at": now.isoformat(), "by": by.strip(), "actor": actor, "login": json.dumps(login), "decision": decision, "reason": told,
+                "key": held.key,
+                "at": now.isoformat(),
+                "by": by.strip(),
+                "actor": actor,
+                "login": json.dumps(login),
+                "decision": decision,
+                "reason": nameless,
                 "places": json.dumps(held.places),
             }
-        )  # fmt: skip
-        return next(one for one in self.all(minors) if one.key == held.key)
+        )
+        return next(file for file in self.all(minors) if file.key == held.key)
 
     def _with_looks(self, row: dict[str, Any]) -> HeldFile:
         looks = tuple(
             Look(
-                one["at"],
-                one["by"],
-                one["actor"],
-                one["decision"],
-                one["reason"],
-                tuple(json.loads(one["places"])),
-                tuple(json.loads(one["login"])),
+                look["at"],
+                look["by"],
+                look["actor"],
+                look["decision"],
+                look["reason"],
+                tuple(json.loads(look["places"])),
+                tuple(json.loads(look["login"])),
             )
-            for one in self._store.looks(row["key"])
+            for look in self._store.looks(row["key"])
         )
         return HeldFile(**{**row, "places": tuple(json.loads(row["places"])), "looks": looks})
 
 
 def has_looked(held: HeldFile, actor: str) -> bool:
-    """Whether somebody's own word is in the record of a held file."""
-    return any(same_person(one.actor, actor) for one in held.looks)
+    """Whether this person has reviewed a held file."""
+    return any(same_person(look.actor, actor) for look in held.looks)
 
 
 def waiting(found: Collection[HeldFile]) -> Iterator[HeldFile]:
-    """Those that nobody settled yet."""
-    return (one for one in found if not one.settled)
+    """Return the files that wait for a review."""
+    return (file for file in found if not file.settled)

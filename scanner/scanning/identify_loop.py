@@ -1,8 +1,8 @@
-"""The loop that draws samples of one checkpoint until it is decided whom they show.
+"""The loop that draws samples of one checkpoint until the verdict is decided.
 
-Screening draws cheap samples. Candidates get full samples with controls (confirmation, stored as stage
-"evidence"). Vectors live only inside `examine`; pictures leave it only for identities that matched or
-possibly matched.
+Screening draws cheap samples. Candidates get full samples with controls (confirmation, stored as
+stage "evidence"). Vectors exist only inside `examine`; pictures leave it only for identities that
+matched or possibly matched.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from reports.reasons.reason import Reason
 from scanner.errors import NotScannable
 from scanner.identification.faces import FaceFinder, mean_score
 from scanner.identification.policy import CONFIRMATION, SCREENING, Policy, Schedule
@@ -26,28 +27,29 @@ from scanner.scanning.observations import ObservedSample, SampleObserver, usable
 
 
 def prompt_words(words: Iterable[str]) -> list[str | None]:
-    """Prompts for the words that a file teaches: all together, as words of one subject are written, and each alone.
+    """Return triggers for the learned words of a file: all words together, then each alone.
+
+    Several words may have been learned for one subject and must then be written together.
 
     Raises:
-        NotScannable: there are more than can be asked for; a person may be behind any of them.
+        NotScannable: there are more words than prompts; any of them may stand for a person.
     """
     single = list(words)
-    asked: list[str | None] = [" ".join(single), *single] if len(single) > 1 else [*single]
-    if len(asked) > MAX_TRIGGERS:
-        raise NotScannable(
-            f"the file brings {len(single)} learned words, and at most {MAX_TRIGGERS - 1} can be "
-            "asked for; the rest would not be looked at"
-        )
-    return asked
+    triggers: list[str | None] = [" ".join(single), *single] if len(single) > 1 else [*single]
+    if len(triggers) > MAX_TRIGGERS:
+        limits = {"words": len(single), "most": MAX_TRIGGERS - 1}
+        raise NotScannable(Reason("too-many-words", limits).in_english())
+    return triggers
 
 
 @dataclass(slots=True)
 class _Progress:
-    """What was drawn of one checkpoint so far; in memory only.
+    """The samples of one checkpoint so far; in memory only.
 
     Attributes:
-        triggers: prompts that name what the file was trained on.
+        triggers: known triggers of the file.
         candidates: words that the trigger search may try.
+        clusters: number of clusters in the last search.
     """
 
     sha256: str
@@ -60,7 +62,7 @@ class _Progress:
 
 
 class IdentifyLoop:
-    """Draws and identifies; the same from one checkpoint to the next."""
+    """Examines checkpoints: draws samples, searches their faces, and decides."""
 
     def __init__(
         self, sampler: Sampler, finder: FaceFinder, snapshot: GallerySnapshot, policy: Policy
@@ -80,16 +82,17 @@ class IdentifyLoop:
         """Sample a checkpoint and decide.
 
         Args:
-            triggers: words that it is known to answer to.
-            candidates: words that it may answer to; tried where no trigger is known and no face comes without one.
+            triggers: known triggers.
+            candidates: possible triggers; tried if no trigger is known and no face is found without
+                one.
 
         Raises:
             NotScannable: it cannot be sampled faithfully.
         """
         before = self._sampler.denoiser_calls
         with self._sampler.adapter(path, kind) as loaded:
-            asked = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
-            progress = _Progress(sha256, asked, candidates)
+            known = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
+            progress = _Progress(sha256, known, candidates)
             near = self._screen(progress)
             ranked = self._confirm(progress, near) if near else []
             seen = Seen(
@@ -103,14 +106,14 @@ class IdentifyLoop:
             return conclude(seen, ranked, closest, self._snapshot, self._policy)
 
     def _screen(self, progress: _Progress) -> list[ClusterMatch]:
-        """Draw cheap samples in up to three ways, until somebody may be shown or enough was seen."""
+        """Draw cheap samples in up to three rounds and return the candidates for confirmation."""
         ahead: list[ObservedSample] = []
         for turn, scale in enumerate(SCREENING_SCALES):
             if ahead:
                 progress.screening, ahead = [*progress.screening, *ahead], []
             else:
                 plans = self._screening_plans(
-                    progress, self._asked(progress, turn), len(progress.screening), scale
+                    progress, self._triggers_of(progress, turn), len(progress.screening), scale
                 )
                 if turn == 0:
                     require_effect(self._sampler, plans[0])
@@ -124,7 +127,7 @@ class IdentifyLoop:
             progress.clusters = found.clusters
             near = [match for match in found.matches if self._is_near(match)]
             if near:
-                # A case leaves no image out, also where the search did not need it.
+                # A case shows every image, also those that the search did not need.
                 progress.screening += ahead
                 return near[: self._policy.most_candidates]
             if turn > 0 and len(usable(progress.screening)) >= self._policy.min_faces:
@@ -132,28 +135,34 @@ class IdentifyLoop:
         return []
 
     def _is_near(self, match: ClusterMatch) -> bool:
-        """Whether more samples could bring a match to the lower threshold."""
+        """Whether the interval of a match reaches the lower threshold."""
         possible = self._snapshot.thresholds_of(match.identity_id).possible
         return match.estimate.interval[1] >= possible
 
     def _screening_plans(
-        self, progress: _Progress, asked: list[str | None], first: int, scale: float
+        self, progress: _Progress, triggers: list[str | None], first: int, scale: float
     ) -> list[SamplePlan]:
         count = self._policy.screening
-        return plan_samples(progress.sha256, "screening", asked, count, first, scale)
+        return plan_samples(progress.sha256, "screening", triggers, count, first, scale)
 
     def _next_plans(self, progress: _Progress, turn: int, first: int) -> list[SamplePlan]:
-        """Plans of the second round, if they are known already and the sampler draws ahead.
+        """Return the plans of the second round, if they are known already and drawn ahead.
 
-        The search still runs twice, so that the stopping rule is the one whose error rates were simulated.
+        The search still runs after each round, so that the stopping rule is the one whose error
+        rates were simulated.
         """
         known = bool(progress.triggers) or not progress.candidates
         if turn or not known or not self._sampler.draws_ahead or len(self._snapshot.gallery) == 0:
             return []
         return self._screening_plans(progress, [None], first, SCREENING_SCALES[1])
 
-    def _asked(self, progress: _Progress, turn: int) -> list[str | None]:
-        """First the triggers, then no trigger, then the triggers again or the word that a search finds."""
+    def _triggers_of(self, progress: _Progress, turn: int) -> list[str | None]:
+        """Return the triggers of one round of screening.
+
+        The first and the third round use the known triggers, the second none. Without a known
+        trigger and without a cluster in the first round, the second and third use the word that the
+        trigger search finds.
+        """
         if turn == 1 and progress.triggers:
             return [None]
         if turn == 1 and progress.clusters == 0 and progress.candidates:
@@ -167,11 +176,12 @@ class IdentifyLoop:
     def _confirm(
         self, progress: _Progress, near: Sequence[ClusterMatch]
     ) -> list[tuple[ClusterMatch, Scored]]:
-        """Draw full samples and controls by the trigger that showed a candidate, until it is settled.
+        """Draw full samples and controls with the candidates' triggers, until each is settled.
 
-        Candidates between the two thresholds get a second round at the strong scale. A file that was trained
-        briefly draws a face that leans towards its person; a stronger scale moves it further there, and further
-        away where the file was trained on somebody else.
+        Candidates between the two thresholds get a second confirmation at the strong scale. A file
+        that was trained briefly draws a face that only resembles its person. A stronger scale
+        raises the score if the file was trained on the candidate, and lowers it if it was trained
+        on somebody else.
         """
         first_ways = list(dict.fromkeys(way_of(progress.screening, match) for match in near))
         ranked = self._confirmation_rounds(progress, first_ways)
@@ -192,7 +202,11 @@ class IdentifyLoop:
     def _confirmation_rounds(
         self, progress: _Progress, ways: Sequence[tuple[str | None, float]]
     ) -> list[tuple[ClusterMatch, Scored]]:
-        """Rounds of confirmation and whom they show, the highest score first."""
+        """Draw rounds of confirmation and return the identities found, the highest score first.
+
+        Args:
+            ways: trigger and scale of the samples.
+        """
         first = len(progress.confirmation)
         ranked: list[tuple[ClusterMatch, Scored]] = []
         for turn in range(self._policy.rounds):
@@ -205,7 +219,8 @@ class IdentifyLoop:
                     len(progress.confirmation),
                     scale,
                 )
-                # The first round tells what the base model draws; later rounds only narrow the interval.
+                # Controls of the first round suffice to measure what the base model draws. Later
+                # rounds only narrow the interval.
                 progress.confirmation += self._observer.observe(plans, with_controls=turn == 0)
             own = progress.confirmation[first:]
             found = self._search(own, self._policy.confirmation_cluster, CONFIRMATION)
@@ -225,7 +240,7 @@ class IdentifyLoop:
     def _search(
         self, observed: Sequence[ObservedSample], min_members: int, schedule: Schedule
     ) -> SearchResult:
-        """Clusters of the samples' faces, searched in the gallery; members are positions of samples."""
+        """Search the samples' faces in the gallery; members of a match are positions of samples."""
         numbers = usable(observed)
         faces = [observed[number].face for number in numbers]
         found = search_clusters(
@@ -248,7 +263,7 @@ class IdentifyLoop:
     def _may_show_another(
         self, observed: Sequence[ObservedSample], found: Sequence[ClusterMatch]
     ) -> bool:
-        """Whether enough faces are in no match that a second person, as in a merge, may be among them."""
+        """Whether the faces outside all matches are enough for a cluster of a second person."""
         explained = {number for match in found for number in match.members}
         return len(set(usable(observed)) - explained) >= self._policy.confirmation_cluster
 

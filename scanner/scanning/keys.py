@@ -1,4 +1,4 @@
-"""The keys under which verdicts are stored: what a verdict depends on besides the bytes of the file."""
+"""The keys under which verdicts are stored, which cover all inputs besides the file's bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scanner.errors import NotScannable
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import Questions
-from scanner.sampling.base_models import place_of
+from scanner.sampling.base_models import description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MAX_TRIGGERS
 from scanner.scanning.examiner import SamplingRequest
@@ -21,7 +21,7 @@ from scanner.versions import library_versions
 
 @dataclass(frozen=True, slots=True)
 class SearchSetup:
-    """What every verdict of a scan depends on besides the gallery."""
+    """The inputs that all verdicts of a scan share, besides the gallery."""
 
     pack: PackVersion
     index: str
@@ -30,7 +30,7 @@ class SearchSetup:
     image_check: str | None
 
     def search_key(self, snapshot: GallerySnapshot) -> str:
-        """Name of the settings and of the gallery that is searched, as a SHA-256."""
+        """Return the key of the settings and the searched gallery, a SHA-256."""
         parts: dict[str, Any] = {
             "pack": asdict(self.pack),
             "gallery": snapshot.snapshot_id.partition(":")[2],
@@ -39,7 +39,7 @@ class SearchSetup:
             "budget": self.policy.key_parts(),
             "base_model": self.base_model,
             "image_check": self.image_check,
-            # Another version may draw or see differently, so its verdicts do not count.
+            # Another library version may give other images or vectors, so its verdicts do not hold.
             "versions": library_versions(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -47,14 +47,14 @@ class SearchSetup:
 
 @dataclass(frozen=True, slots=True)
 class Prompting:
-    """What is asked of a checkpoint.
+    """The words and the base model with which a checkpoint is sampled.
 
     Attributes:
-        triggers: words that stand in prompts.
+        triggers: words in prompts.
         candidates: words that the trigger search tries.
-        base_model: as people read it; None if there is none.
-        base_choice: where that lies and why it was chosen, or why there is none.
-        problem: why nothing is asked at all; None if something is.
+        base_model: description of the base model for results; None if there is none.
+        base_choice: location of the base model and why it was chosen, or why there is none.
+        problem: why the checkpoint is not sampled at all; None if it is.
     """
 
     triggers: tuple[str, ...]
@@ -64,28 +64,29 @@ class Prompting:
     problem: str | None
 
     def verdict_key(self, search_key: str) -> str:
-        """Name of a verdict among those on the same bytes, as a SHA-256.
+        """Return the key of a verdict among those on the same bytes, a SHA-256.
 
         Args:
-            search_key: of settings and gallery (`SearchSetup.search_key`).
+            search_key: key of settings and gallery (`SearchSetup.search_key`).
         """
         parts = f"{search_key} {self.triggers} {self.candidates} {self.base_choice}"
-        if self.problem is not None:  # words of one listing can refuse what those of another do not
+        # The words of one listing may forbid sampling while those of another listing do not.
+        if self.problem is not None:
             parts += f" {self.problem}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def questions(self) -> Questions:
-        """What rows and the gate's answers show of it."""
+        """Return the part that result rows and answers of the API show."""
         asked, left_out = self.triggers[:MAX_TRIGGERS], self.triggers[MAX_TRIGGERS:]
         return Questions(asked, self.candidates, self.base_model, left_out)
 
 
 def prompting_of(request: SamplingRequest, options: SamplerOptions) -> Prompting:
-    """What a request asks of its checkpoint."""
+    """Return the words and the base model of a request."""
     words = request.triggers, request.candidates
     try:
         base = options.base_for(request.family, request.declared)
     except NotScannable as error:
         return Prompting(*words, None, str(error), request.problem)
-    named = f"{base.family}: {place_of(base.location)} ({base.reason})"
-    return Prompting(*words, named, f"{base.location} {base.reason}", request.problem)
+    choice = f"{base.location} {base.reason}"
+    return Prompting(*words, description_of(base), choice, request.problem)

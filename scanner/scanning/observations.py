@@ -1,4 +1,4 @@
-"""Samples with the faces in them: drawn by the sampler, read by the face reader. In memory only."""
+"""Samples and the faces in them. They exist in memory only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class ObservedSample:
 
     Attributes:
         face: the largest usable face, None without one.
-        weight: of that face in a mean, 0 to 1; 0 without one.
+        weight: weight of that face in a mean, 0 to 1; 0 without a face.
+        control_face: the largest usable face in the control, None without one.
     """
 
     sample: Sample
@@ -29,18 +30,19 @@ class ObservedSample:
 
     @property
     def plan(self) -> SamplePlan:
+        """The plan that the sample was drawn from."""
         return self.sample.plan
 
 
 @dataclass(frozen=True, slots=True)
 class SampleObserver:
-    """Draws samples and reads their faces; faces are read while controls are drawn."""
+    """Draws samples and reads their faces; it reads faces while controls are drawn."""
 
     sampler: Sampler
     finder: FaceFinder
 
     def observe(self, plans: Sequence[SamplePlan], *, with_controls: bool) -> list[ObservedSample]:
-        """Draw the samples of a plan, and their controls if asked, and read the faces in them."""
+        """Draw samples and optionally their controls, and read the faces in them."""
         reading: list[Future[list[Face | None]]] = []
         with ThreadPoolExecutor(1) as reader:
             samples = draw_samples(
@@ -64,5 +66,5 @@ class SampleObserver:
 
 
 def usable(observed: Sequence[ObservedSample]) -> list[int]:
-    """Positions of the samples with a usable face."""
-    return [number for number, one in enumerate(observed) if one.face is not None]
+    """Return the positions of the samples with a usable face."""
+    return [number for number, sample in enumerate(observed) if sample.face is not None]

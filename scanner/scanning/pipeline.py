@@ -1,8 +1,8 @@
-"""The pipeline of a scan: every listed file is fetched, triaged, examined, and its cases are filed.
+"""The pipeline of a scan: every listed file is fetched, triaged and examined, and cases are filed.
 
-The main thread fetches and writes while workers examine. Bytes that were examined before under the same
-settings, gallery and questions are not examined again. Each step of an item is one transaction, so that a
-killed scan repeats at most the steps that were under way.
+The main thread fetches and writes while workers examine. Bytes that were examined before with the
+same settings, gallery and prompts are not examined again. Each step of an item is one transaction,
+so that a killed scan repeats at most the steps that were under way.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ _HELD_KEY = "held"
 
 @dataclass(slots=True)
 class _Part:
-    """One weights file of an item: the item's own, or one of an archive.
+    """One weights file of an item: the item's own file, or one in an archive.
 
     Attributes:
-        held: it names a registered minor: it is loaded, to fail as any file would, and never sampled.
+        held: whether it names a registered minor. A held file is loaded, so that a damaged one
+            fails like any other file, but it is not sampled.
     """
 
     file: RemoteFile
@@ -61,15 +62,16 @@ class _Entry:
 
     @property
     def seconds(self) -> float:
-        """Time since the item was begun."""
+        """Seconds since the item was begun."""
         return time.monotonic() - self.started
 
 
 class Pipeline:
-    """The items of one scan.
+    """Brings the items of one scan to their verdicts.
 
     Args:
-        brought: the caller brought the files and the words about them, so each file is read whatever the words are.
+        brought: the caller supplied the files and their listings, so every file is read even if its
+            listing names a registered minor.
     """
 
     def __init__(
@@ -87,13 +89,13 @@ class Pipeline:
         self._done = sum(item.state == "judged" for item in items)
 
     def run(self) -> None:
-        """Bring every item to its verdict."""
+        """Process every item that has no verdict yet."""
         for item in self._items:
             if item.state == "judged":
                 continue
             self._report(item.listing.files[item.file_number].name)
             self._begin(_Entry(item))
-            # Workers are started only for files that are not known yet.
+            # The worker pool is started by the first request, so it must not be used before.
             while self._waiting and not self._session.worker_pool().has_room:
                 self._collect(wait=True)
             if self._waiting:
@@ -106,7 +108,7 @@ class Pipeline:
         self._progress.step(self._done, len(self._items), doing)
 
     def _begin(self, entry: _Entry) -> None:
-        """Fetch and triage an item and submit its parts, as far as that is still needed."""
+        """Fetch and triage an item and submit its parts, unless the verdict is known."""
         listing, file = entry.listing, entry.listing.files[entry.item.file_number]
         store, scan_id, key = self._session.scan_store, self._scan.scan_id, entry.item.item_key
         sha256 = file.sha256
@@ -139,13 +141,14 @@ class Pipeline:
         return self._finish_if_done(entry)
 
     def _submit(self, entry: _Entry, part: _Part, path: Path) -> None:
-        """Triage a part and hand it to the workers, unless its verdict is known."""
+        """Triage a part and submit it to the workers, unless its verdict is known."""
         session, store = self._session, self._session.scan_store
-        alone = triage_file(path)
-        # A JSON dump is read by its name, which the same bytes need not have elsewhere.
+        of_file = triage_file(path)
+        # The triage of a JSON description depends on the file's name, which another listing of the
+        # same bytes need not have.
         if path.suffix.lower() != ".json":
-            store.remember_triage(alone, session.clock())
-        part.triage = triage = with_listing(alone, entry.listing.base_model)
+            store.remember_triage(of_file, session.clock())
+        part.triage = triage = with_listing(of_file, entry.listing.base_model)
         store.note_triaged(self._scan.scan_id, entry.item.item_key, triage)
         part.held = session.requests.is_held(entry.listing, part.file, triage)
         snapshot = session.take_snapshot()
@@ -169,7 +172,7 @@ class Pipeline:
         return held_row(file, sha256, self._session.vault.gallery_version)
 
     def _known_without_fetching(self, entry: _Entry, file: RemoteFile) -> _Part | None:
-        """The part of bytes that were asked the same before under their SHA-256; None if they were not."""
+        """Return the part with its rows if a verdict is stored for the hub's SHA-256; else None."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
         session, listing = self._session, entry.listing
@@ -193,9 +196,10 @@ class Pipeline:
     def _filed(
         self, entry: _Entry, part: _Part, verdict: VerdictRecord, search_key: str
     ) -> tuple[ResultRow, ...]:
-        """Rows of a verdict, and its cases.
+        """File the cases of a verdict and return its rows.
 
-        A finding in these bytes holds whatever is asked: a scan with other words, or with none, reports it too.
+        A finding in these bytes holds for every prompt: a scan with other words, or with none,
+        reports it too.
         """
         if part.triage is None or part.prompting is None:
             raise AssertionError("only triaged files are examined")
@@ -215,7 +219,7 @@ class Pipeline:
 
     def _collect(self, *, wait: bool) -> None:
         for work, answer in self._session.worker_pool().finished(wait=wait):
-            # An ended scan may have left work behind, for which nobody waits.
+            # An earlier scan that was ended may have left requests, for which no item waits.
             for number, (entry, part) in enumerate(self._waiting.pop(work, [])):
                 if isinstance(answer, Exception):
                     raise_unless_expected(answer)
@@ -231,7 +235,7 @@ class Pipeline:
         session = self._session
         if part.triage is None or part.prompting is None:
             raise AssertionError("only triaged files are examined")
-        # Somebody may have registered or withdrawn meanwhile: the gallery that was searched counts.
+        # Somebody may have registered or withdrawn since; the gallery that was searched counts.
         search_key = session.search_key_at(examined.snapshot_id)
         if part.held and examined.verdict.outcome != Outcome.FAILED:
             return (self._held_row(part.file, part.triage.sha256),)
@@ -264,7 +268,7 @@ def _strongest_first(verdict: VerdictRecord) -> tuple[bool, float]:
 def _parts(
     file: RemoteFile, path: Path, members: Sequence[Member]
 ) -> list[tuple[RemoteFile, Path]]:
-    """The weights to examine: a file's own, or those that an archive holds."""
+    """Return the weights files to examine: the file itself, or the members of an archive."""
     if not members:
         return [(file, path)]
     return [

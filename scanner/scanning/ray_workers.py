@@ -1,8 +1,8 @@
-"""A worker pool on a Ray cluster: stateless workers, one for each GPU, examine; the driver alone writes.
+"""A worker pool on a Ray cluster: one stateless worker for each GPU; only the driver writes.
 
-A worker that dies, or whose node does, costs the checkpoint that it was examining: another worker does it
-again. Templates are sent to the workers in memory when they start and are never written there. Files are
-read from a folder that all nodes see. Ray Core actors and ray.wait; tried with Ray 2.60.
+If a worker or its node dies, another worker examines the checkpoint again. Templates are sent to
+the workers in memory when they start and are never written there. Files are read from a folder that
+all nodes share. The module uses Ray Core actors and `ray.wait`; it was tested with Ray 2.60.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# After this many lost workers the file is taken to be the cause.
+# After this many lost workers the file is assumed to be the cause.
 MOST_TRIES = 3
-_ASK_EVERY_S = 10.0
-_REACH_S = 5.0
+_WAIT_S = 10.0
+_CONNECT_TIMEOUT_S = 5.0
 Templates = Sequence[tuple[str, Prototypes]]
 OpenExaminer = Callable[[Templates, int], CheckpointExaminer]
 
 
 class Worker:
-    """One examiner in a process of its own."""
+    """A Ray actor: one examiner in its own process."""
 
     def __init__(self, open_examiner: OpenExaminer, version: int, templates: Templates) -> None:
         self._examiner = open_examiner(templates, version)
 
     def ready(self) -> int:
-        """The process id, once everything is loaded."""
+        """Return the process id, once everything is loaded."""
         return os.getpid()
 
     def examine(self, request: SamplingRequest) -> Examined:
+        """Examine one checkpoint."""
         return self._examiner.examine(request)
 
 
@@ -53,9 +54,10 @@ class _WorkerSlot:
     """A worker and the request that it examines.
 
     Attributes:
-        beginning: answers once the worker has loaded everything, None after that. A worker for which the
+        beginning: reference to the answer of `ready`, None once it came. A worker for which the
             cluster has no room never answers, and the others do its work.
-        answer: to the request.
+        answer: reference to the answer to the request.
+        family: family of the base model that the worker has loaded.
     """
 
     worker: ActorHandle
@@ -76,7 +78,7 @@ class RayWorkerPool:
         """Connect and start workers.
 
         Args:
-            address: of the cluster; "auto" for one that runs on this machine.
+            address: address of the cluster; "auto" for one that runs on this machine.
             open_examiner: opens an examiner in a worker's process; it is pickled.
             snapshot: the gallery that is searched; a request with another one replaces the workers.
 
@@ -96,7 +98,7 @@ class RayWorkerPool:
         self._open_examiner, self._snapshot = open_examiner, snapshot
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
-        self._place: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+        self._resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
         self._queue: list[tuple[str, SamplingRequest]] = []
         self._tries: dict[str, int] = {}
         self._given_up: list[Result] = []
@@ -110,23 +112,26 @@ class RayWorkerPool:
             return
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
-            host, mark, port = address.rpartition(":")
-            if (
-                mark and "/" not in address and port.isdigit()
-            ):  # Ray itself would try for many minutes
-                socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+            host, colon, port = address.rpartition(":")
+            # Checked first, because Ray itself would try to connect for many minutes.
+            if colon and "/" not in address and port.isdigit():
+                endpoint = (host.strip("[]"), int(port))
+                socket.create_connection(endpoint, timeout=_CONNECT_TIMEOUT_S).close()
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             raise FleetUnreachable(address, str(error).strip().splitlines()[0]) from error
 
     def _new_slot(self) -> _WorkerSlot:
-        hired = self._ray.remote(Worker).options(**self._place)
+        actor_class = self._ray.remote(Worker).options(**self._resources)
         snapshot = self._snapshot
-        worker = hired.remote(self._open_examiner, snapshot.gallery_version, snapshot.templates)
+        worker = actor_class.remote(
+            self._open_examiner, snapshot.gallery_version, snapshot.templates
+        )
         return _WorkerSlot(worker, worker.ready.remote())
 
     @property
     def pending(self) -> int:
+        """Number of requests that are under way or wait."""
         return (
             len(self._queue)
             + len(self._given_up)
@@ -135,11 +140,16 @@ class RayWorkerPool:
 
     @property
     def has_room(self) -> bool:
+        """Whether another request would be begun soon."""
         return len(self._queue) < 2 * len(self._slots)
 
     @contextmanager
-    def _in_touch(self) -> Iterator[None]:
-        """An error of Ray beyond a worker's answer means that the cluster is gone; a later pool connects anew."""
+    def _connected(self) -> Iterator[None]:
+        """Turn Ray's errors into FleetUnreachable and disconnect, so that a later pool reconnects.
+
+        Errors of a single worker are handled elsewhere, so any other one means that the cluster is
+        gone.
+        """
         try:
             yield
         except self._ray.exceptions.RayError as error:
@@ -148,14 +158,15 @@ class RayWorkerPool:
             raise FleetUnreachable(self._address, cause) from error
 
     def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
-        with self._in_touch():
+        """Queue a request; another gallery than the last one replaces all workers first."""
+        with self._connected():
             if snapshot.snapshot_id != self._snapshot.snapshot_id:
                 self._replace_all(snapshot)
             self._queue.append((key, request))
             self._assign()
 
     def _replace_all(self, snapshot: GallerySnapshot) -> None:
-        """Replace every worker for another gallery; requests under way are examined again."""
+        """Replace every worker by one with another gallery; requests under way start again."""
         self._snapshot = snapshot
         for number, slot in enumerate(self._slots):
             if slot.request is not None:
@@ -170,7 +181,8 @@ class RayWorkerPool:
                 slot.answer = slot.worker.examine.remote(slot.request)
 
     def finished(self, *, wait: bool) -> list[Result]:
-        with self._in_touch():
+        """Return answers since the last call; with `wait` at least one, if any is pending."""
+        with self._connected():
             return self._collect(wait=wait)
 
     def _collect(self, *, wait: bool) -> list[Result]:
@@ -183,7 +195,7 @@ class RayWorkerPool:
                 is not None
             }
             answered, _ = self._ray.wait(
-                list(under_way), num_returns=1, timeout=_ASK_EVERY_S if wait else 0
+                list(under_way), num_returns=1, timeout=_WAIT_S if wait else 0
             )
             if wait and not answered:
                 self._require_cluster()
@@ -200,11 +212,11 @@ class RayWorkerPool:
         """Raise if the cluster was replaced by another one, which would never answer."""
         from ray.experimental import internal_kv
 
-        # ray.nodes() would abort the process instead
-        internal_kv._internal_kv_exists(b"portrait-scanner")  # noqa: SLF001  ray.experimental says nothing else that asks
+        # `ray.nodes()` would abort the process instead, and Ray has no public function for this.
+        internal_kv._internal_kv_exists(b"portrait-scanner")  # noqa: SLF001
 
     def _take(self, number: int, found: list[Result]) -> None:
-        """Take a worker's answer: that it is ready, or a verdict. A lost worker is replaced."""
+        """Take a worker's answer, which is its process id or a verdict; replace a lost worker."""
         slot = self._slots[number]
         try:
             if slot.request is None:
@@ -226,7 +238,7 @@ class RayWorkerPool:
         self.lost_workers += 1
         log.warning("a worker was lost (%s); its checkpoint is done again", type(error).__name__)
         if slot.request is None:
-            # A worker that cannot begin has no file to blame.
+            # The worker died while loading, so no file is the cause.
             cause = getattr(error, "cause", None)
             if isinstance(cause, Exception) or self._tries[""] > MOST_TRIES * len(self._slots):
                 raise cause if isinstance(cause, Exception) else WorkersLost(self._tries[""])
@@ -241,6 +253,7 @@ class RayWorkerPool:
         self._slots[number] = self._new_slot()
 
     def close(self) -> None:
+        """Drop the queue and stop all workers."""
         self._queue.clear()
         if self._ray.is_initialized():
             for slot in self._slots:

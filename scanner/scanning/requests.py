@@ -1,4 +1,4 @@
-"""From a listed file to a sampling request: words, base model, refusals, and holds for minors."""
+"""Building sampling requests from listed files: words, base model, refusals, holds for minors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
+from reports.reasons.reason import Reason
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.clock import Clock
@@ -32,11 +33,11 @@ class RequestBuilder:
     def request(
         self, listing: Listing, file: RemoteFile, triage: Triage, path: Path, *, only_load: bool
     ) -> SamplingRequest:
-        """The request for a triaged file.
+        """Return the request for a triaged file.
 
         Args:
-            path: of the file; an empty path where only the questions are needed.
-            only_load: the file is loaded and never sampled.
+            path: path of the file; an empty path if the request is only used for its key.
+            only_load: load the file and do not sample it.
         """
         triggers, candidates = (
             without_minors(self.minors, words)
@@ -56,7 +57,10 @@ class RequestBuilder:
         )
 
     def is_held(self, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> bool:
-        """Whether a file, or another listing of its bytes, names a registered minor; it is put into the queue."""
+        """Whether a file, or another listing of its bytes, names a registered minor.
+
+        A file that names one is put into the queue of held files.
+        """
         sha256 = (triage.sha256 if triage else None) or file.sha256
         if naming := named_minor(self.minors, self.crawl, listing, file, triage):
             held = self.held.hold(naming, listing, file, triage, self.operator, self.clock())
@@ -65,7 +69,7 @@ class RequestBuilder:
 
 
 def _problem_of(triage: Triage) -> str | None:
-    """Why a file cannot be sampled, as far as its header says."""
+    """Return why a file cannot be sampled, as far as its header shows."""
     if triage.readable and triage.kind in SCANNABLE_KINDS:
         try:
             refuse_minors(triage.triggers, flagged_by_hub=False)
@@ -74,11 +78,11 @@ def _problem_of(triage: Triage) -> str | None:
         return _never_sampled(triage) or triage.finding.problem
     if triage.problems:
         return "; ".join(triage.problems)
-    return f"sampling {triage.kind} files is not supported; nothing can be said about this file"
+    return Reason("kind-not-supported", {"kind": triage.kind}).in_english()
 
 
 def _never_sampled(triage: Triage) -> str | None:
-    """Why a full checkpoint is never sampled, known before a base model is loaded or fetched."""
+    """Return why a full checkpoint cannot be sampled, before a base model is loaded or fetched."""
     if triage.kind != "checkpoint":
         return None
     problem = checkpoint_not_sampled(triage.family, triage.model, triage.fits)

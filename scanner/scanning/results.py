@@ -1,17 +1,18 @@
-"""From verdicts to result rows and cases."""
+"""Result rows and cases of verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from crawlers.listing import Listing, RemoteFile
+from reports.reasons.reason import Reason
 from scanner.casework.filing import CaseFiling
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.records import FindingRecord, Questions, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.triage.header import Triage
 
-_WITHDRAWN = "who it showed has withdrawn meanwhile"
+_WITHDRAWN = Reason("withdrawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class ResultFiling:
     """Makes the rows of a verdict and files the cases of its findings.
 
     Attributes:
-        hub_name: of the gate's own hub, where declared files are said to lie.
+        hub_name: name of the hub that runs the upload gate; it stands in cases about uploaded
+            files.
     """
 
     filing: CaseFiling
@@ -28,7 +30,7 @@ class ResultFiling:
 
     def shows_somebody(self, verdict: VerdictRecord) -> bool:
         """Whether a verdict names anybody who is registered now."""
-        return any(self.filing.is_registered(one.identity_id) for one in verdict.findings)
+        return any(self.filing.is_registered(found.identity_id) for found in verdict.findings)
 
     def rows(
         self,
@@ -39,9 +41,10 @@ class ResultFiling:
         verdict: VerdictRecord,
         asked: Questions,
     ) -> tuple[ResultRow, ...]:
-        """A row for each finding, with its case unless the use is authorised; one row without a finding.
+        """File the cases of a verdict and return a row for each finding, or one row without any.
 
-        Rows name nobody: they are kept, and a name must go when its person goes.
+        A finding whose use is authorised gets no case. Rows contain no name, because they are kept
+        and a name must be erased when its person withdraws.
         """
         row = ResultRow(
             file=file.name,
@@ -51,20 +54,22 @@ class ResultFiling:
             seconds=verdict.seconds,
             reason=verdict.reason,
             gallery_version=verdict.gallery_version,
-            asked=asked
-            if verdict.outcome != Outcome.FAILED
-            else None,  # nothing was asked of a failed file
+            # A failed file was not sampled.
+            asked=asked if verdict.outcome != Outcome.FAILED else None,
         )
-        if (
-            listing.declared
-        ):  # whatever its sender wrote, the gate's hub is the place that it was sent to
+        # A declared file was sent to this hub, even if its sender named another one.
+        if listing.declared:
             listing = replace(listing, hub=self.hub_name)
-        found = [one for one in verdict.findings if self.filing.is_registered(one.identity_id)]
-        if not found or verdict.method is None:
+        findings = [
+            finding
+            for finding in verdict.findings
+            if self.filing.is_registered(finding.identity_id)
+        ]
+        if not findings or verdict.method is None:
             return (_row_without_finding(row, verdict),)
         rows = [
-            self._row_of_finding(row, scan_id, listing, file, triage, one, verdict.method)
-            for one in found
+            self._row_of_finding(row, scan_id, listing, file, triage, finding, verdict.method)
+            for finding in findings
         ]
         return tuple(sorted(rows, key=_strongest_first))
 
@@ -102,12 +107,12 @@ def _row_without_finding(row: ResultRow, verdict: VerdictRecord) -> ResultRow:
     threshold = verdict.best_threshold or (verdict.method.threshold if verdict.method else None)
     row = replace(row, threshold=_rounded(threshold))
     if verdict.findings:
-        return replace(row, outcome=str(Outcome.CLEAR), reason=_WITHDRAWN)
+        return replace(row, outcome=str(Outcome.CLEAR), reason=_WITHDRAWN.in_english())
     return replace(row, score=_rounded(verdict.best_score), lift=_rounded(verdict.lift))
 
 
 def failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> ResultRow:
-    """The row of a file that could not be examined."""
+    """Return the row of a file that could not be examined."""
     return ResultRow(
         file.name,
         sha256,
@@ -119,7 +124,10 @@ def failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float
 
 
 def held_row(file: RemoteFile, sha256: str | None, gallery_version: int) -> ResultRow:
-    """The row of a held file, the same for everybody; the reason stands in the queue of its reviewers."""
+    """Return the row of a held file.
+
+    It does not disclose that the file is held; only the reviewers' queue shows that.
+    """
     return ResultRow(
         file.name,
         sha256,

@@ -1,4 +1,4 @@
-"""The scan: targets are listed, then every listed file is brought to a verdict (scanner.scanning.pipeline)."""
+"""The scan: lists targets and runs every listed file through the pipeline."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from scanner.scanning.session import ScanSession
 
 @dataclass(frozen=True, slots=True)
 class ReportedRow:
-    """A result row as it stands now, with the name of the person.
+    """A result row in its present state, with the name of the person.
 
     Attributes:
-        identity: name of the person; None without one, or after a withdrawal without a case.
-        case_status: where the case stands now; None without a case.
+        identity: name of the person; None without a finding, or after a withdrawal without a case.
+        case_status: present status of the case; None without a case.
     """
 
     row: ResultRow
@@ -39,13 +39,13 @@ class ReportedRow:
 
     @property
     def is_open(self) -> bool:
-        """Whether the row is a finding on which somebody may have to act."""
+        """Whether the row is a finding that is neither rejected nor authorised."""
         decided = self.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
         is_finding = self.row.outcome in (Outcome.MATCH, Outcome.POSSIBLE)
         return is_finding and not self.row.authorised and not decided
 
     def to_json(self) -> dict[str, Any]:
-        """The row in the JSON contract of `scan`."""
+        """Return the row in the JSON contract of `scan`."""
         record = self.row.to_json()
         del record["identity_id"]
         record["identity"] = self.identity
@@ -56,10 +56,10 @@ class ReportedRow:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """A scan whose items are all judged, with its rows in the order of the listing.
+    """A scan whose items all have a verdict, with its rows in the order of the listing.
 
     Attributes:
-        gaps: why listings may be missing from it, in sentences. Such a scan is not finished.
+        gaps: why listings may be missing, as sentences; a scan with a gap is not finished.
     """
 
     scan: ScanRow
@@ -69,20 +69,21 @@ class ScanResult:
     @property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases that its findings belong to, each once."""
-        return tuple(dict.fromkeys(one.row.case_id for one in self.rows if one.row.case_id))
+        case_ids = (reported.row.case_id for reported in self.rows)
+        return tuple(dict.fromkeys(case_id for case_id in case_ids if case_id))
 
     @property
     def has_findings(self) -> bool:
-        """Whether anything is left to act on; authorised uses and rejected findings do not count."""
-        return any(row.is_open for row in self.rows)
+        """Whether there is an open finding; authorised uses and rejected findings do not count."""
+        return any(reported.is_open for reported in self.rows)
 
     def to_json_rows(self) -> list[dict[str, Any]]:
-        """The rows in the JSON contract of `scan`."""
-        return [row.to_json() for row in self.rows]
+        """Return the rows in the JSON contract of `scan`."""
+        return [reported.to_json() for reported in self.rows]
 
 
 def run_scan(session: ScanSession, targets: Sequence[str], progress: Progress) -> ScanResult:
-    """Scan paths, URLs or hubs; an unfinished scan of the same targets and settings is continued.
+    """Scan paths, URLs or hubs, or continue an unfinished scan of the same targets and settings.
 
     Raises:
         CrawlError: a target cannot be listed at all.
@@ -102,11 +103,12 @@ def scan_listings(
     *,
     brought: bool = False,
 ) -> ScanResult:
-    """Scan what is listed already; `target` names it, so that the same scan is continued after a stop.
+    """Scan listings, or continue an unfinished scan with the same target and settings.
 
     Args:
-        listings: read only if they were not all written down before.
-        brought: the caller brought the files and the words about them (scanner.scanning.pipeline).
+        target: name of the scan.
+        listings: not read if an earlier run has stored all of them.
+        brought: the caller supplied the files and their listings (scanner.scanning.pipeline).
 
     Raises:
         FaceIndexError: the face pack cannot be used.
@@ -125,7 +127,10 @@ def scan_listings(
 
 
 def result_of(session: ScanSession, scan_id: str) -> ScanResult:
-    """The rows of a scan as they stand now, with the names of people who are registered or have a case."""
+    """Return the rows of a scan in their present state.
+
+    They contain the names of people who are registered or have a case.
+    """
     scan = session.scan_store.scan(scan_id)
     rows = [row for item in session.scan_store.items(scan.scan_id) for row in item.rows or ()]
     standings = session.case_store.standings({row.case_id for row in rows if row.case_id})
@@ -133,17 +138,17 @@ def result_of(session: ScanSession, scan_id: str) -> ScanResult:
         identity_id: _name_of(session.vault, identity_id)
         for identity_id in {row.identity_id for row in rows}
     }
-    return ScanResult(scan, tuple(_as_it_stands(row, standings, names) for row in rows))
+    return ScanResult(scan, tuple(_present_state(row, standings, names) for row in rows))
 
 
 def _name_of(vault: Vault, identity_id: str | None) -> str | None:
     try:
         return vault.people.find(identity_id).name if identity_id else None
     except UnknownIdentity:
-        return None  # they have withdrawn
+        return None  # the person has withdrawn
 
 
-def _as_it_stands(
+def _present_state(
     row: ResultRow, standings: dict[str, Standing], names: dict[str | None, str | None]
 ) -> ReportedRow:
     standing = standings.get(row.case_id or "")
@@ -156,12 +161,12 @@ def _as_it_stands(
 def _list(
     session: ScanSession, scan_id: str, listings: Iterable[Listing], progress: Progress
 ) -> tuple[str, ...]:
-    """Write down what is listed; why listings may be missing, after which the next call lists again."""
+    """Store the listed files and return the gaps; after a gap the next run lists again."""
     count = 0
     try:
         for listing in listings:
             for number, file in enumerate(listing.files):
-                # The raw answer stays in crawl.db; scans.db keeps what the scan needs.
+                # `add_item` leaves out the hub's raw answer, which is stored in crawl.db.
                 item_key = f"{listing.hub}:{listing.listing_id}:{file.name}"
                 session.scan_store.add_item(scan_id, item_key, listing, number)
                 count += 1
@@ -175,7 +180,7 @@ def _list(
 def _all_listings(
     session: ScanSession, targets: Sequence[str], progress: Progress
 ) -> Iterator[Listing]:
-    """Listings of all targets; raises ListingIncomplete after them if one has a gap."""
+    """Yield the listings of all targets; afterwards raise ListingIncomplete if one has a gap."""
     gaps: list[str] = []
     for target in targets:
         try:
@@ -187,7 +192,7 @@ def _all_listings(
 
 
 def _listings(session: ScanSession, target: str, progress: Progress) -> Iterator[Listing]:
-    """Listings of a target; a hub's come through crawl.db, the likeliest likeness first."""
+    """Yield the listings of a target; those of a hub pass through crawl.db, the likeliest first."""
     hub: Hub = session.hubs.open(target)
     if hub.name in ("folder", "url"):
         yield from listings_of(hub)

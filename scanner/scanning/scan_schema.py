@@ -20,10 +20,11 @@ def open_scans_db(path: Path, *, any_thread: bool = False) -> Database:
     """Open scans.db and bring its tables up to date.
 
     Args:
-        any_thread: threads take turns, under a lock of the caller's.
+        any_thread: whether several threads use the database; the caller must hold a lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # one of several first processes makes the tables
+    # Several processes may open a new home at the same time; one of them creates the tables.
+    with FileLock(path.with_suffix(".lock")):
         db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
         db.enable_wal()
         migrations.apply(db)
@@ -33,7 +34,7 @@ def open_scans_db(path: Path, *, any_thread: bool = False) -> Database:
 
 @contextmanager
 def transaction(db: Database) -> Iterator[None]:
-    """All that is written inside, or nothing. Waits for other writers before it reads anything."""
+    """Run a with-block as one transaction, which waits for other writers before it reads."""
     db.conn.execute("begin immediate")
     try:
         yield
@@ -59,11 +60,18 @@ def scans_items_verdicts(db: Database) -> None:
     )
     db.table("items").create(
         {
-            "scan_id": str, "item_key": str, "position": int, "state": str, "listing": str, "file_number": int,
-            "sha256": str, "triage": str, "verdict": str,
+            "scan_id": str,
+            "item_key": str,
+            "position": int,
+            "state": str,
+            "listing": str,
+            "file_number": int,
+            "sha256": str,
+            "triage": str,
+            "verdict": str,
         },
         pk=("scan_id", "item_key"),
-    )  # fmt: skip
+    )
     db.table("verdicts").create(
         {"sha256": str, "fingerprint": str, "record": str, "judged_at": str},
         pk=("sha256", "fingerprint"),
@@ -79,12 +87,26 @@ def triages_by_hash(db: Database) -> None:
 def samples_of_verdicts(db: Database) -> None:
     db.table("samples").create(
         {
-            "sha256": str, "fingerprint": str, "stage": str, "number": int, "prompt": str, "negative_prompt": str, "seed": int,
-            "scale": float, "trigger": str, "batch": int, "control_batch": int, "pixels_sha256": str,
-            "control_pixels_sha256": str, "flagged": int, "quality": float, "score": float, "control_score": float,
+            "sha256": str,
+            "fingerprint": str,
+            "stage": str,
+            "number": int,
+            "prompt": str,
+            "negative_prompt": str,
+            "seed": int,
+            "scale": float,
+            "trigger": str,
+            "batch": int,
+            "control_batch": int,
+            "pixels_sha256": str,
+            "control_pixels_sha256": str,
+            "flagged": int,
+            "quality": float,
+            "score": float,
+            "control_score": float,
         },
         pk=("sha256", "fingerprint", "stage", "number"),
-    )  # fmt: skip
+    )
 
 
 @migrations()
@@ -109,9 +131,8 @@ def sightings_of_captures(db: Database) -> None:
 
 @migrations()
 def settings_of_verdicts(db: Database) -> None:
-    db.table("verdicts").add_column(
-        "searched", str
-    )  # none for those of before: they answer for their own questions only
+    # Older verdicts have none and are only found under their own key.
+    db.table("verdicts").add_column("searched", str)
 
 
 @migrations()
@@ -134,11 +155,20 @@ def releases_of_sightings(db: Database) -> None:
 def files_held_for_minors(db: Database) -> None:
     db.table("held_files").create(
         {
-            "key": str, "identity_id": str, "sha256": str, "places": str, "hub": str, "listing_id": str, "title": str, "url": str,
-            "file": str, "likeness": float, "held_at": str,
+            "key": str,
+            "identity_id": str,
+            "sha256": str,
+            "places": str,
+            "hub": str,
+            "listing_id": str,
+            "title": str,
+            "url": str,
+            "file": str,
+            "likeness": float,
+            "held_at": str,
         },
         pk="key",
-    )  # fmt: skip
+    )
     db.table("held_files").create_index(["sha256"])
     db.table("held_looks").create(
         {
@@ -157,9 +187,8 @@ def files_held_for_minors(db: Database) -> None:
 
 @migrations()
 def seals_of_verdicts(db: Database) -> None:
-    db.table("verdicts").add_column(
-        "seal", str
-    )  # those of before have none: such a file is judged anew
+    # Older verdicts have none, so that their files are examined again.
+    db.table("verdicts").add_column("seal", str)
 
 
 @migrations()
@@ -168,9 +197,9 @@ def nobody_is_named(db: Database) -> None:
     for row in list(
         db.query("select rowid as number, verdict from items where verdict is not null")
     ):
-        told = json.loads(row["verdict"])
-        rows = [_nameless(one) for one in told.get("rows", ())]
-        text = json.dumps({**told, "rows": rows}, ensure_ascii=False)
+        record = json.loads(row["verdict"])
+        rows = [_nameless(result) for result in record.get("rows", ())]
+        text = json.dumps({**record, "rows": rows}, ensure_ascii=False)
         db.execute("update items set verdict = ? where rowid = ?", [text, row["number"]])
     for row in list(db.query("select rowid as number, record from sightings")):
         text = json.dumps(_nameless(json.loads(row["record"])), ensure_ascii=False)
@@ -178,25 +207,27 @@ def nobody_is_named(db: Database) -> None:
 
 
 def _nameless(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of an earlier version without the name of a person, and without what a licence of theirs names."""
+    """Return a row of an earlier version without the person's name and without licensees."""
     kept = {name: value for name, value in row.items() if name != "identity"}
-    allowed = kept.get("authorised")
-    if isinstance(allowed, str):
-        kept["authorised"] = without_licensee(allowed)
-    elif allowed:
-        kept["authorised"] = [without_licensee(one) for one in allowed]
+    authorised = kept.get("authorised")
+    if isinstance(authorised, str):
+        kept["authorised"] = without_licensee(authorised)
+    elif authorised:
+        kept["authorised"] = [without_licensee(sentence) for sentence in authorised]
     return kept
 
 
-def without_licensee(allowed: str) -> str:
-    """What allows a use as it is written now: which licence and until when, not for whom."""
-    return re.sub(
-        r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)", r"\1 \2", allowed, flags=re.DOTALL
-    )
+def without_licensee(authorised: str) -> str:
+    """Return an earlier version's sentence about a licence without the licensee, as it is now."""
+    pattern = r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)"
+    return re.sub(pattern, r"\1 \2", authorised, flags=re.DOTALL)
 
 
 def forget_older_pages(db: Database) -> None:
-    """Once: no page of the file and of its log keeps what an earlier version wrote; at a later opening if somebody reads."""
+    """Remove what an earlier version wrote from free pages of the database and from its log.
+
+    This is done once. If another connection reads at that time, the next opening tries again.
+    """
     db.execute("pragma secure_delete = on")
     if db.execute("pragma user_version").fetchone()[0] >= _PAGES_CLEARED:
         return

@@ -1,7 +1,7 @@
 """scans.db: scans, the state of every item, verdicts. It holds no face vector and no person's name.
 
-An item moves listed -> fetched -> triaged -> judged. Each move is one transaction, so a scan that is killed
-repeats at most the step it was in.
+The state of an item moves from listed to fetched, triaged and judged. Each move is one transaction,
+so a killed scan repeats at most the step that was under way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from scanner.triage.header import Triage, triage_from_dict
 
 log = logging.getLogger(__name__)
 
-# A message authentication code under a key of the vault, which a writer of scans.db need not have.
+# A message authentication code under a key of the vault. Write access to scans.db is not enough to
+# compute it.
 Seal = Callable[[bytes], str]
 
 _SEALED_COLUMNS = ("sha256", "fingerprint", "searched", "judged_at", "record")
@@ -50,10 +51,11 @@ class ScanRow:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file of one listing on its way through a scan.
+    """One file of one listing in a scan.
 
     Attributes:
-        rows: results; None until it is judged.
+        state: "listed", "fetched", "triaged" or "judged".
+        rows: results; None before the state is "judged".
     """
 
     item_key: str
@@ -66,10 +68,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class JudgedItem:
-    """Results of one scan for a file, and the listing that it came under.
+    """Results of one scan for a file, and the file's listing.
 
     Attributes:
-        target: of the scan, as `ScanRow` has it.
+        target: target of the scan, as in `ScanRow`.
     """
 
     target: str
@@ -80,11 +82,11 @@ class JudgedItem:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was examined on one hub.
+    """Numbers of examined files on one hub.
 
     Attributes:
-        examined: different files with a verdict.
-        unclear: different files without one: unreadable, unsupported, too few faces.
+        examined: number of different files with a verdict.
+        unclear: number of different files that are failed or inconclusive.
         first_at, last_at: start of the first and of the newest of those scans, UTC.
     """
 
@@ -99,9 +101,9 @@ class ScanStore:
     """The only writer of scans.db.
 
     Args:
-        any_thread: threads take turns, under a lock of the caller's.
-        seal: verdicts that do not carry this code are not believed. Without it all are, which is for callers
-            that file no cases.
+        any_thread: whether several threads use the store; the caller must hold a lock.
+        seal: computes the code of a verdict; stored verdicts with another code are ignored. None
+            accepts all verdicts, for callers that file no cases.
 
     Attributes:
         captures: verdicts on captured images.
@@ -118,7 +120,7 @@ class ScanStore:
         self._db.close()
 
     def coverage(self, since: str) -> list[Coverage]:
-        """What was examined since a time (ISO 8601), by hub, the hub with most files first."""
+        """Return the coverage since a time (ISO 8601) by hub, the hub with most files first."""
         unclear = "i.verdict ->> '$.rows[0].outcome' in ('failed', 'inconclusive')"
         file = "coalesce(i.sha256, i.item_key)"
         query = (
@@ -134,7 +136,7 @@ class ScanStore:
     def begin(
         self, scan_id: str, target: str, search_key: str, gallery_size: int, now: datetime
     ) -> ScanRow:
-        """The unfinished scan of this target under this key, or a new one."""
+        """Return the unfinished scan of this target under this key, or begin a new one."""
         where = "target = ? and fingerprint = ? and finished_at is null"
         scans = self._db.table("scans")
         with transaction(self._db):
@@ -147,7 +149,7 @@ class ScanStore:
         return scan
 
     def scan(self, scan_id: str) -> ScanRow:
-        """The scan of that id, or the newest one for "latest"; raises UnknownScan."""
+        """Return the scan with that id, or the newest one for "latest"; raises UnknownScan."""
         where, values = ("1 = 1", []) if scan_id == "latest" else ("scan_id = ?", [scan_id])
         for row in self._db.table("scans").rows_where(
             where, values, order_by="started_at desc", limit=1
@@ -158,12 +160,12 @@ class ScanStore:
         )
 
     def scans(self) -> Iterator[ScanRow]:
-        """Every scan, oldest first."""
+        """Yield every scan, the oldest first."""
         for row in list(self._db.table("scans").rows_where(order_by="started_at")):
             yield ScanRow(**row)
 
     def add_item(self, scan_id: str, item_key: str, listing: Listing, file_number: int) -> None:
-        """Add a listed file; a known one stays as it is, unless its listing changed."""
+        """Add a listed file; a known one stays unchanged unless deciding facts changed."""
         record = listing_to_dict(listing)
         row = {
             "scan_id": scan_id,
@@ -222,7 +224,7 @@ class ScanStore:
             self._db.table("items").update((scan_id, item_key), dict(fields))
 
     def items(self, scan_id: str) -> Iterator[Item]:
-        """All items of a scan in the order they were listed."""
+        """Yield all items of a scan in the order of the listing."""
         rows = self._db.table("items").rows_where("scan_id = ?", [scan_id], order_by="position")
         for row in list(rows):
             yield Item(
@@ -235,7 +237,7 @@ class ScanStore:
             )
 
     def judged(self, sha256: str, search_key: str) -> list[JudgedItem]:
-        """Results for these bytes under these settings and this gallery, the newest listing first."""
+        """Return results for these bytes under a search key, the newest listing first."""
         query = (
             "select s.target, i.listing, i.file_number, i.verdict "
             "from items i join scans s using (scan_id) "
@@ -252,16 +254,16 @@ class ScanStore:
         ]
 
     def known_verdict(self, sha256: str, verdict_key: str) -> VerdictRecord | None:
-        """The verdict on these bytes under that key; None if there is none."""
-        found = self._believed("sha256 = ? and fingerprint = ?", [sha256, verdict_key])
+        """Return the verdict on these bytes under that key; None if there is none."""
+        found = self._authentic("sha256 = ? and fingerprint = ?", [sha256, verdict_key])
         return found[0] if found else None
 
     def other_verdicts(self, sha256: str, search_key: str) -> list[VerdictRecord]:
-        """Verdicts on these bytes under these settings and this gallery, whatever was asked."""
-        return self._believed("sha256 = ? and searched = ?", [sha256, search_key])
+        """Return all verdicts on these bytes under a search key, for any prompts."""
+        return self._authentic("sha256 = ? and searched = ?", [sha256, search_key])
 
-    def _believed(self, where: str, values: list[str]) -> list[VerdictRecord]:
-        """Verdicts that are as this program wrote them; the others are left out and made again."""
+    def _authentic(self, where: str, values: list[str]) -> list[VerdictRecord]:
+        """Return the verdicts whose seal is valid; files of the others are examined again."""
         found = []
         for row in self._db.table("verdicts").rows_where(where, values):
             if self._seal is not None and not hmac.compare_digest(
@@ -285,11 +287,11 @@ class ScanStore:
         now: datetime,
         search_key: str | None = None,
     ) -> None:
-        """Store a verdict for the next time that the same bytes turn up, with all its samples.
+        """Store a verdict with all its samples, for the next scan of the same bytes.
 
         Args:
-            verdict_key: name of settings, gallery and questions.
-            search_key: name of settings and gallery alone.
+            verdict_key: key of settings, gallery and prompts.
+            search_key: key of settings and gallery.
         """
         row = {
             "sha256": sha256,
@@ -311,25 +313,28 @@ class ScanStore:
             self._db.table("samples").insert_all(samples)
 
     def samples(self, sha256: str, verdict_key: str | None = None) -> list[SampleRow]:
-        """The samples of these bytes, of one verdict or of all."""
+        """Return the samples of these bytes, of one verdict or of all."""
         where, values = "sha256 = ?", [sha256]
         if verdict_key is not None:
             where, values = "sha256 = ? and fingerprint = ?", [sha256, verdict_key]
         rows = self._db.table("samples").rows_where(
             where, values, order_by="fingerprint, stage desc, number"
         )
-        names = [one.name for one in fields(SampleRow)]
+        names = [column.name for column in fields(SampleRow)]
         return [SampleRow(**{name: row[name] for name in names}) for row in rows]
 
     def known_triage(self, sha256: str) -> Triage | None:
-        """Triage of these bytes; None if none is stored, or only one that passed over tensors."""
+        """Return the triage of these bytes; None if none is stored.
+
+        Earlier versions did not record unknown tensors ("leftovers"); their records do not count.
+        """
         for row in self._db.table("triages").rows_where("sha256 = ?", [sha256], limit=1):
             record = json.loads(row["record"])
             return triage_from_dict(record) if "leftovers" in record else None
         return None
 
     def remember_triage(self, triage: Triage, now: datetime) -> None:
-        """Store the triage of a file for the next time that a hub names the same bytes."""
+        """Store the triage of a file, for the next listing with the same SHA-256."""
         row = {
             "sha256": triage.sha256 or "",
             "record": json.dumps(asdict(triage), ensure_ascii=False),
@@ -340,7 +345,7 @@ class ScanStore:
 
 
 def _sealed_bytes(row: Mapping[str, Any]) -> bytes:
-    """The bytes over which a verdict's seal is computed."""
+    """Return the bytes over which a verdict's seal is computed."""
     return json.dumps([row[name] for name in _SEALED_COLUMNS]).encode()
 
 
@@ -349,7 +354,7 @@ def _rows_in(verdict: str) -> tuple[ResultRow, ...]:
 
 
 def _deciding_facts(listing: Mapping[str, Any], file_number: int) -> list[Any]:
-    """Facts of a listing by which its file is judged and filed; counters and addresses are left out."""
+    """Return the facts of a listing that affect verdict and case: no counters and no addresses."""
     names = ("title", "creator", "base_model", "minor_flag", "real_person_flag")
     facts = [listing.get(name) for name in names]
     words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]

@@ -1,4 +1,7 @@
-"""What a scan works with. `scanner.factories.open_scan_session` opens it from settings."""
+"""The scan session: the stores, models and gallery of a scan.
+
+`scanner.factories.open_scan_session` opens it from settings.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,13 @@ from scanner.triage.minors import RegisteredMinors
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """What a scan takes from the settings.
+    """The settings that a scan uses.
 
     Attributes:
         fpir, possible_fpir: false positive identification rates of the two thresholds.
         index: kind of the gallery's index.
-        hub_name: of the gate's own hub.
-        workers: connections at a time while a hub is listed.
+        hub_name: name of the hub that runs the upload gate.
+        workers: number of simultaneous connections while a hub is listed.
         cluster: address of a Ray cluster; None for a worker on this machine.
     """
 
@@ -59,8 +62,9 @@ class ScanSession:
     """Stores, hubs, models and gallery of one scan; a context manager.
 
     Args:
-        faces: opens the face pack, when it is first needed.
+        faces: opens the face pack; called when it is first needed.
         open_examiner: opens an examiner in a worker's process on a cluster.
+        close: closes the stores.
     """
 
     def __init__(
@@ -81,9 +85,8 @@ class ScanSession:
         clock: Clock,
         close: Callable[[], None],
     ) -> None:
-        self.vault, self.crawl, self.scan_store, self.case_store = (
-            vault, crawl, scan_store, case_store,
-        )  # fmt: skip
+        self.vault, self.crawl = vault, crawl
+        self.scan_store, self.case_store = scan_store, case_store
         self.transport, self.hubs, self.acquisition = transport, hubs, acquisition
         self.sampler_options, self.options = sampler_options, options
         self.policy, self.clock = policy, clock
@@ -106,6 +109,7 @@ class ScanSession:
         self.close()
 
     def close(self) -> None:
+        """Stop the workers and close the stores."""
         self.close_worker_pool()
         self._close()
 
@@ -115,10 +119,11 @@ class ScanSession:
         return self._open_faces()
 
     def take_snapshot(self) -> GallerySnapshot:
-        """The gallery now; the last snapshot, unless somebody registered or withdrew or the day changed.
+        """Return the present gallery.
 
-        A new snapshot reads all templates, which the audit log notes. Everything about one verdict uses one
-        snapshot: the next call may return another.
+        The last snapshot is returned again unless somebody registered or withdrew or the day
+        changed. A new snapshot reads all templates and records that in the audit log. Callers must
+        use one snapshot for everything about one verdict, because the next call may return another.
         """
         day = self.clock().date()
         state = (self.vault.gallery_version, day)
@@ -141,7 +146,7 @@ class ScanSession:
         return snapshot
 
     def search_key(self, snapshot: GallerySnapshot) -> str:
-        """Name of these settings and a gallery; every verdict against it is stored under it."""
+        """Return the key of the settings and a gallery, which is a part of every verdict's key."""
         if snapshot.snapshot_id not in self._search_keys:
             setup = SearchSetup(
                 self.faces.reader.version,
@@ -154,11 +159,11 @@ class ScanSession:
         return self._search_keys[snapshot.snapshot_id]
 
     def search_key_at(self, snapshot_id: str) -> str:
-        """The key of a gallery that was searched in this session."""
+        """Return the search key of a gallery that was searched in this session."""
         return self._search_keys[snapshot_id]
 
     def worker_pool(self) -> WorkerPool:
-        """The workers that examine checkpoints; they are started when they are first needed."""
+        """Return the workers that examine checkpoints; the first call starts them."""
         if self._worker_pool is None:
             if self.options.cluster is None:
                 self._worker_pool = LocalWorkerPool(self._examiner.with_snapshot)
@@ -171,7 +176,7 @@ class ScanSession:
         return self._worker_pool
 
     def close_worker_pool(self) -> None:
-        """Let go of the workers; the next request starts new ones."""
+        """Stop the workers; the next call of `worker_pool` starts new ones."""
         if self._worker_pool is not None:
             self._worker_pool.close()
         self._worker_pool = None

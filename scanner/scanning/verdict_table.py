@@ -1,4 +1,4 @@
-"""A row for every verdict of every scan, for exports and statistics."""
+"""The table of all verdicts of all scans, for exports and statistics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scanner.scanning.scan_store import ScanStore
 
 
 def verdict_rows(scan_store: ScanStore) -> Iterator[VerdictRow]:
-    """Every result of every scan, the oldest scan first."""
+    """Yield every result of every scan, the oldest scan first."""
     for scan in scan_store.scans():
         for item in scan_store.items(scan.scan_id):
             for row in item.rows or ():

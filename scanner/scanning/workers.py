@@ -1,4 +1,7 @@
-"""Workers that examine checkpoints while the scan lists and fetches: a thread here, or a Ray cluster."""
+"""The pool of workers that examine checkpoints while the scan lists and fetches.
+
+The pool of this module is a thread; scanner.scanning.ray_workers has one on a Ray cluster.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,14 @@ class WorkerPool(Protocol):
     """Takes requests by key and returns their verdicts in any order."""
 
     def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
-        """Have a checkpoint examined and searched in a gallery.
+        """Queue the examination of a checkpoint and the search in a gallery.
 
-        If somebody registers or withdraws meanwhile, a newer gallery may be searched; the answer names it.
+        If somebody registers or withdraws meanwhile, a newer gallery may be searched; the answer
+        names it.
         """
 
     def finished(self, *, wait: bool) -> list[Result]:
-        """Answers since the last call; with `wait` at least one, if any request is pending."""
+        """Return answers since the last call; with `wait` at least one, if any is pending."""
 
     @property
     def pending(self) -> int:
@@ -41,16 +45,20 @@ class WorkerPool(Protocol):
 
 
 def next_of(queue: Sequence[tuple[str, SamplingRequest]], family: str | None) -> int:
-    """Position of the next request: one of the family whose base model is loaded, else the oldest."""
+    """Return the position of the next request: one for the loaded base model, else the oldest.
+
+    Args:
+        family: family of the loaded base model.
+    """
     same = (place for place, (_, request) in enumerate(queue) if request.family == family)
     return next(same, 0)
 
 
 class LocalWorkerPool:
-    """One thread; the main thread lists, fetches and writes meanwhile. It ends with the program.
+    """A pool of one daemon thread, while the main thread lists, fetches and writes.
 
     Args:
-        examiner_for: an examiner of a snapshot; all of them share their models.
+        examiner_for: returns the examiner of a snapshot; all examiners share their models.
     """
 
     def __init__(self, examiner_for: Callable[[GallerySnapshot], CheckpointExaminer]) -> None:
@@ -63,13 +71,16 @@ class LocalWorkerPool:
 
     @property
     def pending(self) -> int:
+        """Number of requests that are under way or wait."""
         return self._pending
 
     @property
     def has_room(self) -> bool:
+        """Whether another request would be begun soon."""
         return self._pending < LOOKAHEAD
 
     def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
+        """Queue a request; the first one starts the thread."""
         examiner = self._examiner_for(snapshot)
         self._pending += 1
         with self._changed:
@@ -79,6 +90,7 @@ class LocalWorkerPool:
             self._thread.start()
 
     def finished(self, *, wait: bool) -> list[Result]:
+        """Return answers since the last call; with `wait` at least one, if any is pending."""
         found: list[Result] = []
         while self._pending:
             try:
@@ -89,6 +101,7 @@ class LocalWorkerPool:
         return found
 
     def close(self) -> None:
+        """Drop the requests that wait."""
         with self._changed:
             self._pending -= len(self._queue)
             self._queue.clear()
@@ -104,11 +117,11 @@ class LocalWorkerPool:
             family = request.family
             try:
                 self._results.put((key, examiner.examine(request)))
-            except Exception as error:  # the main thread decides what becomes of it
+            except Exception as error:  # the main thread handles it
                 self._results.put((key, error))
 
 
 def raise_unless_expected(error: Exception) -> None:
-    """Raise an error that is a fault of the program; a ScanError becomes the reason of a row."""
+    """Raise an error that is a defect of the program; a ScanError becomes the reason of a row."""
     if not isinstance(error, ScanError):
         raise error

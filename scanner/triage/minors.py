@@ -1,8 +1,8 @@
-"""Names of registered minors: files that name one are held until a reviewer has seen them.
+"""Names of registered minors; a file that contains one is held for reviewers.
 
-Minors who wait for approval count too, because a child may not be drawn while papers are checked. They count
-only with a name of several words or in a script without spaces; otherwise anybody could hold every "portrait"
-by submitting a child of that name.
+Minors who wait for approval count too, because a child must not be drawn while documents are
+checked. They count only with a name of several words or in a script without spaces. Otherwise
+anybody could block every "portrait" by submitting a child of that name.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from datetime import date
 from crawlers.listing import Listing, RemoteFile
 from face_index.identity import Identity, Status
 from face_index.vault import Vault
+from reports.reasons.reason import Reason
 from scanner.clock import Clock
 from scanner.errors import RefusedToSample
 from scanner.sampling.prompt_safety import says_minor
 from scanner.triage.header import Triage
 from scanner.triage.name_matching import NameMatcher
 
-# The place of a name in the file itself; all other places are words about it, which anybody who lists it may write.
+# The place of a name in the file itself. All other places are text of the listing, which anybody
+# who publishes the file can write.
 HEADER = "header"
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """A registered minor whom something names.
+    """A registered minor who is named, and the places of the name.
 
     Attributes:
         places: "title", "file name", "tags", "triggers", "examples" or HEADER.
@@ -37,7 +39,7 @@ class Naming:
 
 
 class RegisteredMinors:
-    """Names of registered minors, read again when the register or the day changed."""
+    """Names of registered minors; they are read again after the register or the day has changed."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault, self._clock = vault, clock
@@ -46,6 +48,7 @@ class RegisteredMinors:
 
     @property
     def matcher(self) -> NameMatcher:
+        """Finds the names of these minors in texts."""
         self._refresh()
         return self._matcher
 
@@ -56,24 +59,23 @@ class RegisteredMinors:
         return frozenset(self._ids.values())
 
     def named_by(self, texts: dict[str, list[str]]) -> Naming | None:
-        """The first minor whom texts name, with the places; None if they name none.
+        """Return the first minor whom texts name, with the places; None if they name none.
 
         Args:
-            texts: by place.
+            texts: texts by place.
         """
-        name = self.matcher.named_in(text for some in texts.values() for text in some)
+        name = self.matcher.named_in(text for group in texts.values() for text in group)
         if name is None:
             return None
-        alone = NameMatcher([name])
-        return Naming(
-            self._ids[name], tuple(place for place, some in texts.items() if alone.named_in(some))
-        )
+        matcher = NameMatcher([name])
+        places = tuple(place for place, group in texts.items() if matcher.named_in(group))
+        return Naming(self._ids[name], places)
 
     def _refresh(self) -> None:
         state = (self._vault.people.register_state, self._clock().date())
         if state != self._state:
-            found = [one for one in self._vault.people.minors(state[1]) if _counts(one)]
-            self._ids = {one.name: one.identity_id for one in found}
+            minors = self._vault.people.minors(state[1])
+            self._ids = {minor.name: minor.identity_id for minor in minors if _counts(minor)}
             self._matcher = NameMatcher(self._ids)
             self._state = state
 
@@ -86,24 +88,24 @@ def _counts(identity: Identity) -> bool:
 def words_about(
     listing: Listing, file: RemoteFile, triage: Triage | None = None
 ) -> dict[str, list[str]]:
-    """Texts of a listing, and of a file's header if it was read, that may name a person; by place."""
+    """Return the texts of a listing, and of a header that was read, that may name a person.
+
+    The keys are places as in `Naming`.
+    """
     texts = {
-        "title": [listing.title], "file name": [file.name], "tags": [" ".join(listing.tags)],
+        "title": [listing.title],
+        "file name": [file.name],
+        "tags": [" ".join(listing.tags)],
         "triggers": [" ".join(listing.triggers)],
-    }  # fmt: skip
+    }
     if triage is not None:
         texts[HEADER] = [*triage.triggers, str(triage.training.get("output_name") or "")]
     return texts
 
 
 def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:
-    """Raise RefusedToSample if the hub's flag or any text says that the subject is a minor."""
+    """Raise RefusedToSample if the hub's flag or a word in a text indicates a minor."""
     if flagged_by_hub:
-        raise RefusedToSample(
-            "the hub marks this model as showing a minor; it is never sampled, see docs/safety.md"
-        )
+        raise RefusedToSample(Reason("hub-marks-minor").in_english())
     if any(says_minor(text) for text in texts):
-        raise RefusedToSample(
-            "a name, tag or trigger of this model says minor; "
-            "it is never sampled, see docs/safety.md"
-        )
+        raise RefusedToSample(Reason("words-name-minor").in_english())

@@ -1,10 +1,17 @@
-"""Matching of names in texts: whole words in scripts with spaces between words, any part of a text in others.
+"""Matching of names in texts.
 
-Words are compared as crawlers.text_words reads them. A name of several words counts where they stand beside each other in their order or turned ("Zhao Liying",
-"liying_zhao", "LiyingZhao"). Written as one word or with other breaks it counts from LEAST_JOINED letters on
-("zhaoliying", "Zhao Li Ying"), because shorter ones are other names and words ("An Na" is not "Anna"). Words of at least
-LEAST_APART letters also count with others between them ("Anna, by M. Schmidt"). In scripts without spaces a name of two
-or more signs counts wherever it stands; one sign alone, and a name spelt apart, must be words of their own.
+Texts are split into words by crawlers.text_words. In scripts with spaces between words a name
+matches whole words:
+
+- Its words match if they are adjacent, in their order or rotated ("Zhao Liying", "liying_zhao",
+  "LiyingZhao").
+- Joined to one word or with other breaks ("zhaoliying", "Zhao Li Ying") it matches if it has at
+  least LEAST_JOINED letters. Shorter ones are often other names and words ("An Na" is not "Anna").
+- Words of at least LEAST_APART letters each also match with other words between them ("Anna, by
+  M. Schmidt").
+
+In scripts without spaces a name of two or more characters matches anywhere in a text. A single
+character, and a name written with spaces, must be separate words.
 """
 
 from __future__ import annotations
@@ -26,22 +33,24 @@ _LEAST_UNSPACED = 2
 
 
 class NameMatcher:
-    """Finds which of many names a text holds; what a text costs hardly depends on how many names there are."""
+    """Finds which of many names a text contains.
+
+    The cost of a text hardly depends on the number of names.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._spaced: dict[str, list[tuple[str, Words]]] = {}
         self._unspaced: dict[str, str] = {}
         self._lengths: set[int] = set()  # of names in scripts without spaces
-        self._apart: dict[
-            str, list[tuple[str, frozenset[str]]]
-        ] = {}  # by the longest of a name's words
+        # By the longest word of a name.
+        self._apart: dict[str, list[tuple[str, frozenset[str]]]] = {}
         for name in names:
             for words in {spelling for part in _parts(name) for spelling in spellings_of(part)}:
                 self._add(name, words)
         self._longest = max(map(len, self._spaced), default=0)
 
     def named_in(self, texts: Iterable[str]) -> str | None:
-        """The first name that one of the texts holds, as it was given; None if they name nobody."""
+        """Return the first name in one of the texts, as it was given; None if there is none."""
         if not self._spaced:
             return None
         return next((name for text in texts for name in self._found(text)), None)
@@ -60,9 +69,9 @@ class NameMatcher:
     def _found(self, text: str) -> Iterator[str]:
         for words in readings_of(text):
             yield from self._as_words(words)
-            there = frozenset(words)
-            for word in there:
-                yield from (name for name, spelt in self._apart.get(word, ()) if spelt <= there)
+            present = frozenset(words)
+            for word in present:
+                yield from (name for name, spelt in self._apart.get(word, ()) if spelt <= present)
                 if self._lengths and is_unspaced(word[0]):
                     yield from self._inside(word)
 
@@ -89,7 +98,7 @@ class NameMatcher:
 
 
 def _parts(name: str) -> Iterator[Words]:
-    """A name, and each of its spellings where it is given in two scripts: "李安 (Li An)" is either."""
+    """Yield a name, and each part of a name in two scripts, such as "李安 (Li An)"."""
     words = words_in(hardened(name), humps=False, digits=True)
     if words:
         yield words

@@ -1,4 +1,4 @@
-"""The words of a checkpoint: known triggers, candidates for triggers, and names of registered minors."""
+"""The words of a checkpoint: triggers, candidates for triggers, and registered minors' names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _MOST_EXAMPLES, _LEAST_SHARE = 40, 0.6
 def words_of(
     crawl: CrawlStore, listing: Listing, file: RemoteFile, triage: Triage
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Triggers from listing, header and the creator's examples; where there are none, words to try."""
+    """Return the known triggers and, if there are none, candidates for the trigger search.
+
+    Triggers come from the listing, the header and the creator's example prompts.
+    """
     known = [*listing.triggers, *triage.triggers]
     if not known:
         known = _words_of_examples(crawl, listing)
@@ -34,13 +37,16 @@ def words_of(
 
 
 def without_minors(minors: RegisteredMinors, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that may stand in a prompt: none that names a registered minor, even after a hold was lifted."""
+    """Return the words that do not name a registered minor.
+
+    Other words are not allowed in a prompt even after a hold was lifted.
+    """
     return tuple(word for word in words if minors.matcher.named_in([word]) is None)
 
 
 def _words_of_examples(crawl: CrawlStore, listing: Listing) -> list[str]:
-    """Words at the beginning of most of the creator's example prompts."""
-    if listing.declared:  # no hub's answer is about a declared file
+    """Return words at the beginning of most of the creator's example prompts."""
+    if listing.declared:  # its listing was written by the sender, so a hub has no examples for it
         return []
     raw = next((known.raw for known in crawl.newest(listing.hub, listing.listing_id)), "")
     try:
@@ -80,12 +86,13 @@ def named_minor(
     file: RemoteFile,
     triage: Triage | None = None,
 ) -> Naming | None:
-    """The registered minor whom a file's listing or header names; None if they name none.
+    """Return the registered minor whom a file's listing or header names; None if they name none.
 
-    Such a file is held (scanner.scanning.held_files). Names are compared by scanner.triage.name_matching.
+    Such a file is held (scanner.scanning.held_files). Names are compared as in
+    scanner.triage.name_matching.
 
     Args:
-        triage: of the file's header, None before it was read.
+        triage: triage of the file's header; None if it was not read yet.
     """
     texts = words_about(listing, file, triage)
     if triage is not None:
