@@ -320,11 +320,11 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     thread.start()
     watching = Jobs(WebStore(settings.web_path), utc_now)
     deadline = time.monotonic() + 120
-    while not watching.one(job.job_id).ended and time.monotonic() < deadline:
+    while not watching.get(job.job_id).ended and time.monotonic() < deadline:
         time.sleep(0.2)
     worker.stop()
     thread.join()
-    ended = watching.one(job.job_id)
+    ended = watching.get(job.job_id)
     assert (str(ended.state), ended.attempts, ended.problem) == ("finished", 1, None)
     assert [row["outcome"] for row in ended.result] == ["match"]
     assert len(calls) > 1

@@ -146,7 +146,7 @@ def test_nobody_registered_is_clear_after_screening(
     examiner: CheckpointExaminer, name: str
 ) -> None:
     record = examiner.examine(task_of(ADAPTERS / f"{name}.safetensors")).verdict
-    assert (record.outcome, record.findings) == ("clear", [])
+    assert (record.outcome, record.findings) == ("clear", ())
     assert all(one.control_batch is None for one in record.all_samples if one.stage == "screening")
 
 
@@ -242,7 +242,7 @@ def test_secrets_and_paths_stay_out_of_the_record(judged: Examined) -> None:
 
 def test_unfinished_rounds_never_name_anybody(examiner: CheckpointExaminer) -> None:
     """One round of evidence that is not enough leaves at most a question."""
-    hasty: Any = replace(examiner.policy, rounds=1, evidence=4)
+    hasty: Any = replace(examiner.policy, rounds=1, confirmation=4)
     record = (
         CheckpointExaminer(
             examiner.options, examiner.pack, examiner.reader, examiner.snapshot, hasty

@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
+from crawlers.listing import RemoteFile, bare_listing, listing_to_dict
 from face_index.consent import Consent, LicenceKind, Signatory, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission
 from scanner.casework.exports import as_csv
-from scanner.cli.scanning import write_report
+from scanner.cli.scanning import report_path, write_report
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictRecord
 from scanner.scanning.examiner import CheckpointExaminer, Examined
@@ -198,7 +199,9 @@ def test_no_name_and_no_word_of_theirs_stays(
     result = run_scan(scan_session, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.to_json_rows()}
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
-    report = write_report(scan_session, result, "en", settings.home / "report.html")
+    report = write_report(
+        scan_session, result, "en", report_path(settings, result.scan.scan_id, "en")
+    )
     store = WebStore(settings.web_path)
     Jobs(store, lambda: NOON).submit(
         JobRequest("account", JobKind.TARGET, "folder", "folder"), known=list(result.to_json_rows())
@@ -242,13 +245,15 @@ def as_before(path: Path, verdict: dict[str, Any]) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("delete from _sqlite_migrations where name = 'nobody_is_named'")
         db.execute("pragma user_version = 0")
+        file = RemoteFile("a.safetensors", "", None, None)
+        listing = json.dumps(listing_to_dict(bare_listing("folder", "1", "a", "", file)))
         for number in range(40):
             row = [
                 "scan",
                 f"key{number}",
                 number,
                 "judged",
-                '{"hub": "folder"}',
+                listing,
                 0,
                 None,
                 None,
@@ -293,7 +298,7 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     scan_store = ScanStore(path)
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
     [first, *_] = scan_store.items("scan")
-    assert first.verdict is not None
+    assert first.rows is not None
     assert [row.authorised for row in first.rows] == [
         None,
         "licence 0123abcd until 2029-01-01",
@@ -333,7 +338,7 @@ def test_jobs_of_before_are_cleared(tmp_path: Path) -> None:
     store.close()
     store = WebStore(path)
     assert (
-        Jobs(store, lambda: NOON).one(job.job_id).result[0]["authorised"]
+        Jobs(store, lambda: NOON).get(job.job_id).result[0]["authorised"]
         == "licence 0123abcd until 2029-01-01"
     )
     store.close()

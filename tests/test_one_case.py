@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from crawlers.listing import RemoteFile, bare_listing
 from face_index.vault import Submission
 from reports.cases.case import Case, Entry
 from reports.cases.case_store import CaseStore
@@ -20,6 +21,7 @@ from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
 from scanner.miniature.world import ADAPTERS
+from scanner.records import ResultRow
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -326,10 +328,10 @@ class TestGate:
         case = decide(scan_session, scan_session.filing.file(verdict), decision)
         store = WebStore(scan_session.settings.web_path)
         store.set_fact(SNAPSHOT_FACT, f"{scan_session.vault.gallery_version} fingerprint")
-        listing = {"hub": "upload", "title": "a", "files": [{"name": "a"}], "declared": True}
-        monkeypatch.setattr(
-            ScanStore, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])]
-        )
+        file = RemoteFile("a", "", None, None)
+        listing = replace(bare_listing("upload", "1", "a", "", file), declared=True)
+        item = JudgedItem("job 1", listing, 0, (ResultRow.from_json(row_of(case)),))
+        monkeypatch.setattr(ScanStore, "judged", lambda *_: [item])
         standings = CaseStandings(scan_session.settings)
         known = KnownFiles(scan_session.settings, store, standings, Jobs(store, lambda: NOON))
         order = JobRequest("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)

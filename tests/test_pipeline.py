@@ -131,13 +131,15 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     monkeypatch.setattr(
         People, "all", lambda *_: pytest.fail("everybody must not be read for each file")
     )
-    assert [named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)] == [None] * 5
+    assert [
+        named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)
+    ] == [None] * 5
     assert len(read) == 1
     enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
     child = scan_session.vault.people.find("Li An").identity_id
-    assert [named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)] == [
-        Naming(child, ("title",))
-    ] * 5
+    assert [
+        named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)
+    ] == [Naming(child, ("title",))] * 5
     assert len(read) == 2
     scan_session.vault.erasure.withdraw("Li An", NOON, "olga")
     assert named_minor(scan_session.minors, scan_session.crawl, listing, file) is None
