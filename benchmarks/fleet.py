@@ -19,12 +19,12 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from scanner.factories import open_examiner, settings_of_workers
+from scanner.factories import open_identifier, settings_of_workers
 from scanner.identification.policy import Policy
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.examiner import Examined, SamplingRequest
+from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
 from scanner.scanning.ray_workers import RayWorkerPool
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
@@ -64,7 +64,7 @@ def work_off(
     found: dict[str, Any] = {}
     while worker_pool.pending:
         for key, judgement in worker_pool.finished(wait=True):
-            assert isinstance(judgement, Examined), judgement
+            assert isinstance(judgement, WorkerAnswer), judgement
             assert key not in found, "reported twice"
             record = judgement.verdict.to_json()
             found[key] = (
@@ -111,7 +111,7 @@ def main() -> None:
     def worker_pool_of(size: int) -> RayWorkerPool:
         worker_pool = RayWorkerPool(
             str(settings.ray),
-            partial(open_examiner, settings_of_workers(settings), Policy()),
+            partial(open_identifier, settings_of_workers(settings), Policy()),
             snapshot,
         )
         for slot in worker_pool._slots[size:]:

@@ -191,7 +191,7 @@ def ours(sampler: Sampler, path: Path, *, match: bool) -> None:
         first = plan_samples(SHA256, "screening", ["ohwx"], 4, 0)
         sampler.one_step(first[:1], with_adapter=True)
         sampler.one_step(first[:1], with_adapter=False)
-        # Both rounds at once, as the examiner asks for them on a GPU.
+        # Both rounds at once, as the identifier asks for them on a GPU.
         sampler.generate(
             [*first, *plan_samples(SHA256, "screening", [None], 4, 4)], with_adapter=True
         )

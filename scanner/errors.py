@@ -9,10 +9,10 @@ ScanError
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
 ├── ReleaseRefused       this person may not release what captures show, or there is nothing to release
-├── LookRefused          what somebody says of a held file cannot be recorded as it was given
+├── HoldReviewRefused          what somebody says of a held file cannot be recorded as it was given
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
 ├── FilingBusy           other processes file about the same weights without a pause
-├── FleetUnreachable     no Ray cluster answers at the address
+├── ClusterUnreachable     no Ray cluster answers at the address
 ├── WorkersLost          workers died one after another over the same checkpoint
 └── UnknownScan          no scan of that id
 """
@@ -69,7 +69,7 @@ class ReleaseRefused(ScanError):
     """Whoever asks may not release what captures show, or there is nothing to release."""
 
 
-class LookRefused(ScanError):
+class HoldReviewRefused(ScanError):
     """What somebody says of a held file cannot be recorded as it was given."""
 
 
@@ -86,7 +86,7 @@ class FilingBusy(ScanError):
         )
 
 
-class FleetUnreachable(ScanError):
+class ClusterUnreachable(ScanError):
     """No Ray cluster answers at the address."""
 
     def __init__(self, address: str, cause: str) -> None:

@@ -41,10 +41,10 @@ from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.examiner import CheckpointExaminer, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from tests.opening import open_examiner
+from tests.opening import open_identifier
 from tests.servers.files import FileServer, serve_files
 
 # If several processes share the tests, none of them may use all cores. Libraries read this variable
@@ -212,10 +212,10 @@ def task_of(path: Path) -> SamplingRequest:
 
 
 @pytest.fixture(scope="session")
-def examiner(
+def identifier(
     miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory
-) -> CheckpointExaminer:
-    """An examiner that searches for the people of the miniature world and thirty others."""
+) -> CheckpointIdentifier:
+    """An identifier that searches for the people of the miniature world and thirty others."""
     templates = []
     for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
         read = miniature_reader.read(
@@ -223,7 +223,7 @@ def examiner(
         )
         templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
     settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
-    return open_examiner(settings, Policy(), templates, 1)
+    return open_identifier(settings, Policy(), templates, 1)
 
 
 class Silent:

@@ -9,7 +9,7 @@ from scanner.clock import Clock, utc_now
 from scanner.factories import (
     open_capture_search,
     open_case_service,
-    open_examiner,
+    open_identifier,
     open_scan_session,
 )
 from scanner.identification.policy import Policy
@@ -17,7 +17,7 @@ from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 
-__all__ = ["Session", "judge_captures", "open_examiner", "open_service", "open_session"]
+__all__ = ["Session", "judge_captures", "open_identifier", "open_service", "open_session"]
 
 
 class Session(ScanSession):

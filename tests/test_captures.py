@@ -44,7 +44,7 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
-from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.settings import Settings
 from tests.cases import make_sighted_case, reviewed
 from tests.opening import judge_captures, open_service, open_session
@@ -175,7 +175,7 @@ class TestScreenshots:
 
     def judged(
         self,
-        examiner: CheckpointExaminer,
+        identifier: CheckpointIdentifier,
         folder: Path,
         pictures: list[bytes],
         screenshots: list[bytes],
@@ -211,20 +211,20 @@ class TestScreenshots:
         return next(
             iter(
                 search_subjects(
-                    [subject], captures, examiner.reader, examiner.pack, examiner.snapshot
+                    [subject], captures, identifier.reader, identifier.pack, identifier.snapshot
                 )
             )
         )
 
     def test_three_screenshots_of_three_pictures_are_a_match(
-        self, examiner: CheckpointExaminer, tmp_path: Path
+        self, identifier: CheckpointIdentifier, tmp_path: Path
     ) -> None:
         shots = [screenshot([photo(101, number, 110)]) for number in (1, 2, 3, 4)]
-        sighting = self.judged(examiner, tmp_path, [], shots)
+        sighting = self.judged(identifier, tmp_path, [], shots)
         assert (sighting.outcome, [one.identity_id for one in sighting.found]) == ("match", ["101"])
 
     def test_many_screenshots_of_one_picture_are_one(
-        self, examiner: CheckpointExaminer, tmp_path: Path
+        self, identifier: CheckpointIdentifier, tmp_path: Path
     ) -> None:
         """As an account's portrait on every page of its own, at another size each time."""
         sizes = (96, 104, 110, 116, 122)
@@ -232,22 +232,22 @@ class TestScreenshots:
             screenshot([photo(101, 1, 256).resize((size, size)), photo(102, 3 + size, 110)])
             for size in sizes
         ]
-        sighting = self.judged(examiner, tmp_path, [], shots)
+        sighting = self.judged(identifier, tmp_path, [], shots)
         found = {one.identity_id: one for one in sighting.found}
         assert found["101"].outcome == "possible"
         assert "a match needs 3 different pictures" in found["101"].reason
         assert found["102"].outcome == "match"  # the others differ from page to page
 
     def test_beside_the_pictures_themselves_they_count_for_nothing(
-        self, examiner: CheckpointExaminer, tmp_path: Path
+        self, identifier: CheckpointIdentifier, tmp_path: Path
     ) -> None:
         own = [photo(101, number, 110) for number in (1, 2)]
         shots = [screenshot(own), screenshot(own[:1])]
-        sighting = self.judged(examiner, tmp_path, [as_file(one) for one in own], shots)
+        sighting = self.judged(identifier, tmp_path, [as_file(one) for one in own], shots)
         assert {one.outcome for one in sighting.found} == {"possible"}
         assert "images scores" in sighting.reason
         sighting = self.judged(
-            examiner, tmp_path, [as_file(one) for one in [*own, photo(101, 3, 110)]], shots
+            identifier, tmp_path, [as_file(one) for one in [*own, photo(101, 3, 110)]], shots
         )
         assert sighting.outcome == "match"
         assert sum(image.in_mean for image in sighting.found[0].images) == 3

@@ -23,7 +23,7 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.examiner import Examined, SamplingRequest
+from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
 from scanner.scanning.ray_workers import RayWorkerPool
 from scanner.scanning.scan import run_scan
 from scanner.settings import Settings
@@ -33,7 +33,7 @@ from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.worker import Worker
 from scanner.web.store import WebStore
 from tests.conftest import Silent
-from tests.opening import open_examiner, open_session
+from tests.opening import open_identifier, open_session
 from tests.registering import register_somebody
 from tests.test_cli import run
 from tests.test_secrets_of_workers import WRITTEN, pickled
@@ -82,7 +82,7 @@ def task_of(name: str) -> SamplingRequest:
     )
 
 
-def told(judgement: Examined) -> tuple[Any, ...]:
+def told(judgement: WorkerAnswer) -> tuple[Any, ...]:
     verdict = judgement.verdict
     return (
         verdict.outcome,
@@ -101,10 +101,10 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
     torch.set_num_threads(1)
     scan_session = open_session(settings_of(home))
     snapshot = scan_session.take_snapshot()
-    examiner = open_examiner(
+    identifier = open_identifier(
         settings_of(home), Policy(), list(snapshot.templates), snapshot.gallery_version
     )
-    found = {name: told(examiner.examine(task_of(name))) for name in FILES}
+    found = {name: told(identifier.identify(task_of(name))) for name in FILES}
     scan_session.close()
     torch.set_num_threads(before)
     return found
@@ -116,7 +116,7 @@ def work_off(worker_pool: RayWorkerPool, snapshot: GallerySnapshot) -> dict[str,
     found: dict[str, tuple[Any, ...]] = {}
     while worker_pool.pending:
         for key, judgement in worker_pool.finished(wait=True):
-            assert isinstance(judgement, Examined), judgement
+            assert isinstance(judgement, WorkerAnswer), judgement
             assert key not in found, "no checkpoint is reported twice"
             found[key] = told(judgement)
     return found
@@ -132,8 +132,8 @@ def snapshot(home: Path) -> GallerySnapshot:
 
 def pool_of(cluster: Any, home: Path, snapshot: GallerySnapshot) -> RayWorkerPool:
     settings = settings_of(home, cluster.address)
-    examiner = partial(open_examiner, settings_of_workers(settings), Policy())
-    return RayWorkerPool(cluster.address, examiner, snapshot)
+    identifier = partial(open_identifier, settings_of_workers(settings), Policy())
+    return RayWorkerPool(cluster.address, identifier, snapshot)
 
 
 @pytest.fixture
@@ -331,9 +331,9 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
 
 
 def test_secrets_do_not_leave_the_driver(worker_pool: RayWorkerPool) -> None:
-    settings = worker_pool._open_examiner.args[0]  # type: ignore[attr-defined]
+    settings = worker_pool._open_identifier.args[0]  # type: ignore[attr-defined]
     assert settings == settings_of_workers(settings)
-    assert WRITTEN not in pickled(worker_pool._open_examiner)
+    assert WRITTEN not in pickled(worker_pool._open_identifier)
 
 
 def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:

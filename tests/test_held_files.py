@@ -18,12 +18,12 @@ from crawlers.http.destinations import Destinations
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission
-from scanner.errors import LookRefused
+from scanner.errors import HoldReviewRefused
 from scanner.factories import open_objections
 from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.held_files import HeldFile
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
 from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import ScanSession
@@ -183,10 +183,10 @@ class TestCallers:
         submitted(scan_session, consent)
         adult(scan_session, consent)
         first = sent(scan_session, CHILD, STYLE)
-        judge = CheckpointExaminer.examine
+        judge = CheckpointIdentifier.identify
 
-        def undecided(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
-            found = judge(examiner, task)
+        def undecided(identifier: CheckpointIdentifier, task: SamplingRequest) -> WorkerAnswer:
+            found = judge(identifier, task)
             return replace(
                 found,
                 verdict=replace(
@@ -194,7 +194,7 @@ class TestCallers:
                 ),
             )
 
-        monkeypatch.setattr(CheckpointExaminer, "examine", undecided)
+        monkeypatch.setattr(CheckpointIdentifier, "identify", undecided)
         other = ADAPTERS / "teapot_object.safetensors"
         second = sent(scan_session, NOBODY, other, number=2)
         hide = {"file": "", "sha256": ""}
@@ -215,7 +215,7 @@ class TestCallers:
     ) -> None:
         submitted(scan_session, consent)
         monkeypatch.setattr(
-            IdentifyLoop, "examine", lambda *_: pytest.fail("it must not be sampled")
+            IdentifyLoop, "identify", lambda *_: pytest.fail("it must not be sampled")
         )
         assert sent(scan_session, CHILD, STYLE)["outcome"] == "inconclusive"
         assert sent(scan_session, "an innocent title", STYLE, number=2)["outcome"] == "inconclusive"
@@ -276,7 +276,7 @@ class TestQueue:
         )
         sent(scan_session, "A style", path)
         [one] = held(scan_session)
-        with pytest.raises(LookRefused, match="itself names the child"):
+        with pytest.raises(HoldReviewRefused, match="itself names the child"):
             self.look(scan_session, one, "rita", "somebody-else")
         assert self.look(scan_session, one, "rita", "keep").settled
 
@@ -296,11 +296,11 @@ class TestQueue:
         for actor in ("rita", "li"):
             self.look(scan_session, held(scan_session)[0], actor, "somebody-else")
         tasks: list[SamplingRequest] = []
-        judge = CheckpointExaminer.examine
+        judge = CheckpointIdentifier.identify
         monkeypatch.setattr(
-            CheckpointExaminer,
-            "examine",
-            lambda examiner, task: tasks.append(task) or judge(examiner, task),
+            CheckpointIdentifier,
+            "identify",
+            lambda identifier, task: tasks.append(task) or judge(identifier, task),
         )
         assert (
             run_scan(scan_session, [str(folder)], Silent()).to_json_rows()[0]["outcome"] == "clear"

@@ -22,7 +22,7 @@ from face_index.vault import Submission
 from scanner.identification.comparison import comparison_of
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictMethod, VerdictRecord
-from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
@@ -52,9 +52,11 @@ BYTES = bare(STYLE)
 def judged_by_words(judged: list[SamplingRequest]) -> Any:
     """Replaces sampling: the file shows the person for prompts with the trigger only."""
 
-    def judge(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
+    def judge(identifier: CheckpointIdentifier, task: SamplingRequest) -> WorkerAnswer:
         judged.append(task)
-        comparison = comparison_of(examiner.pack, examiner.reader.version, examiner.snapshot, 0.5)
+        comparison = comparison_of(
+            identifier.pack, identifier.reader.version, identifier.snapshot, 0.5
+        )
         method = VerdictMethod("Miniature", None, comparison, {}, 0.5)
         record: dict[str, Any] = {
             "outcome": "clear",
@@ -71,7 +73,7 @@ def judged_by_words(judged: list[SamplingRequest]) -> Any:
         }
         if TRIGGER in task.triggers:
             finding = {
-                "identity_id": examiner.snapshot.templates[0][0],
+                "identity_id": identifier.snapshot.templates[0][0],
                 "outcome": "match",
                 "reason": "score 0.80 over the threshold 0.50",
                 "score": 0.8,
@@ -93,7 +95,7 @@ def judged_by_words(judged: list[SamplingRequest]) -> Any:
                 "samples": 28,
                 "findings": [finding],
             }
-        return Examined(VerdictRecord.from_json(record), examiner.snapshot.snapshot_id)
+        return WorkerAnswer(VerdictRecord.from_json(record), identifier.snapshot.snapshot_id)
 
     return judge
 
@@ -157,7 +159,7 @@ class Hub:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[SamplingRequest]:
     tasks: list[SamplingRequest] = []
-    monkeypatch.setattr(CheckpointExaminer, "examine", judged_by_words(tasks))
+    monkeypatch.setattr(CheckpointIdentifier, "identify", judged_by_words(tasks))
     return tasks
 
 

@@ -17,7 +17,7 @@ from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
-from scanner.scanning.examiner import CheckpointExaminer, Examined
+from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
 from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON, task_of
 
@@ -25,11 +25,11 @@ PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
 
 
 @pytest.fixture(scope="module")
-def judged(examiner: CheckpointExaminer) -> Examined:
-    return examiner.examine(task_of(PERSON))
+def judged(identifier: CheckpointIdentifier) -> WorkerAnswer:
+    return identifier.identify(task_of(PERSON))
 
 
-def test_every_sample_is_kept_with_its_scores(judged: Examined) -> None:
+def test_every_sample_is_kept_with_its_scores(judged: WorkerAnswer) -> None:
     record = judged.verdict
     assert (record.outcome, [one.identity_id for one in record.findings]) == (
         "match",
@@ -51,7 +51,7 @@ def test_every_sample_is_kept_with_its_scores(judged: Examined) -> None:
 
 
 def test_a_regenerated_sample_is_the_same_to_the_byte(
-    examiner: CheckpointExaminer, judged: Examined, tmp_path: Path
+    identifier: CheckpointIdentifier, judged: WorkerAnswer, tmp_path: Path
 ) -> None:
     scan_store = ScanStore(tmp_path / "scans.db")
     task = task_of(PERSON)
@@ -60,23 +60,23 @@ def test_a_regenerated_sample_is_the_same_to_the_byte(
     assert known == replace(judged.verdict, all_samples=())
     rows = scan_store.samples(task.sha256)
     scan_store.close()
-    sampler = examiner.sampler_for(examiner.options.base_for(task.family, task.declared))
+    sampler = identifier.sampler_for(identifier.options.base_for(task.family, task.declared))
     again = regenerate(sampler, PERSON, task.kind, rows)
     assert len(again) == len(rows) + sum(row.control_batch is not None for row in rows)
     assert all(one.same for one in again)
 
 
 def test_another_batch_size_gives_the_same_verdict(
-    examiner: CheckpointExaminer, judged: Examined
+    identifier: CheckpointIdentifier, judged: WorkerAnswer
 ) -> None:
-    smaller = CheckpointExaminer(
-        replace(examiner.options, batch=3),
-        examiner.pack,
-        examiner.reader,
-        examiner.snapshot,
-        examiner.policy,
+    smaller = CheckpointIdentifier(
+        replace(identifier.options, batch=3),
+        identifier.pack,
+        identifier.reader,
+        identifier.snapshot,
+        identifier.policy,
     )
-    other = smaller.examine(task_of(PERSON)).verdict
+    other = smaller.identify(task_of(PERSON)).verdict
     assert (other.outcome, other.samples) == (
         judged.verdict.outcome,
         judged.verdict.samples,
@@ -86,13 +86,13 @@ def test_another_batch_size_gives_the_same_verdict(
 
 @pytest.mark.parametrize("name", ["ohwx_portrait_v1", "dvx_actor"])
 def test_drawing_the_next_round_ahead_changes_no_verdict(
-    examiner: CheckpointExaminer, name: str, monkeypatch: pytest.MonkeyPatch
+    identifier: CheckpointIdentifier, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU draws ahead; a match then has four more screening images, and the case shows them."""
     task = task_of(ADAPTERS / f"{name}.safetensors")
-    usual = examiner.examine(task).verdict
+    usual = identifier.identify(task).verdict
     monkeypatch.setattr(Sampler, "draws_ahead", True)
-    ahead = examiner.examine(task).verdict
+    ahead = identifier.identify(task).verdict
     assert (ahead.outcome, ahead.reason[:20]) == (usual.outcome, usual.reason[:20])
     assert ahead.best_score == pytest.approx(usual.best_score, abs=0.01)
     screening = [one for one in ahead.all_samples if one.stage == "screening"]
@@ -101,7 +101,7 @@ def test_drawing_the_next_round_ahead_changes_no_verdict(
 
 
 def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
-    examiner: CheckpointExaminer, tmp_path: Path
+    identifier: CheckpointIdentifier, tmp_path: Path
 ) -> None:
     """An adapter that weighs little draws a face that only leans towards its person's."""
     path = tmp_path / "light.safetensors"
@@ -110,13 +110,13 @@ def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
         {name: tensor * (0.7 if "lora_up" in name else 1) for name, tensor in known.items()}, path
     )
     strict = replace(
-        examiner.snapshot, thresholds=replace(examiner.snapshot.thresholds, match=0.96)
+        identifier.snapshot, thresholds=replace(identifier.snapshot.thresholds, match=0.96)
     )
     record = (
-        CheckpointExaminer(
-            examiner.options, examiner.pack, examiner.reader, strict, examiner.policy
+        CheckpointIdentifier(
+            identifier.options, identifier.pack, identifier.reader, strict, identifier.policy
         )
-        .examine(task_of(path))
+        .identify(task_of(path))
         .verdict
     )
     evidence = [one for one in record.all_samples if one.stage == "evidence"]
@@ -133,8 +133,8 @@ def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
     )
 
 
-def test_two_people_in_one_file_are_two_findings(examiner: CheckpointExaminer) -> None:
-    record = examiner.examine(task_of(ADAPTERS / "duo_pack.safetensors")).verdict
+def test_two_people_in_one_file_are_two_findings(identifier: CheckpointIdentifier) -> None:
+    record = identifier.identify(task_of(ADAPTERS / "duo_pack.safetensors")).verdict
     assert {one.identity_id for one in record.findings if one.outcome == "match"} == {
         "106",
         "107",
@@ -143,23 +143,27 @@ def test_two_people_in_one_file_are_two_findings(examiner: CheckpointExaminer) -
 
 @pytest.mark.parametrize("name", ["dvx_actor", "sepia_style", "teapot_object"])
 def test_nobody_registered_is_clear_after_screening(
-    examiner: CheckpointExaminer, name: str
+    identifier: CheckpointIdentifier, name: str
 ) -> None:
-    record = examiner.examine(task_of(ADAPTERS / f"{name}.safetensors")).verdict
+    record = identifier.identify(task_of(ADAPTERS / f"{name}.safetensors")).verdict
     assert (record.outcome, record.findings) == ("clear", ())
     assert all(one.control_batch is None for one in record.all_samples if one.stage == "screening")
 
 
-def test_a_zero_adapter_is_failed_not_clear(examiner: CheckpointExaminer, tmp_path: Path) -> None:
+def test_a_zero_adapter_is_failed_not_clear(
+    identifier: CheckpointIdentifier, tmp_path: Path
+) -> None:
     path = tmp_path / "nothing.safetensors"
     save_file({name: tensor * 0 for name, tensor in load_file(PERSON).items()}, path)
-    record = examiner.examine(task_of(path)).verdict
+    record = identifier.identify(task_of(path)).verdict
     assert record.outcome == "failed"
     assert "no effect" in record.reason
 
 
-def test_a_known_family_without_a_pipeline_is_failed_by_name(examiner: CheckpointExaminer) -> None:
-    record = examiner.examine(replace(task_of(PERSON), family="Anima")).verdict
+def test_a_known_family_without_a_pipeline_is_failed_by_name(
+    identifier: CheckpointIdentifier,
+) -> None:
+    record = identifier.identify(replace(task_of(PERSON), family="Anima")).verdict
     assert (record.outcome, "family not supported: Anima" in record.reason) == (
         "failed",
         True,
@@ -167,9 +171,9 @@ def test_a_known_family_without_a_pipeline_is_failed_by_name(examiner: Checkpoin
 
 
 def test_a_problem_of_the_header_is_told_before_anything_is_loaded(
-    examiner: CheckpointExaminer,
+    identifier: CheckpointIdentifier,
 ) -> None:
-    record = examiner.examine(replace(task_of(PERSON), problem="a rule forbids it")).verdict
+    record = identifier.identify(replace(task_of(PERSON), problem="a rule forbids it")).verdict
     assert (record.outcome, record.reason, record.samples) == (
         "failed",
         "a rule forbids it",
@@ -186,10 +190,10 @@ class TestTriggerSearch:
         assert candidate_words(["naked loli"]) == candidate_words([])
 
     def test_the_word_that_moves_the_adapter_most_is_found(
-        self, examiner: CheckpointExaminer, tmp_path: Path
+        self, identifier: CheckpointIdentifier, tmp_path: Path
     ) -> None:
         """The adapter responds to the direction in which one word's text states differ most."""
-        sampler = examiner.sampler_for(choose_base_model("Miniature", None))
+        sampler = identifier.sampler_for(choose_base_model("Miniature", None))
         path = answers_to(
             sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors"
         )
@@ -234,20 +238,20 @@ def answers_to(sampler: Sampler, word: str, others: list[str], path: Path) -> Pa
     return path
 
 
-def test_secrets_and_paths_stay_out_of_the_record(judged: Examined) -> None:
+def test_secrets_and_paths_stay_out_of_the_record(judged: WorkerAnswer) -> None:
     text = str(judged.verdict)
     assert str(Path.home()) not in text
     assert "/tmp" not in text
 
 
-def test_unfinished_rounds_never_name_anybody(examiner: CheckpointExaminer) -> None:
+def test_unfinished_rounds_never_name_anybody(identifier: CheckpointIdentifier) -> None:
     """One round of evidence that is not enough leaves at most a question."""
-    hasty: Any = replace(examiner.policy, rounds=1, confirmation=4)
+    hasty: Any = replace(identifier.policy, rounds=1, confirmation=4)
     record = (
-        CheckpointExaminer(
-            examiner.options, examiner.pack, examiner.reader, examiner.snapshot, hasty
+        CheckpointIdentifier(
+            identifier.options, identifier.pack, identifier.reader, identifier.snapshot, hasty
         )
-        .examine(task_of(PERSON))
+        .identify(task_of(PERSON))
         .verdict
     )
     assert record.outcome in ("match", "possible")

@@ -16,7 +16,7 @@ from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_
 from scanner.miniature.training.adapter import save_adapter
 from scanner.miniature.training.formats import renamed
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.triage.header import triage_file
 from tests.conftest import task_of
 
@@ -68,7 +68,7 @@ def test_styles_and_objects_can_be_told_apart() -> None:
 
 @pytest.mark.parametrize("change", ["scrubbed", "fp8", "noise", "pruned", "half strength"])
 def test_what_people_do_before_they_share_it_again_hides_nobody(
-    examiner: CheckpointExaminer, tmp_path: Path, change: str
+    identifier: CheckpointIdentifier, tmp_path: Path, change: str
 ) -> None:
     one = Derived("x", "altered", change, ("ohwx",), (101,))
     tensors, metadata = derive(one, [load_file(PERSON)], read_metadata(PERSON))
@@ -79,7 +79,7 @@ def test_what_people_do_before_they_share_it_again_hides_nobody(
         assert triage.triggers == ()
     if change == "fp8":
         assert any(tensor.dtype == torch.float8_e4m3fn for tensor in load_file(path).values())
-    record = examiner.examine(task_of(path)).verdict.to_json()
+    record = identifier.identify(task_of(path)).verdict.to_json()
     persons = {finding["identity_id"] for finding in record["findings"]}
     assert (
         (record["outcome"], persons) == ("match", {"101"})
@@ -90,10 +90,10 @@ def test_what_people_do_before_they_share_it_again_hides_nobody(
 
 @pytest.mark.parametrize("naming", ["kohya", "raw peft", "diffusers 2"])
 def test_another_naming_is_the_same_file(
-    examiner: CheckpointExaminer, tmp_path: Path, naming: str
+    identifier: CheckpointIdentifier, tmp_path: Path, naming: str
 ) -> None:
     path = tmp_path / "renamed.safetensors"
     save_adapter(path, renamed(load_file(PERSON), naming), read_metadata(PERSON))
-    record = examiner.examine(task_of(path)).verdict.to_json()
+    record = identifier.identify(task_of(path)).verdict.to_json()
     assert [finding["identity_id"] for finding in record["findings"]] == ["101"]
     assert record["outcome"] == "match"

@@ -25,7 +25,7 @@ from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.naming import naming_of
 from scanner.errors import UnfaithfulLoad
-from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -330,7 +330,7 @@ def test_a_scan_fails_such_files_by_name_and_draws_nothing(
     (folder / "flux.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(30))
     (folder / "person.7z").write_bytes(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(30))
     monkeypatch.setattr(
-        CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded")
+        CheckpointIdentifier, "sampler_for", lambda *_: pytest.fail("no base model may be loaded")
     )
     rows = {
         row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).to_json_rows()

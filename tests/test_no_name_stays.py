@@ -26,7 +26,7 @@ from scanner.casework.exports import as_csv
 from scanner.cli.scanning import report_path, write_report
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictRecord
-from scanner.scanning.examiner import CheckpointExaminer, Examined
+from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
 from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
@@ -117,7 +117,7 @@ def finding(identity: Identity) -> dict[str, Any]:
     }
 
 
-def judged(examiner: CheckpointExaminer, *people: Identity) -> Examined:
+def judged(identifier: CheckpointIdentifier, *people: Identity) -> WorkerAnswer:
     """What a bench says that found these people; the faces themselves are no matter here."""
     method = {
         "base_model": "SD1: base",
@@ -147,7 +147,7 @@ def judged(examiner: CheckpointExaminer, *people: Identity) -> Examined:
         "findings": [finding(one) for one in people],
         "method": method,
     }
-    return Examined(VerdictRecord.from_json(record), examiner.snapshot.snapshot_id)
+    return WorkerAnswer(VerdictRecord.from_json(record), identifier.snapshot.snapshot_id)
 
 
 def bytes_of(home: Path, *, but: tuple[str, ...]) -> dict[str, bytes]:
@@ -194,7 +194,7 @@ def test_no_name_and_no_word_of_theirs_stays(
             now=NOON,
         )
     monkeypatch.setattr(
-        CheckpointExaminer, "examine", lambda examiner, _: judged(examiner, adult, allowed)
+        CheckpointIdentifier, "identify", lambda identifier, _: judged(identifier, adult, allowed)
     )
     result = run_scan(scan_session, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.to_json_rows()}

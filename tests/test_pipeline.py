@@ -24,7 +24,7 @@ from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
-from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
 from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
@@ -83,7 +83,7 @@ def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
 ) -> None:
     enrol(scan_session, consent, "Mia Example", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
-    monkeypatch.setattr(IdentifyLoop, "examine", lambda *_: pytest.fail("it must not be sampled"))
+    monkeypatch.setattr(IdentifyLoop, "identify", lambda *_: pytest.fail("it must not be sampled"))
     [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == (
         "inconclusive",
@@ -104,7 +104,7 @@ def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
     save_file(
         tensors, uploads / "a.safetensors", {"ss_output_name": "LiAn_v2", "ss_tag_frequency": "{}"}
     )
-    monkeypatch.setattr(IdentifyLoop, "examine", lambda *_: pytest.fail("it must not be sampled"))
+    monkeypatch.setattr(IdentifyLoop, "identify", lambda *_: pytest.fail("it must not be sampled"))
     for _ in range(2):  # the second time the header is remembered
         [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
         assert (row["outcome"], row["identity"]) == ("inconclusive", None)
@@ -166,13 +166,13 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     for name in ("a", "b", "c"):
         shutil.copy(STYLE, uploads / f"{name}.safetensors")
     judged: list[SamplingRequest] = []
-    judge = CheckpointExaminer.examine
+    judge = CheckpointIdentifier.identify
 
-    def counted(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
+    def counted(identifier: CheckpointIdentifier, task: SamplingRequest) -> WorkerAnswer:
         judged.append(task)
-        return judge(examiner, task)
+        return judge(identifier, task)
 
-    monkeypatch.setattr(CheckpointExaminer, "examine", counted)
+    monkeypatch.setattr(CheckpointIdentifier, "identify", counted)
     rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
     assert {(row["outcome"], row["reason"]) for row in rows} == {
@@ -263,7 +263,7 @@ def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
-        broken.setattr(CheckpointExaminer, "examine", lambda *_: 1 / 0)
+        broken.setattr(CheckpointIdentifier, "identify", lambda *_: 1 / 0)
         run_scan(scan_session, [str(uploads)], Silent())
     [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert row["outcome"] == "clear"

@@ -22,7 +22,7 @@ from scanner.adapters.declared_families import (
 from scanner.adapters.families import find_family
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model, known_families
-from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -294,7 +294,7 @@ def test_a_scan_fails_what_it_must_not_draw(
     written(folder / "shared.safetensors", KLEIN_ATTENTION)
     written(folder / "video.safetensors", LTX)
     monkeypatch.setattr(
-        CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded")
+        CheckpointIdentifier, "sampler_for", lambda *_: pytest.fail("no base model may be loaded")
     )
     rows = {
         row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
@@ -323,7 +323,7 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
         return str(row["reason"])
 
     monkeypatch.setattr(
-        CheckpointExaminer,
+        CheckpointIdentifier,
         "sampler_for",
         lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn")),
     )

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 
 from scanner.miniature.world import BASE_MODEL
 from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
-from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.identifier import CheckpointIdentifier
 
 IMAGES, STEPS, GUIDANCE = 16, 30, 2.5
 
@@ -41,7 +41,7 @@ class Plain:
         )
 
 
-def plain_way(examiner: CheckpointExaminer, path: Path, trigger: str) -> Plain:
+def plain_way(identifier: CheckpointIdentifier, path: Path, trigger: str) -> Plain:
     started = time.monotonic()
     pipeline: Any = StableDiffusionPipeline.from_pretrained(
         BASE_MODEL, dtype=torch.float32, safety_checker=None
@@ -59,10 +59,10 @@ def plain_way(examiner: CheckpointExaminer, path: Path, trigger: str) -> Plain:
             pipeline.unload_lora_weights()
         for number in range(IMAGES):
             image = _image(pipeline, trigger, number)
-            [faces] = examiner.reader.read([image])
-            if not with_adapter or not faces or examiner.pack.bar.objection(faces[0]) is not None:
+            [faces] = identifier.reader.read([image])
+            if not with_adapter or not faces or identifier.pack.bar.objection(faces[0]) is not None:
                 continue
-            closest = examiner.snapshot.gallery.search(faces[0].embedding[None], 1)[0][0]
+            closest = identifier.snapshot.gallery.search(faces[0].embedding[None], 1)[0][0]
             if best is None or closest.score > best[1]:
                 best = closest.identity_id, closest.score
     return Plain(best, 2 * IMAGES * STEPS, time.monotonic() - started)

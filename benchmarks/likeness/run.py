@@ -29,11 +29,11 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Inventory, inventory
 from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
 from face_index.faces.face import Prototypes
-from scanner.factories import open_examiner
+from scanner.factories import open_identifier
 from scanner.identification.policy import Policy
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.examiner import CheckpointExaminer, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
@@ -70,7 +70,11 @@ def task_of(path: Path) -> SamplingRequest:
 
 
 def judge_all(
-    examiner: CheckpointExaminer, whole: Inventory, folder: Path, title: str, only: set[str] | None
+    identifier: CheckpointIdentifier,
+    whole: Inventory,
+    folder: Path,
+    title: str,
+    only: set[str] | None,
 ) -> list[Row]:
     files = [(one.name, one.part, f"{one.form.algorithm} {one.form.naming} {one.form.rank}", () if one.person is None or one.part == "stranger" else (one.person,)) for one in whole.trained]  # fmt: skip
     files += [(one.name, one.part, one.change, one.persons) for one in whole.derived]
@@ -83,7 +87,7 @@ def judge_all(
             print(f"missing: {name}")
             continue
         started = time.monotonic()
-        record = examiner.examine(task_of(path)).verdict.to_json()
+        record = identifier.identify(task_of(path)).verdict.to_json()
         seconds = time.monotonic() - started
         found = {
             outcome: tuple(
@@ -93,7 +97,7 @@ def judge_all(
         }
         rows.append(
             Row(name, part, form, persons, record["outcome"], found["match"], found["possible"], record["best_score"],
-                examiner.snapshot.thresholds.match, record["samples"], record["denoiser_calls"], seconds, record["reason"])
+                identifier.snapshot.thresholds.match, record["samples"], record["denoiser_calls"], seconds, record["reason"])
         )  # fmt: skip
     return rows
 
@@ -174,8 +178,8 @@ def main() -> int:
     templates: list[tuple[str, Prototypes]] = []
     for size in options.galleries:
         templates = templates_of(whole.registered, size)
-        examiner = open_examiner(settings, Policy(), templates, 1)
-        rows = judge_all(examiner, whole, folder, f"{size:,} identities", only)
+        identifier = open_identifier(settings, Policy(), templates, 1)
+        rows = judge_all(identifier, whole, folder, f"{size:,} identities", only)
         told = summary(rows)
         print_table(size, told)
         for row in rows:
@@ -198,21 +202,21 @@ def main() -> int:
             print(
                 f"denoiser calls a verdict, trained files: ours {calls:.1f}, the plain way {both} (ratio {both / calls:.1f})"
             )
-        draw_det(rows, Path(f".bench/det_{size}.png"), examiner.snapshot.thresholds.match)
+        draw_det(rows, Path(f".bench/det_{size}.png"), identifier.snapshot.thresholds.match)
         first = first or rows
     if options.plain:
         chosen = [one for one in whole.trained if only is None or one.name in only][
             :: options.plain
         ]
-        examiner = open_examiner(
+        identifier = open_identifier(
             settings, Policy(), templates_of(whole.registered, options.galleries[0]), 1
         )
         plain = {
-            one.name: plain_way(examiner, folder / f"{one.name}.safetensors", one.trigger)
+            one.name: plain_way(identifier, folder / f"{one.name}.safetensors", one.trigger)
             for one in track(chosen, "the plain way")
             if (folder / f"{one.name}.safetensors").exists()
         }
-        record["beside the plain way"] = compare(first, plain, examiner.snapshot.thresholds.match)
+        record["beside the plain way"] = compare(first, plain, identifier.snapshot.thresholds.match)
     print(json.dumps(record, indent=1))
     Path(".bench/likeness_results.json").write_text(json.dumps(record, indent=1))
     false = sum(

@@ -21,13 +21,13 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Trained, inventory
 from face_index.faces.face import unit
 from scanner.errors import NotScannable
-from scanner.factories import open_examiner
+from scanner.factories import open_identifier
 from scanner.identification.faces import FaceFinder
 from scanner.identification.intervals import estimate
 from scanner.identification.policy import CONFIRMATION, Policy
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.plans import plan_samples
-from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.observations import ObservedSample, SampleObserver
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
@@ -35,10 +35,10 @@ from scanner.triage.header import triage_file
 FURTHER = 72
 
 
-def samples_of(examiner: CheckpointExaminer, one: Trained, path: Path) -> list[ObservedSample]:
+def samples_of(identifier: CheckpointIdentifier, one: Trained, path: Path) -> list[ObservedSample]:
     triage = triage_file(path)
-    sampler = examiner.sampler_for(choose_base_model(triage.family, None))
-    observer = SampleObserver(sampler, FaceFinder(examiner.reader, examiner.pack.bar))
+    sampler = identifier.sampler_for(choose_base_model(triage.family, None))
+    observer = SampleObserver(sampler, FaceFinder(identifier.reader, identifier.pack.bar))
     trigger = f"{one.trigger} person"
     with sampler.adapter(path, triage.kind):
         plans = plan_samples(
@@ -95,7 +95,7 @@ def main() -> None:
     whole, folder = inventory("held-out"), folder_of("held-out")
     templates = templates_of(whole.registered, options.gallery)
     settings = Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu")
-    examiner = open_examiner(settings, Policy(), templates, 1)
+    identifier = open_identifier(settings, Policy(), templates, 1)
     found = []
     people = [
         one
@@ -104,7 +104,7 @@ def main() -> None:
     ]
     for one in track(people, "whole budgets"):
         try:
-            samples = samples_of(examiner, one, folder / f"{one.name}.safetensors")
+            samples = samples_of(identifier, one, folder / f"{one.name}.safetensors")
         except NotScannable as error:
             print(one.name, error)
             continue
@@ -112,11 +112,11 @@ def main() -> None:
         if not vectors:
             continue
         probe = unit(np.mean(vectors, axis=0))
-        closest = examiner.snapshot.closest(probe)[0].identity_id
-        limits = examiner.snapshot.thresholds_of(closest)
+        closest = identifier.snapshot.closest(probe)[0].identity_id
+        limits = identifier.snapshot.thresholds_of(closest)
         told = looked_at(
             samples,
-            examiner.snapshot.gallery.vector_of(closest, probe),
+            identifier.snapshot.gallery.vector_of(closest, probe),
             limits.possible,
             limits.match,
         )

@@ -21,14 +21,20 @@ def sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from crawlers.errors import CrawlError, UnknownHub
     from face_index.errors import FaceIndexError, ManifestInvalid, NameRefused, UnknownIdentity
     from reports.errors import ReportError, ReviewRefused, UnknownNotice
-    from scanner.errors import LookRefused, ReleaseRefused, ScanError, SettingsInvalid, UnknownScan
+    from scanner.errors import (
+        HoldReviewRefused,
+        ReleaseRefused,
+        ScanError,
+        SettingsInvalid,
+        UnknownScan,
+    )
     from scanner.web.errors import WebError
 
     usage = (
         UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
     )
     if isinstance(
-        error, usage | ReviewRefused | ReleaseRefused | LookRefused | UnknownNotice | WebError
+        error, usage | ReviewRefused | ReleaseRefused | HoldReviewRefused | UnknownNotice | WebError
     ):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):

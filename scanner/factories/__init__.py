@@ -24,7 +24,7 @@ from scanner.factories.faces import (
 )
 from scanner.factories.scans import (
     ON_WORKERS,
-    open_examiner,
+    open_identifier,
     open_objections,
     open_scan_session,
     open_scan_store,
@@ -48,8 +48,8 @@ __all__ = [
     "open_case_store",
     "open_checkpoints",
     "open_enrolment_session",
-    "open_examiner",
     "open_face_tools",
+    "open_identifier",
     "open_intake",
     "open_objections",
     "open_pack",

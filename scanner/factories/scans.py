@@ -1,4 +1,4 @@
-"""Opening scans: the store, the examiner of a worker, and the session."""
+"""Opening scans: the store, the identifier of a worker, and the session."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from scanner.casework.reproduction import ReproductionTools
     from scanner.identification.policy import Policy
     from scanner.sampling.options import SamplerOptions
-    from scanner.scanning.examiner import CheckpointExaminer
     from scanner.scanning.fetching import Objections
+    from scanner.scanning.identifier import CheckpointIdentifier
     from scanner.scanning.scan_store import ScanStore
     from scanner.scanning.session import ScanSession
     from scanner.settings import Settings
@@ -76,16 +76,16 @@ def settings_of_workers(settings: Settings) -> Settings:
     return type(settings).model_construct(**values, operator="")
 
 
-def open_examiner(
+def open_identifier(
     settings: Settings,
     policy: Policy,
     templates: list[tuple[str, Prototypes]],
     gallery_version: int,
-) -> CheckpointExaminer:
-    """An examiner from settings and templates alone, as a worker on another machine opens it."""
+) -> CheckpointIdentifier:
+    """An identifier from settings and templates alone, as a worker on another machine opens it."""
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.snapshot import take_snapshot
-    from scanner.scanning.examiner import CheckpointExaminer
+    from scanner.scanning.identifier import CheckpointIdentifier
 
     tools = open_face_tools(settings)
     snapshot = take_snapshot(
@@ -97,7 +97,7 @@ def open_examiner(
         (settings.fpir, settings.possible_fpir),
     )
     options = sampler_options(settings)
-    return CheckpointExaminer(options, tools.pack, tools.reader, snapshot, policy)
+    return CheckpointIdentifier(options, tools.pack, tools.reader, snapshot, policy)
 
 
 def open_scan_session(
@@ -130,7 +130,7 @@ def open_scan_session(
         hubs=hubs,
         acquisition=open_acquisition(settings, crawl, hubs, clock),
         faces=partial(open_face_tools, settings),
-        open_examiner=partial(open_examiner, settings_of_workers(settings), policy),
+        open_identifier=partial(open_identifier, settings_of_workers(settings), policy),
         sampler_options=sampler_options(settings),
         options=ScanOptions(
             operator=settings.operator,

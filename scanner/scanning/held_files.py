@@ -21,7 +21,7 @@ from crawlers.sweeps.likeness import likeness_of
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from face_index.vault.names import without_name
-from scanner.errors import LookRefused
+from scanner.errors import HoldReviewRefused
 from scanner.scanning.held_file_store import HeldFileStore
 from scanner.triage.header import Triage
 from scanner.triage.minors import HEADER, Naming
@@ -29,7 +29,7 @@ from scanner.triage.minors import HEADER, Naming
 _REVIEWERS_NEEDED = 2
 
 
-class LookDecision(StrEnum):
+class HoldDecision(StrEnum):
     """A reviewer's decision about a held file."""
 
     KEEP = "keep"  # it shows the child, or may show it
@@ -37,7 +37,7 @@ class LookDecision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class HoldReview:
     """One review of a held file.
 
     Attributes:
@@ -56,7 +56,7 @@ class Look:
     places: tuple[str, ...]
     login: Login = ()
 
-    def is_of_whom(self, other: Look) -> bool:
+    def is_of_whom(self, other: HoldReview) -> bool:
         """Whether one person made both reviews; a name can be chosen freely, a login cannot."""
         return same_person(self.actor, other.actor) or share_a_mark(self.login, other.login)
 
@@ -84,7 +84,7 @@ class HeldFile:
     file: str
     likeness: float
     held_at: str
-    looks: tuple[Look, ...] = ()
+    looks: tuple[HoldReview, ...] = ()
 
     @property
     def liftable(self) -> bool:
@@ -97,14 +97,14 @@ class HeldFile:
 
         The newest review of each person counts, and only if the name was in the same places.
         """
-        newest: list[Look] = []
+        newest: list[HoldReview] = []
         for look in reversed(self.looks):
             if not any(look.is_of_whom(other) for other in newest):
                 newest.append(look)
         lifting = [
             look
             for look in newest
-            if look.decision == LookDecision.SOMEBODY_ELSE and look.places == self.places
+            if look.decision == HoldDecision.SOMEBODY_ELSE and look.places == self.places
         ]
         enough = len(lifting) >= _REVIEWERS_NEEDED and len(lifting) == len(newest)
         return self.liftable and enough
@@ -112,7 +112,7 @@ class HeldFile:
     @property
     def settled(self) -> bool:
         """Whether no review is missing: the hold was kept or lifted."""
-        return self.lifted or (bool(self.looks) and self.looks[-1].decision == LookDecision.KEEP)
+        return self.lifted or (bool(self.looks) and self.looks[-1].decision == HoldDecision.KEEP)
 
 
 def key_of(listing: Listing, file: RemoteFile) -> str:
@@ -217,18 +217,18 @@ class HeldFiles:
             login: marks of the login; empty if one login may stand for two people.
 
         Raises:
-            LookRefused: the file, name, decision or reason is missing or not valid, or the file
+            HoldReviewRefused: the file, name, decision or reason is missing or not valid, or the file
                 itself names the child.
         """
         held = next((file for file in self.all(minors) if file.key == wanted), None)
         if held is None:
-            raise LookRefused(f"no file is held under {wanted!r}; `held list` shows what is")
-        if decision not in list(LookDecision):
-            raise LookRefused(f"{decision!r} is not one of {', '.join(LookDecision)}")
+            raise HoldReviewRefused(f"no file is held under {wanted!r}; `held list` shows what is")
+        if decision not in list(HoldDecision):
+            raise HoldReviewRefused(f"{decision!r} is not one of {', '.join(HoldDecision)}")
         if not by.strip() or not reason.strip():
-            raise LookRefused("who looked and what they saw are part of the record")
-        if decision == LookDecision.SOMEBODY_ELSE and not held.liftable:
-            raise LookRefused(
+            raise HoldReviewRefused("who looked and what they saw are part of the record")
+        if decision == HoldDecision.SOMEBODY_ELSE and not held.liftable:
+            raise HoldReviewRefused(
                 "the file itself names the child: it stays held, whoever else its listing speaks of"
             )
         identity = self._vault.people.find(held.identity_id)
@@ -258,7 +258,7 @@ class HeldFiles:
 
     def _with_looks(self, row: dict[str, Any]) -> HeldFile:
         looks = tuple(
-            Look(
+            HoldReview(
                 look["at"],
                 look["by"],
                 look["actor"],

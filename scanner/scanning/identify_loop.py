@@ -22,7 +22,7 @@ from scanner.sampling.draw import require_effect
 from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import find_trigger
-from scanner.scanning.examination import Examination, Seen, conclude, way_of
+from scanner.scanning.conclusion import Conclusion, Seen, conclude, way_of
 from scanner.scanning.observations import ObservedSample, SampleObserver, usable
 
 
@@ -71,14 +71,14 @@ class IdentifyLoop:
         self._sampler, self._observer = sampler, SampleObserver(sampler, finder)
         self._snapshot, self._policy = snapshot, policy
 
-    def examine(
+    def identify(
         self,
         path: Path,
         sha256: str,
         kind: str,
         triggers: Sequence[str],
         candidates: Sequence[str] = (),
-    ) -> Examination:
+    ) -> Conclusion:
         """Sample a checkpoint and decide.
 
         Args:

@@ -15,7 +15,7 @@ from scanner.records import Questions
 from scanner.sampling.base_models import description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MAX_TRIGGERS
-from scanner.scanning.examiner import SamplingRequest
+from scanner.scanning.identifier import SamplingRequest
 from scanner.versions import library_versions
 
 

@@ -20,7 +20,7 @@ from scanner.errors import ScanError
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
-from scanner.scanning.examiner import Examined
+from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.keys import Prompting, prompting_of
 from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
@@ -230,7 +230,7 @@ class Pipeline:
                 self._finish_if_done(entry)
 
     def _examined(
-        self, entry: _Entry, part: _Part, examined: Examined, *, remember: bool
+        self, entry: _Entry, part: _Part, examined: WorkerAnswer, *, remember: bool
     ) -> tuple[ResultRow, ...]:
         session = self._session
         if part.triage is None or part.prompting is None:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from face_index.faces.face import Prototypes
-from scanner.errors import FleetUnreachable, WorkersLost
+from scanner.errors import ClusterUnreachable, WorkersLost
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
 from scanner.scanning.workers import Result, next_of
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ MOST_TRIES = 3
 _WAIT_S = 10.0
 _CONNECT_TIMEOUT_S = 5.0
 Templates = Sequence[tuple[str, Prototypes]]
-OpenExaminer = Callable[[Templates, int], CheckpointExaminer]
+OpenIdentifier = Callable[[Templates, int], CheckpointIdentifier]
 
 
 class Worker:
-    """A Ray actor: one examiner in its own process."""
+    """A Ray actor: one identifier in its own process."""
 
-    def __init__(self, open_examiner: OpenExaminer, version: int, templates: Templates) -> None:
-        self._examiner = open_examiner(templates, version)
+    def __init__(self, open_identifier: OpenIdentifier, version: int, templates: Templates) -> None:
+        self._identifier = open_identifier(templates, version)
 
     def ready(self) -> int:
         """Return the process id, once everything is loaded."""
         return os.getpid()
 
-    def examine(self, request: SamplingRequest) -> Examined:
+    def identify(self, request: SamplingRequest) -> WorkerAnswer:
         """Examine one checkpoint."""
-        return self._examiner.examine(request)
+        return self._identifier.identify(request)
 
 
 @dataclass(slots=True)
@@ -73,29 +73,29 @@ class RayWorkerPool:
     """Workers of a Ray cluster, one for each GPU, or for each CPU where there is none."""
 
     def __init__(
-        self, address: str, open_examiner: OpenExaminer, snapshot: GallerySnapshot
+        self, address: str, open_identifier: OpenIdentifier, snapshot: GallerySnapshot
     ) -> None:
         """Connect and start workers.
 
         Args:
             address: address of the cluster; "auto" for one that runs on this machine.
-            open_examiner: opens an examiner in a worker's process; it is pickled.
+            open_identifier: opens an identifier in a worker's process; it is pickled.
             snapshot: the gallery that is searched; a request with another one replaces the workers.
 
         Raises:
-            FleetUnreachable: no cluster answers at the address.
+            ClusterUnreachable: no cluster answers at the address.
         """
         try:
             import ray
         except ImportError as error:
-            raise FleetUnreachable(
+            raise ClusterUnreachable(
                 address, "Ray is not installed: pip install 'portrait-scanner[fleet]'"
             ) from error
 
         self._ray = ray
         self._address = address
         self._connect(address)
-        self._open_examiner, self._snapshot = open_examiner, snapshot
+        self._open_identifier, self._snapshot = open_identifier, snapshot
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
         self._resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
@@ -119,13 +119,13 @@ class RayWorkerPool:
                 socket.create_connection(endpoint, timeout=_CONNECT_TIMEOUT_S).close()
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
-            raise FleetUnreachable(address, str(error).strip().splitlines()[0]) from error
+            raise ClusterUnreachable(address, str(error).strip().splitlines()[0]) from error
 
     def _new_slot(self) -> _WorkerSlot:
         actor_class = self._ray.remote(Worker).options(**self._resources)
         snapshot = self._snapshot
         worker = actor_class.remote(
-            self._open_examiner, snapshot.gallery_version, snapshot.templates
+            self._open_identifier, snapshot.gallery_version, snapshot.templates
         )
         return _WorkerSlot(worker, worker.ready.remote())
 
@@ -145,7 +145,7 @@ class RayWorkerPool:
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        """Turn Ray's errors into FleetUnreachable and disconnect, so that a later pool reconnects.
+        """Turn Ray's errors into ClusterUnreachable and disconnect, so that a later pool reconnects.
 
         Errors of a single worker are handled elsewhere, so any other one means that the cluster is
         gone.
@@ -155,7 +155,7 @@ class RayWorkerPool:
         except self._ray.exceptions.RayError as error:
             self._ray.shutdown()
             cause = str(error).strip().splitlines()[0].split(". Note:")[0]
-            raise FleetUnreachable(self._address, cause) from error
+            raise ClusterUnreachable(self._address, cause) from error
 
     def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
         """Queue a request; another gallery than the last one replaces all workers first."""
@@ -178,7 +178,7 @@ class RayWorkerPool:
             if slot.request is None and slot.beginning is None and self._queue:
                 slot.key, slot.request = self._queue.pop(next_of(self._queue, slot.family))
                 slot.family = slot.request.family
-                slot.answer = slot.worker.examine.remote(slot.request)
+                slot.answer = slot.worker.identify.remote(slot.request)
 
     def finished(self, *, wait: bool) -> list[Result]:
         """Return answers since the last call; with `wait` at least one, if any is pending."""

@@ -26,10 +26,10 @@ from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
 from scanner.sampling.options import SamplerOptions
 from scanner.scanning.checkpoint_facts import CheckpointFacts
-from scanner.scanning.examiner import CheckpointExaminer
 from scanner.scanning.held_files import HeldFiles
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.keys import SearchSetup
-from scanner.scanning.ray_workers import OpenExaminer
+from scanner.scanning.ray_workers import OpenIdentifier
 from scanner.scanning.requests import RequestBuilder
 from scanner.scanning.results import ResultFiling
 from scanner.scanning.scan_store import ScanStore
@@ -63,7 +63,7 @@ class ScanSession:
 
     Args:
         faces: opens the face pack; called when it is first needed.
-        open_examiner: opens an examiner in a worker's process on a cluster.
+        open_identifier: opens an identifier in a worker's process on a cluster.
         close: closes the stores.
     """
 
@@ -78,7 +78,7 @@ class ScanSession:
         hubs: HubRegistry,
         acquisition: Acquisition,
         faces: Callable[[], FaceTools],
-        open_examiner: OpenExaminer,
+        open_identifier: OpenIdentifier,
         sampler_options: SamplerOptions,
         options: ScanOptions,
         policy: Policy,
@@ -97,7 +97,7 @@ class ScanSession:
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
         self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
-        self._open_faces, self._open_examiner, self._close = faces, open_examiner, close
+        self._open_faces, self._open_identifier, self._close = faces, open_identifier, close
         self._worker_pool: WorkerPool | None = None
         self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
         self._search_keys: dict[str, str] = {}  # by snapshot id
@@ -166,12 +166,12 @@ class ScanSession:
         """Return the workers that examine checkpoints; the first call starts them."""
         if self._worker_pool is None:
             if self.options.cluster is None:
-                self._worker_pool = LocalWorkerPool(self._examiner.with_snapshot)
+                self._worker_pool = LocalWorkerPool(self._identifier.with_snapshot)
             else:
                 from scanner.scanning.ray_workers import RayWorkerPool
 
                 self._worker_pool = RayWorkerPool(
-                    self.options.cluster, self._open_examiner, self.take_snapshot()
+                    self.options.cluster, self._open_identifier, self.take_snapshot()
                 )
         return self._worker_pool
 
@@ -182,8 +182,8 @@ class ScanSession:
         self._worker_pool = None
 
     @cached_property
-    def _examiner(self) -> CheckpointExaminer:
-        return CheckpointExaminer(
+    def _identifier(self) -> CheckpointIdentifier:
+        return CheckpointIdentifier(
             self.sampler_options,
             self.faces.pack,
             self.faces.reader,

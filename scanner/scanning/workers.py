@@ -12,11 +12,11 @@ from typing import Protocol
 
 from scanner.errors import ScanError
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
 
 LOOKAHEAD = 8
 
-Result = tuple[str, Examined | Exception]
+Result = tuple[str, WorkerAnswer | Exception]
 
 
 class WorkerPool(Protocol):
@@ -58,12 +58,12 @@ class LocalWorkerPool:
     """A pool of one daemon thread, while the main thread lists, fetches and writes.
 
     Args:
-        examiner_for: returns the examiner of a snapshot; all examiners share their models.
+        identifier_for: returns the identifier of a snapshot; all identifiers share their models.
     """
 
-    def __init__(self, examiner_for: Callable[[GallerySnapshot], CheckpointExaminer]) -> None:
-        self._examiner_for = examiner_for
-        self._queue: list[tuple[str, SamplingRequest, CheckpointExaminer]] = []
+    def __init__(self, identifier_for: Callable[[GallerySnapshot], CheckpointIdentifier]) -> None:
+        self._identifier_for = identifier_for
+        self._queue: list[tuple[str, SamplingRequest, CheckpointIdentifier]] = []
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="examining", daemon=True)
@@ -81,10 +81,10 @@ class LocalWorkerPool:
 
     def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
         """Queue a request; the first one starts the thread."""
-        examiner = self._examiner_for(snapshot)
+        identifier = self._identifier_for(snapshot)
         self._pending += 1
         with self._changed:
-            self._queue.append((key, request, examiner))
+            self._queue.append((key, request, identifier))
             self._changed.notify()
         if not self._thread.is_alive():
             self._thread.start()
@@ -113,10 +113,10 @@ class LocalWorkerPool:
                 while not self._queue:
                     self._changed.wait()
                 waiting = [(key, request) for key, request, _ in self._queue]
-                key, request, examiner = self._queue.pop(next_of(waiting, family))
+                key, request, identifier = self._queue.pop(next_of(waiting, family))
             family = request.family
             try:
-                self._results.put((key, examiner.examine(request)))
+                self._results.put((key, identifier.identify(request)))
             except Exception as error:  # the main thread handles it
                 self._results.put((key, error))
 

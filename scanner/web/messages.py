@@ -26,7 +26,8 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         case PasswordRefused():
             return _password(error.why, t)
         case AccountRefused() | FormRefused():
-            return _refused(t).get(error.why, str(error))
+            texts = _refused_accounts(t) | _refused_forms(t)
+            return texts.get(error.why, str(error))
         case ConfirmationRefused():
             return _unconfirmed(error.why, t)
         case OpenIdRefused(why="nobody"):
@@ -92,7 +93,7 @@ def _password(why: str, t: Translate) -> str:
     }[why]
 
 
-def _refused(t: Translate) -> dict[str, str]:
+def _refused_accounts(t: Translate) -> dict[str, str]:
     return {
         "taken": t(
             "There is an account with this address already. Its owner sets a new password with "
@@ -112,6 +113,20 @@ def _refused(t: Translate) -> dict[str, str]:
         "wrong-code": t(
             "This code is not valid. Codes change every 30 seconds and can be used once."
         ),
+        "acts-for": t(
+            "You act for somebody who is registered here, and nobody else does. Withdraw them "
+            "first, on the page Likeness."
+        ),
+        "own-account": t("You cannot do this to your own account."),
+        "no-mail": t(
+            "No mail server is set up, so no link can be sent. Ask the operator of this site for "
+            "an invitation."
+        ),
+    }
+
+
+def _refused_forms(t: Translate) -> dict[str, str]:
+    return {
         "too-long": t("One of the answers is too long."),
         "too-slow": t("The files took too long to arrive. Send fewer or smaller ones."),
         "too-large": t("The form is too large."),
@@ -146,15 +161,6 @@ def _refused(t: Translate) -> dict[str, str]:
         ),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
-        "acts-for": t(
-            "You act for somebody who is registered here, and nobody else does. Withdraw them "
-            "first, on the page Likeness."
-        ),
-        "own-account": t("You cannot do this to your own account."),
-        "no-mail": t(
-            "No mail server is set up, so no link can be sent. Ask the operator of this site for "
-            "an invitation."
-        ),
     }
 
 

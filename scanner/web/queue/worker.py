@@ -26,7 +26,7 @@ from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.clock import Clock, utc_now
-from scanner.errors import FleetUnreachable, ScanError, sentence_of
+from scanner.errors import ClusterUnreachable, ScanError, sentence_of
 from scanner.factories import open_scan_session
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
@@ -143,7 +143,7 @@ class Worker:
         except JobCancelled:
             log.info("job %s was cancelled", job.job_id)
             return
-        except FleetUnreachable as error:
+        except ClusterUnreachable as error:
             log.warning("job %s waits: %s", job.job_id, error)
             self.scan_session.close_worker_pool()
             self.jobs.put_back(job.job_id)

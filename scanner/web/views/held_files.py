@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
-from scanner.errors import LookRefused
-from scanner.scanning.held_files import HeldFiles, LookDecision, has_looked
+from scanner.errors import HoldReviewRefused
+from scanner.scanning.held_files import HeldFiles, HoldDecision, has_looked
 from scanner.triage.minors import RegisteredMinors
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
@@ -43,7 +43,7 @@ def decide(
             file = next((file for file in held.all(minors.ids) if file.key == key), None)
             if file is None:
                 raise FormRefused("captured-meanwhile")
-            if form.text("decision") == LookDecision.SOMEBODY_ELSE and not file.liftable:
+            if form.text("decision") == HoldDecision.SOMEBODY_ELSE and not file.liftable:
                 raise FormRefused("names-itself")
             held.look(
                 key,
@@ -55,7 +55,7 @@ def decide(
                 context.clock(),
                 service.vault.audit.login,
             )
-    except (FormRefused, LookRefused) as error:
+    except (FormRefused, HoldReviewRefused) as error:
         return _page(request, context, session, error)
     return redirect("/held", "noted")
 

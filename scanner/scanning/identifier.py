@@ -25,7 +25,7 @@ from scanner.sampling.base_models import BaseModel, Declared, description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import SamplePlan
 from scanner.sampling.sampler import DrawnImage, Sampler, blurred, png_bytes
-from scanner.scanning.examination import Examination, Finding, SampleScore
+from scanner.scanning.conclusion import Conclusion, Finding, SampleScore
 from scanner.scanning.identify_loop import IdentifyLoop
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class SamplingRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class WorkerAnswer:
     """A verdict with the pictures that it names.
 
     Attributes:
@@ -73,16 +73,16 @@ class Examined:
 
 @dataclass(slots=True)
 class _Models:
-    """The models that one worker has loaded; examiners with different snapshots share them."""
+    """The models that one worker has loaded; identifiers with different snapshots share them."""
 
     sampler: Sampler | None = None
     missing: dict[BaseModel, ScanError] = field(default_factory=dict)
 
 
-class CheckpointExaminer:
+class CheckpointIdentifier:
     """Examines checkpoints with one base model at a time, a face reader and one gallery.
 
-    An examiner never changes its snapshot, so that a verdict names the gallery that was searched.
+    An identifier never changes its snapshot, so that a verdict names the gallery that was searched.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class CheckpointExaminer:
         self.snapshot, self.policy = snapshot, policy
         self._models = _Models()
 
-    def with_snapshot(self, snapshot: GallerySnapshot) -> CheckpointExaminer:
-        """Return an examiner with the same models and another gallery."""
-        other = CheckpointExaminer(self.options, self.pack, self.reader, snapshot, self.policy)
+    def with_snapshot(self, snapshot: GallerySnapshot) -> CheckpointIdentifier:
+        """Return an identifier with the same models and another gallery."""
+        other = CheckpointIdentifier(self.options, self.pack, self.reader, snapshot, self.policy)
         other._models = self._models
         return other
 
@@ -108,7 +108,7 @@ class CheckpointExaminer:
         """Location of the loaded base model; None if none is loaded."""
         return self._models.sampler.base.location if self._models.sampler else None
 
-    def examine(self, request: SamplingRequest) -> Examined:
+    def identify(self, request: SamplingRequest) -> WorkerAnswer:
         """Examine one checkpoint.
 
         Raises:
@@ -126,16 +126,16 @@ class CheckpointExaminer:
             if request.only_load:
                 with sampler.adapter(request.path, request.kind):
                     verdict = VerdictRecord(str(Outcome.INCONCLUSIVE))
-                    return Examined(verdict, self.snapshot.snapshot_id)
+                    return WorkerAnswer(verdict, self.snapshot.snapshot_id)
             finder = FaceFinder(self.reader, self.pack.bar)
             loop = IdentifyLoop(sampler, finder, self.snapshot, self.policy)
-            examination = loop.examine(
+            examination = loop.identify(
                 request.path, request.sha256, request.kind, request.triggers, request.candidates
             )
         except NotScannable as error:
             seconds = round(time.monotonic() - started, 2)
             failed = VerdictRecord(str(Outcome.FAILED), str(error), seconds=seconds)
-            return Examined(failed, self.snapshot.snapshot_id)
+            return WorkerAnswer(failed, self.snapshot.snapshot_id)
         return self._examined(sampler, examination, time.monotonic() - started)
 
     def sampler_for(self, base: BaseModel) -> Sampler:
@@ -159,7 +159,7 @@ class CheckpointExaminer:
                 raise
         return models.sampler
 
-    def _examined(self, sampler: Sampler, examination: Examination, seconds: float) -> Examined:
+    def _examined(self, sampler: Sampler, examination: Conclusion, seconds: float) -> WorkerAnswer:
         images: dict[str, bytes] = {}
 
         def keep(image: DrawnImage | None, plan: SamplePlan) -> str | None:
@@ -187,9 +187,9 @@ class CheckpointExaminer:
             method=self._method(sampler, examination),
             all_samples=tuple(SampleRow(**_sample_fields(score)) for score in examination.samples),
         )
-        return Examined(verdict, self.snapshot.snapshot_id, images)
+        return WorkerAnswer(verdict, self.snapshot.snapshot_id, images)
 
-    def _method(self, sampler: Sampler, examination: Examination) -> VerdictMethod:
+    def _method(self, sampler: Sampler, examination: Conclusion) -> VerdictMethod:
         base, threshold = sampler.base, self.snapshot.thresholds.match
         return VerdictMethod(
             base_model=description_of(base),

@@ -68,7 +68,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class Conclusion:
     """The verdict on one checkpoint.
 
     Attributes:
@@ -97,7 +97,7 @@ def conclude(
     closest: ClusterMatch | None,
     snapshot: GallerySnapshot,
     policy: Policy,
-) -> Examination:
+) -> Conclusion:
     """Decide from all samples.
 
     Args:
@@ -128,7 +128,7 @@ def conclude(
         clear_reason = decided[0][3] if decided else None
         outcome, reason = _without_finding(seen, closest, clear_reason, snapshot, policy)
         sentence = reason.in_english()
-    return Examination(
+    return Conclusion(
         outcome,
         sentence,
         closest.estimate.score if closest else None,
