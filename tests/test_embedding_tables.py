@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from scanner.adapters.embeddings import embeddings_in, words_added
-from scanner.adapters.families import find_family, kind_of
+from scanner.adapters.families import find_family
+from scanner.adapters.kinds import kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
 from scanner.errors import UnfaithfulLoad

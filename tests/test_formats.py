@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from crawlers.checkpoints.header import FileSource, read_header
-from scanner.adapters.families import unpaired
+from scanner.adapters.formats.lora import unpaired
 from scanner.triage.header import triage_file
 from tests.conftest import shared
 

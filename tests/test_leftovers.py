@@ -14,8 +14,9 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from scanner.adapters.checkpoint_names import SINGLE_FILE_FAMILIES, is_harmless
-from scanner.adapters.families import find_family, kind_of
+from scanner.adapters.families import find_family
 from scanner.adapters.file_parts import parts_of_file
+from scanner.adapters.kinds import kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.training.formats import single_file_tensors

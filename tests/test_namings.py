@@ -21,7 +21,8 @@ from crawlers.checkpoints.header import (
     read_header,
 )
 from face_index.consent import Consent
-from scanner.adapters.families import find_family, kind_of
+from scanner.adapters.families import find_family
+from scanner.adapters.kinds import kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.naming import naming_of
 from scanner.errors import UnfaithfulLoad

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scanner.adapters.families import family_of, kind_of, unpaired
+from scanner.adapters.families import family_of
+from scanner.adapters.formats.lora import unpaired
+from scanner.adapters.kinds import kind_of
 from scanner.triage.header import triage_file
 from tests.conftest import shared
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from scanner.adapters.acceptance import fitting_models, reaching_models
 from scanner.adapters.declared_families import Declaration, declared_in_header
 from scanner.adapters.embedding_names import embedding_families
+from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.geometries import GEOMETRIES
-from scanner.adapters.kinds import UNKNOWN, Shapes, has_name, kind_of, unpaired
+from scanner.adapters.kinds import UNKNOWN, has_name, kind_of
 from scanner.adapters.leftovers import leftover_problem, leftovers
 from scanner.adapters.unets import (
     checkpoint_families,
@@ -23,17 +24,6 @@ from scanner.adapters.unets import (
     self_attention_families,
     unet_families,
 )
-
-__all__ = [
-    "UNKNOWN",
-    "FamilyFinding",
-    "Shapes",
-    "family_of",
-    "find_family",
-    "kind_of",
-    "narrowed",
-    "unpaired",
-]
 
 _FAMILY = {model.name: model.family for model in GEOMETRIES}
 # Same names and same shapes to the last tensor: only words can tell these from what they copy.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Size = tuple[int | None, int | None]
-"""Outputs and inputs of a module; None where anything goes, or a file does not tell."""
+from scanner.adapters.formats.definition import Size
 
 Modules = dict[str, Size]
 

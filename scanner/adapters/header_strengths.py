@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from crawlers.checkpoints.adapter_scale import DENOISER, WHOLE_FILE, ScaleTold, scales_told
-from scanner.adapters.kinds import Shapes
+from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.module_patterns import ModulePatterns
 from scanner.adapters.tensor_names import part_of
 from scanner.errors import UnfaithfulLoad

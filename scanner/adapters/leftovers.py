@@ -10,7 +10,8 @@ import re
 from scanner.adapters.checkpoint_names import SINGLE_FILE_FAMILIES, strangers_in, what_strangers_are
 from scanner.adapters.embedding_names import competing_words, unused_tables
 from scanner.adapters.file_parts import parts_of_file
-from scanner.adapters.kinds import ADAPTER_KINDS, Shapes
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.formats.registry import ADAPTER_KINDS
 from scanner.adapters.tensor_names import part_of
 
 MOST_NAMED = 3

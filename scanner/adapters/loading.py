@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.checkpoints import checkpoint_in_place
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
-from scanner.adapters.kinds import ADAPTER_KINDS, unpaired
+from scanner.adapters.formats.lora import unpaired
+from scanner.adapters.formats.registry import ADAPTER_KINDS
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
 from scanner.adapters.numbered import are_numbered, named
 from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors

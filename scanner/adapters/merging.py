@@ -22,10 +22,12 @@ from scanner.adapters.algebra import (
     Factors,
     change_of_bias,
     change_of_weight,
+    changes_bias,
     changes_weight,
     factors_of,
 )
 from scanner.adapters.cuda_graphs import is_recorded, original_of
+from scanner.adapters.formats.registry import SETTINGS
 from scanner.adapters.reading import Tensors, all_finite
 from scanner.adapters.targets import Target, networks_of
 from scanner.errors import UnfaithfulLoad
@@ -35,7 +37,6 @@ Place = tuple[str, str, str]
 """Network, module path, parameter name."""
 
 
-_NUMBERS = frozenset({"alpha", "rslora", "on_input"})
 # Weights of one shape are changed together; this many of their numbers at a time, 4 bytes each.
 _TOGETHER = 2**26
 
@@ -66,7 +67,7 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
     def converted(like: Tensor) -> Tensors:
         # Numbers such as alpha stay where they can be read without waiting for a device.
         return {
-            what: part.to("cpu" if what in _NUMBERS else like.device).to(like.dtype)
+            what: part.to("cpu" if what in SETTINGS else like.device).to(like.dtype)
             for what, part in parts.items()
         }
 
@@ -79,7 +80,7 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
                 factors_of(parts),
             )
         )
-    if any(what in parts for what in ("diff_b", "b_norm", "lora_bias")):
+    if changes_bias(parts):
 
         def bias_delta(bias: Tensor) -> Tensor:
             change = change_of_bias(converted(bias))

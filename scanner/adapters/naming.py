@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from scanner.adapters.kinds import UNKNOWN, Shapes
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.kinds import UNKNOWN
 
 
 def _any(pattern: str) -> Callable[[Shapes, Mapping[str, str]], bool]:

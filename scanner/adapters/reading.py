@@ -16,7 +16,6 @@ from safetensors import SafetensorError, safe_open
 from scanner.adapters.embeddings import Tables, rows_of
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.header_strengths import strengths_told
-from scanner.adapters.tensor_names import ENDINGS as _ENDINGS
 from scanner.errors import UnfaithfulLoad
 
 Tensors = dict[str, torch.Tensor]
@@ -145,7 +144,7 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
         raise UnfaithfulLoad(
             f"{malformed} has '_lora_' for '.lora_': loaders find nothing in such a file"
         )
-    sorted_names = parts_of_file(tensors, _ENDINGS)
+    sorted_names = parts_of_file(tensors)
     flat = {
         name
         for word in sorted_names.words.values()

@@ -7,20 +7,22 @@ splitting a fused matrix by rows keeps the sum of squares of up @ down, dropping
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from scanner.adapters.algebra import scale_of
+from scanner.adapters.formats.products import scale_of
 from scanner.adapters.merging import Change
 from scanner.adapters.reading import Anatomy, Tensors
 from scanner.adapters.targets import networks_of
-from scanner.adapters.tensor_names import without_adapter_name
 from scanner.errors import UnfaithfulLoad, first_line
 
 log = logging.getLogger(__name__)
+# PEFT writes the name of its adapter behind the letter and loads files without it.
+_ADAPTER_NAME = re.compile(r"\.lora_(A|B)\.[^.]+\.(weight|bias)$")
 _NAME = "examined"
 _TOLERANCE = 1e-3  # half-precision files lose a few 1e-4 of their energy when rounded
 
@@ -73,7 +75,7 @@ def _with_header_alphas(tensors: Tensors, anatomy: Anatomy) -> Tensors:
                 own, "lora_down"
             )
     return {
-        without_adapter_name(name): tensor * factors.get(id(tensor), 1.0)
+        _ADAPTER_NAME.sub(r".lora_\1.\2", name): tensor * factors.get(id(tensor), 1.0)
         for name, tensor in tensors.items()
     }
 

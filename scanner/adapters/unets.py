@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-from scanner.adapters.kinds import Shapes, down_shapes, has_name
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.kinds import down_shapes, has_name
+from scanner.adapters.module_sizes import sizes_of_modules
+from scanner.adapters.tensor_names import part_of
 
 # Width of the text states that cross-attention reads.
 CROSS_ATTENTION_FAMILIES = {
@@ -77,8 +80,10 @@ def checkpoint_families(shapes: Shapes) -> tuple[str, ...]:
     if has_name(shapes, r"^conditioner\.embedders\.1\."):
         return ("SDXL",)
     for name, shape in shapes.items():
-        if name.startswith(("model.diffusion_model.", "down_blocks.")) and name.endswith(
-            "attn2.to_k.weight"
+        if (
+            name.startswith(("model.diffusion_model.", "down_blocks."))
+            and name.endswith("attn2.to_k.weight")
+            and len(shape) > 1
         ):
             family = CROSS_ATTENTION_FAMILIES.get(shape[1])
             return () if family is None else (family,)
@@ -115,6 +120,13 @@ def _factored_widths(shapes: Shapes) -> set[int]:
         if name.endswith((".lokr_w1", ".lokr_w1_b")):
             second = shapes.get(f"{stem}.lokr_w2", shapes.get(f"{stem}.lokr_w2_b", (0, 0)))
             found.add(shape[1] * second[1] if len(second) > 1 else 0)
+    if not found:  # of any other format
+        readers = {
+            name: shape
+            for name, shape in shapes.items()
+            if re.search(_READERS, name) and part_of(name) is not None
+        }
+        found = {width for _, width in sizes_of_modules(readers).values() if width is not None}
     return found
 
 

@@ -27,8 +27,9 @@ from crawlers.sweeps.likeness import likeness_of_header
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.declared_families import declared_by_listing
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
+from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.header_strengths import alpha_told
-from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, Shapes, kind_of
+from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, kind_of
 from scanner.adapters.naming import naming_of
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model
