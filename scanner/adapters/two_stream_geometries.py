@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scanner.adapters.geometry import Geometry, Modules, Size, Stacks, feed, joint, square
+from scanner.adapters.formats.definition import Size
+from scanner.adapters.geometry import Geometry, Modules, Stacks, feed, joint, square
 
 
 def two_streams(
