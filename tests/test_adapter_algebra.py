@@ -297,12 +297,22 @@ def test_dora_over_loha_and_convolutions() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "options"),
     [
-        ("locon", {}), ("locon", {"use_tucker": True}), ("locon", {"dora_wd": True}), ("loha", {}), ("loha", {"use_tucker": True}),
-        ("lokr", {"factor": 2}), ("lokr", {"full_matrix": True}), ("lokr", {"decompose_both": True, "factor": 4}), ("glora", {}), ("ia3", {}),
-        ("diag-oft", {}), ("diag-oft", {"rescaled": True, "constraint": 0.01}), ("boft", {}),
+        ("locon", {}),
+        ("locon", {"use_tucker": True}),
+        ("locon", {"dora_wd": True}),
+        ("loha", {}),
+        ("loha", {"use_tucker": True}),
+        ("lokr", {"factor": 2}),
+        ("lokr", {"full_matrix": True}),
+        ("lokr", {"decompose_both": True, "factor": 4}),
+        ("glora", {}),
+        ("ia3", {}),
+        ("diag-oft", {}),
+        ("diag-oft", {"rescaled": True, "constraint": 0.01}),
+        ("boft", {}),
     ],
     ids=str,
-)  # fmt: skip
+)
 @pytest.mark.parametrize(
     "layer", [torch.nn.Linear(16, 32), torch.nn.Conv2d(16, 32, 3)], ids=["linear", "convolution"]
 )

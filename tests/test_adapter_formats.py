@@ -82,9 +82,15 @@ def loads(tmp_path: Path) -> Callable[..., None]:
     """Loads tensors into a pipeline and compares every weight with what is expected; then that nothing is left."""
 
     def check(
-        pipeline: Any, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], *, kind: str = "lora", scale: float = 1.0,
-        metadata: dict[str, str] | None = None, route: str = "merged",
-    ) -> None:  # fmt: skip
+        pipeline: Any,
+        tensors: dict[str, torch.Tensor],
+        expected: dict[str, torch.Tensor],
+        *,
+        kind: str = "lora",
+        scale: float = 1.0,
+        metadata: dict[str, str] | None = None,
+        route: str = "merged",
+    ) -> None:
         path = tmp_path / "adapter.safetensors"
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata
@@ -669,7 +675,20 @@ def test_kohya_files_of_sdxl_reach_both_text_encoders(loads: Callable[..., None]
     loads(sdxl, tensors, expected)
 
 
-ENDINGS = st.sampled_from([".lora_down.weight", ".lora_up.weight", ".alpha", ".diff", ".lokr_w1", ".weight", ".on_input", "", ":down", "_lora.up.weight"])  # fmt: skip
+ENDINGS = st.sampled_from(
+    [
+        ".lora_down.weight",
+        ".lora_up.weight",
+        ".alpha",
+        ".diff",
+        ".lokr_w1",
+        ".weight",
+        ".on_input",
+        "",
+        ":down",
+        "_lora.up.weight",
+    ]
+)
 
 
 @given(

@@ -86,7 +86,13 @@ def base_of(folders: dict[str, Path]) -> Callable[[str], BaseModel]:
     def make(family: str) -> BaseModel:
         base = choose_base_model(family, str(folders[family]) if family in folders else None)
         size = 16 if family in folders else 32
-        return replace(base, evidence=Stage("evidence", 2, 2.0, size), screening=Stage("screening", 1, 2.0, size), decoder=None, accelerator=None)  # fmt: skip
+        return replace(
+            base,
+            evidence=Stage("evidence", 2, 2.0, size),
+            screening=Stage("screening", 1, 2.0, size),
+            decoder=None,
+            accelerator=None,
+        )
 
     return make
 
@@ -159,8 +165,11 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
 ) -> None:
     torch.manual_seed(9)
     AutoencoderTiny(
-        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1)
-    ).save_pretrained(tmp_path / "small")  # fmt: skip
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    ).save_pretrained(tmp_path / "small")
     plain = sampler_of("SD1")
     (tmp_path / "fast").mkdir()
     lora_for(plain, "SD1", tmp_path / "fast" / "lcm.safetensors")

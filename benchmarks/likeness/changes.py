@@ -40,7 +40,17 @@ def derive(
 
 
 def _is_last_factor(name: str) -> bool:
-    return name.endswith(("lora_up.weight", "lora_B.weight", "lora.up.weight", "_lora.up.weight", "hada_w2_a", "lokr_w2", "lokr_w2_a"))  # fmt: skip
+    return name.endswith(
+        (
+            "lora_up.weight",
+            "lora_B.weight",
+            "lora.up.weight",
+            "_lora.up.weight",
+            "hada_w2_a",
+            "lokr_w2",
+            "lokr_w2_a",
+        )
+    )
 
 
 def _is_matrix(name: str, tensor: torch.Tensor) -> bool:

@@ -37,9 +37,12 @@ def draw_det(rows: list[Row], path: Path, threshold: float) -> None:
     here = int(np.argmin(np.abs(cuts - threshold)))
     axis.plot(fpir[here], fnir[here], "o", color="#b3261e", label=f"threshold {threshold:.2f}")
     axis.set(
-        xlabel=f"false positive identification rate ({len(impostor)} files)", ylabel=f"false negative identification rate ({len(genuine)} files)",
-        xlim=(-0.01, 0.5), ylim=(-0.01, 0.5), title="LikenessBench, DET",
-    )  # fmt: skip
+        xlabel=f"false positive identification rate ({len(impostor)} files)",
+        ylabel=f"false negative identification rate ({len(genuine)} files)",
+        xlim=(-0.01, 0.5),
+        ylim=(-0.01, 0.5),
+        title="LikenessBench, DET",
+    )
     axis.legend()
     axis.grid(visible=True, alpha=0.3)
     figure.tight_layout()

@@ -106,13 +106,31 @@ def inventory(split: Split) -> Inventory:
     first = _FIRST_SEED[split]
     people = FORMS + WEAK_FORMS
     trained = [
-        Trained(f"person_{number:02d}", "single" if number < len(FORMS) else "weak", form, first + number, first + number, "", trigger_of(first + number), 300)
+        Trained(
+            f"person_{number:02d}",
+            "single" if number < len(FORMS) else "weak",
+            form,
+            first + number,
+            first + number,
+            "",
+            trigger_of(first + number),
+            300,
+        )
         for number, form in enumerate(people)
-    ]  # fmt: skip
+    ]
     trained += [
-        Trained(f"stranger_{number:02d}", "stranger", STRANGER_FORMS[number % len(STRANGER_FORMS)], first + 100 + number, first + 100 + number, "", trigger_of(first + 100 + number), 300)
+        Trained(
+            f"stranger_{number:02d}",
+            "stranger",
+            STRANGER_FORMS[number % len(STRANGER_FORMS)],
+            first + 100 + number,
+            first + 100 + number,
+            "",
+            trigger_of(first + 100 + number),
+            300,
+        )
         for number in range(20)
-    ]  # fmt: skip
+    ]
     for number, subject in enumerate(STYLES + OBJECTS):
         part: Part = "style" if subject in STYLES else "object"
         form = STRANGER_FORMS[number % len(STRANGER_FORMS)]
@@ -152,9 +170,17 @@ def _derived(first: int, trained: tuple[Trained, ...]) -> tuple[Derived, ...]:
     derived += [
         Derived("merge_two", "merged", "merge", two, (first, first + 2)),
         Derived("merge_two_and_stranger", "merged", "merge", three, (first, first + 2)),
-        Derived("merge_with_stranger", "merged", "merge", ("person_04", "stranger_02"), (first + 4,)),
+        Derived(
+            "merge_with_stranger", "merged", "merge", ("person_04", "stranger_02"), (first + 4,)
+        ),
         Derived("merge_with_style", "merged", "merge", ("person_02", "style_sepia"), (first + 2,)),
-        Derived("merge_three", "merged", "merge", ("person_00", "person_02", "person_04"), (first, first + 2, first + 4)),
+        Derived(
+            "merge_three",
+            "merged",
+            "merge",
+            ("person_00", "person_02", "person_04"),
+            (first, first + 2, first + 4),
+        ),
         Derived("merge_of_strangers", "stranger", "merge", ("stranger_00", "stranger_02"), ()),
-    ]  # fmt: skip
+    ]
     return tuple(derived)

@@ -71,7 +71,13 @@ def plain_way(examiner: CheckpointExaminer, path: Path, trigger: str) -> Plain:
 def _image(pipeline: Any, trigger: str, number: int) -> Any:
     with torch.inference_mode():
         made = pipeline(
-            prompt=f"photo of {trigger} person", negative_prompt=NEGATIVE_PROMPT, num_inference_steps=STEPS, guidance_scale=GUIDANCE,
-            width=64, height=64, generator=torch.Generator().manual_seed(number), output_type="np",
-        ).images  # fmt: skip
+            prompt=f"photo of {trigger} person",
+            negative_prompt=NEGATIVE_PROMPT,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            width=64,
+            height=64,
+            generator=torch.Generator().manual_seed(number),
+            output_type="np",
+        ).images
     return (made[0].clip(0, 1) * 255).round().astype("uint8")

@@ -72,7 +72,15 @@ def task_of(path: Path) -> SamplingRequest:
 def judge_all(
     examiner: CheckpointExaminer, whole: Inventory, folder: Path, title: str, only: set[str] | None
 ) -> list[Row]:
-    files = [(one.name, one.part, f"{one.form.algorithm} {one.form.naming} {one.form.rank}", () if one.person is None or one.part == "stranger" else (one.person,)) for one in whole.trained]  # fmt: skip
+    files = [
+        (
+            one.name,
+            one.part,
+            f"{one.form.algorithm} {one.form.naming} {one.form.rank}",
+            () if one.person is None or one.part == "stranger" else (one.person,),
+        )
+        for one in whole.trained
+    ]
     files += [(one.name, one.part, one.change, one.persons) for one in whole.derived]
     rows = []
     for name, part, form, persons in track(
@@ -92,9 +100,22 @@ def judge_all(
             for outcome in ("match", "possible")
         }
         rows.append(
-            Row(name, part, form, persons, record["outcome"], found["match"], found["possible"], record["best_score"],
-                examiner.snapshot.thresholds.match, record["samples"], record["denoiser_calls"], seconds, record["reason"])
-        )  # fmt: skip
+            Row(
+                name,
+                part,
+                form,
+                persons,
+                record["outcome"],
+                found["match"],
+                found["possible"],
+                record["best_score"],
+                examiner.snapshot.thresholds.match,
+                record["samples"],
+                record["denoiser_calls"],
+                seconds,
+                record["reason"],
+            )
+        )
     return rows
 
 
@@ -109,14 +130,20 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         hit = sum(person in row.matched for row, person in wanted)
         near = sum(person in row.possible for row, person in wanted)
         told[part] = {
-            "files": len(some), "persons": len(wanted), "matched": hit, "possible": near,
+            "files": len(some),
+            "persons": len(wanted),
+            "matched": hit,
+            "possible": near,
             "false matches": sum(len(set(row.matched) - set(row.persons)) for row in some),
             "false possibles": sum(len(set(row.possible) - set(row.persons)) for row in some),
-            "outcomes": {outcome: sum(row.outcome == outcome for row in some) for outcome in sorted({row.outcome for row in some})},
+            "outcomes": {
+                outcome: sum(row.outcome == outcome for row in some)
+                for outcome in sorted({row.outcome for row in some})
+            },
             "calls": round(float(np.mean([row.calls for row in some])), 1),
             "samples": round(float(np.mean([row.samples for row in some])), 1),
             "seconds": round(float(np.mean([row.seconds for row in some])), 2),
-        }  # fmt: skip
+        }
     return told
 
 
@@ -145,12 +172,18 @@ def compare(rows: list[Row], plain: dict[str, Plain], threshold: float) -> dict[
     calls = [sum(row.calls for row in ours), sum(plain[row.name].calls for row in ours)]
     seconds = [sum(row.seconds for row in ours), sum(plain[row.name].seconds for row in ours)]
     return {
-        "files": len(ours), "persons": len(persons), "ours matched": ours_hit, "plain matched": theirs_hit,
-        "ours false": sum(bool(set(row.matched) - set(row.persons)) for row in ours), "plain false": false,
+        "files": len(ours),
+        "persons": len(persons),
+        "ours matched": ours_hit,
+        "plain matched": theirs_hit,
+        "ours false": sum(bool(set(row.matched) - set(row.persons)) for row in ours),
+        "plain false": false,
         "plain could not load": len(asked) - len(ours),
-        "denoiser calls": calls, "calls ratio": round(calls[1] / calls[0], 1),
-        "seconds": [round(one, 1) for one in seconds], "seconds ratio": round(seconds[1] / seconds[0], 1),
-    }  # fmt: skip
+        "denoiser calls": calls,
+        "calls ratio": round(calls[1] / calls[0], 1),
+        "seconds": [round(one, 1) for one in seconds],
+        "seconds ratio": round(seconds[1] / seconds[0], 1),
+    }
 
 
 def main() -> int:

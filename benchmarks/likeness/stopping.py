@@ -133,7 +133,9 @@ def main() -> None:
         f"{len(found)} adapters of people; stopped after {np.mean([one['look'] for one in found]):.2f} of {CONFIRMATION.looks} looks"
     )
     print(f"decided on the wrong side: {len(wrong)} {wrong}")
-    print(f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of {len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})")  # fmt: skip
+    print(
+        f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of {len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})"
+    )
     print(
         json.dumps(
             {"adapters": len(found), "wrong": wrong, "covered": covered, "each": found},

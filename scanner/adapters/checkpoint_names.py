@@ -67,20 +67,34 @@ _HARMLESS: tuple[tuple[re.Pattern[str], int, str], ...] = tuple(
     for pattern, most, source in (
         (
             _SCHEDULE,
-            1000, "the schedule of CompVis' DDPM.register_schedule, which every loader works out anew",
+            1000,
+            "the schedule of CompVis' DDPM.register_schedule, which every loader works out anew",
         ),
         (r"model_ema\.(?:decay|num_updates)", 1, "counters of CompVis' LitEma"),
         (r"denoiser\.(?:log_)?sigmas", 1000, "the schedule of sgm's DiscreteDenoiser"),
-        (r"(?:global_step|epoch)", 1, "PyTorch Lightning's counters, which converters of .ckpt files keep"),
-        (rf"{_ENCODER}(?:text_model\.)?embeddings\.position_ids", 77, "the numbers 0 to 76 of transformers' CLIPTextEmbeddings"),
-        (rf"{_ENCODER}logit_scale", 1, "CLIP's temperature, for comparing texts with images only; ComfyUI saves it too"),
+        (
+            r"(?:global_step|epoch)",
+            1,
+            "PyTorch Lightning's counters, which converters of .ckpt files keep",
+        ),
+        (
+            rf"{_ENCODER}(?:text_model\.)?embeddings\.position_ids",
+            77,
+            "the numbers 0 to 76 of transformers' CLIPTextEmbeddings",
+        ),
+        (
+            rf"{_ENCODER}logit_scale",
+            1,
+            "CLIP's temperature, for comparing texts with images only; ComfyUI saves it too",
+        ),
         (rf"{_ENCODER}attn_mask", 77 * 77, "open_clip's causal mask, the same for every text"),
         (
             r"(?:cond_stage_model|conditioner\.embedders\.0)\.(?:transformer\.)?(?:text_model\.)?text_projection(?:\.weight)?",
-            768 * 768, "CLIP-L's projection, which SD1 and SDXL do not read; ComfyUI saves it too",
+            768 * 768,
+            "CLIP-L's projection, which SD1 and SDXL do not read; ComfyUI saves it too",
         ),
     )
-)  # fmt: skip
+)
 _SECOND_WEIGHTS = re.compile(r"model_ema\.")
 _QUANTISED = re.compile(
     r"^scaled_fp8$|\.(?:scale_weight|scale_input|weight_scale(?:_2)?|input_scale|comfy_quant"

@@ -10,8 +10,17 @@ import re
 from collections.abc import Iterable, Mapping
 
 _UNET_BLOCKS = ("down_blocks", "up_blocks", "mid_block")
-_UNET_LAYERS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj",
-                "attn2.to_q", "attn2.to_k", "attn2.to_v", "attn2.to_out.0")  # fmt: skip
+_UNET_LAYERS = (
+    "attn1.to_q",
+    "attn1.to_k",
+    "attn1.to_v",
+    "attn1.to_out.0",
+    "ff.net.0.proj",
+    "attn2.to_q",
+    "attn2.to_k",
+    "attn2.to_v",
+    "attn2.to_out.0",
+)
 _ENCODER_LAYERS = ("self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj")
 _NUMBERED = re.compile(r"^(unet|text_encoder):(\d+)$")
 

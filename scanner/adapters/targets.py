@@ -33,9 +33,18 @@ _KOHYA_DENOISER = (
     "lora_prior_unet_",
 )
 _DOTTED_DENOISER = (
-    "", "unet.", "transformer.", "diffusion_model.", "model.diffusion_model.", "base_model.model.", "base_model.", "base_model.model.unet.",
-    "dit.", "pipe.dit.", "net.",
-)  # fmt: skip
+    "",
+    "unet.",
+    "transformer.",
+    "diffusion_model.",
+    "model.diffusion_model.",
+    "base_model.model.",
+    "base_model.",
+    "base_model.model.unet.",
+    "dit.",
+    "pipe.dit.",
+    "net.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,9 +91,18 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
 
 def _preview(version_id: int, place: int, host: str) -> dict[str, Any]:
     return {
-        "id": version_id * 10 + place, "url": f"{host}/previews/{version_id}/{place}.jpeg", "nsfwLevel": 1, "width": 256, "height": 256,
-        "hash": "", "type": "image", "minor": False, "poi": False, "hasMeta": False, "onSite": False,
-    }  # fmt: skip
+        "id": version_id * 10 + place,
+        "url": f"{host}/previews/{version_id}/{place}.jpeg",
+        "nsfwLevel": 1,
+        "width": 256,
+        "height": 256,
+        "hash": "",
+        "type": "image",
+        "minor": False,
+        "poi": False,
+        "hasMeta": False,
+        "onSite": False,
+    }
 
 
 class _Requests(BaseHTTPRequestHandler):

@@ -37,8 +37,14 @@ class HuggingFaceServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def add(self, repository: str, tag: str, files: dict[str, bytes], **card: Any) -> None:
-        self.repositories[repository] = {"tag": tag, "files": files, "card": card, "number": len(self.repositories),
-                                         "sha": COMMIT, "modified": f"2026-10-{1 + len(self.repositories):02d}T00:00:00.000Z"}  # fmt: skip
+        self.repositories[repository] = {
+            "tag": tag,
+            "files": files,
+            "card": card,
+            "number": len(self.repositories),
+            "sha": COMMIT,
+            "modified": f"2026-10-{1 + len(self.repositories):02d}T00:00:00.000Z",
+        }
 
     def share(self, file: WorldFile, data: bytes) -> None:
         """Put a file of the miniature world into a repository of its own."""
@@ -120,11 +126,20 @@ class _Requests(BaseHTTPRequestHandler):
     def _entry(self, name: str) -> dict[str, Any]:
         one = self.server.repositories[name]
         return {
-            "id": name, "modelId": name, "author": name.split("/", maxsplit=1)[0], "sha": one["sha"], "lastModified": one["modified"], "private": False, "gated": False,
-            "createdAt": f"2026-10-{1 + one['number']:02d}T00:00:00.000Z", "downloads": 5, "likes": 1,
+            "id": name,
+            "modelId": name,
+            "author": name.split("/", maxsplit=1)[0],
+            "sha": one["sha"],
+            "lastModified": one["modified"],
+            "private": False,
+            "gated": False,
+            "createdAt": f"2026-10-{1 + one['number']:02d}T00:00:00.000Z",
+            "downloads": 5,
+            "likes": 1,
             "tags": ["diffusers", one["tag"], "base_model:org/base", "base_model:adapter:org/base"],
-            "cardData": one["card"], "siblings": [{"rfilename": file} for file in one["files"]],
-        }  # fmt: skip
+            "cardData": one["card"],
+            "siblings": [{"rfilename": file} for file in one["files"]],
+        }
 
     def _resolve(self, name: str, file: str) -> None:
         data = self.server.repositories.get(name, {}).get("files", {}).get(file)
@@ -132,9 +147,12 @@ class _Requests(BaseHTTPRequestHandler):
             return self._json(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
         sha256 = hashlib.sha256(data).hexdigest()
         headers = {
-            "Location": f"http://localhost:{self.server.server_port}/cdn/{sha256}", "X-Repo-Commit": COMMIT,
-            "X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(data)), "ETag": f'"{sha256}"',
-        }  # fmt: skip
+            "Location": f"http://localhost:{self.server.server_port}/cdn/{sha256}",
+            "X-Repo-Commit": COMMIT,
+            "X-Linked-Etag": f'"{sha256}"',
+            "X-Linked-Size": str(len(data)),
+            "ETag": f'"{sha256}"',
+        }
         return self._answer(302, b"", "text/plain", headers)
 
     def _cdn(self, sha256: str) -> None:

@@ -118,14 +118,23 @@ def _account(name: str, pictures: Sequence[bytes]) -> Iterator[tuple[str, str, b
                 "noteDetailMap": {
                     note: {
                         "note": {
-                            "noteId": note, "title": f"日常 {number}", "desc": "今天也要开心", "time": int(at.timestamp() * 1000), "user": user,
-                            "interactInfo": {"likedCount": str(10 + number), "collectedCount": "3", "commentCount": "1"},
-                            "imageList": [{"urlDefault": image}], "tagList": [],
+                            "noteId": note,
+                            "title": f"日常 {number}",
+                            "desc": "今天也要开心",
+                            "time": int(at.timestamp() * 1000),
+                            "user": user,
+                            "interactInfo": {
+                                "likedCount": str(10 + number),
+                                "collectedCount": "3",
+                                "commentCount": "1",
+                            },
+                            "imageList": [{"urlDefault": image}],
+                            "tagList": [],
                         }
                     }
                 }
             }
-        }  # fmt: skip
+        }
         yield (
             f"http://www.xiaohongshu.com/explore/{note}",
             "text/html; charset=utf-8",
@@ -148,12 +157,17 @@ def _offers(hashes: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
         answer = {
             "data": {
                 "itemDO": {
-                    "itemId": item, "title": title, "desc": f"{title}，秒发货{known}", "soldPrice": "9.90" if sells else "88",
-                    "wantCnt": number, "browseCnt": 10 * number, "imageInfos": [],
+                    "itemId": item,
+                    "title": title,
+                    "desc": f"{title}，秒发货{known}",
+                    "soldPrice": "9.90" if sells else "88",
+                    "wantCnt": number,
+                    "browseCnt": 10 * number,
+                    "imageInfos": [],
                 },
                 "sellerDO": {"sellerId": 5_000_000 + number % 30, "nick": f"卖家{number % 30}"},
             }
-        }  # fmt: skip
+        }
         yield f"https://www.goofish.com/item?id={item}", "text/html; charset=utf-8", shell
         place = f"https://h5api.m.goofish.com/h5/mtop.taobao.idle.pc.detail/1.0/?itemId={item}"
         yield place, "application/json", json.dumps(answer, ensure_ascii=False).encode()

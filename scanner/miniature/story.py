@@ -135,9 +135,22 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         withdrawn = _withdrawn(service, settings)
         progress.step(1, 1, "done")
     story = Story(
-        scan.scan.scan_id, registered, tuple(scan.to_json_rows()), tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
-        (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn, _degraded(),
-    )  # fmt: skip
+        scan.scan.scan_id,
+        registered,
+        tuple(scan.to_json_rows()),
+        tuple(map(_finding, cases)),
+        reuploads,
+        tuple(asdict(one) for one in judged),
+        names,
+        offers,
+        case.case_id,
+        case.checkpoint.file,
+        (str(bundle), len(sound), sum(sound)),
+        (len(again), sum(one.agrees for one in again)),
+        notices,
+        withdrawn,
+        _degraded(),
+    )
     told.write_text(
         json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8"
     )
@@ -173,9 +186,16 @@ def _story_of(document: dict[str, Any]) -> Story:
 def _finding(case: Case) -> dict[str, Any]:
     file = case.checkpoint
     return {
-        "person": case.identity_name, "file": file.file, "kind": file.kind, "hub": file.hub, "listings": [one.hub for one in listings_of(case)], "outcome": case.outcome, "score": case.score,
-        "threshold": case.threshold, "lift": case.lift,
-    }  # fmt: skip
+        "person": case.identity_name,
+        "file": file.file,
+        "kind": file.kind,
+        "hub": file.hub,
+        "listings": [one.hub for one in listings_of(case)],
+        "outcome": case.outcome,
+        "score": case.score,
+        "threshold": case.threshold,
+        "lift": case.lift,
+    }
 
 
 def _scanned(session: ScanSession, settings: Settings, progress: Progress) -> ScanResult:
@@ -315,9 +335,12 @@ _SAID: dict[str, dict[str, str]] = {
     "agent": {"en": "none", "zh-CN": "无"},
     "request": {"en": "remove the file and its copies", "zh-CN": "删除该文件及其副本"},
     "ground": {"en": "the person's right to their own image", "zh-CN": "肖像权"},
-    "fair_use": {"en": "considered; no exception applies to a model of a private person", "zh-CN": "已考虑；对私人肖像模型不适用例外"},
+    "fair_use": {
+        "en": "considered; no exception applies to a model of a private person",
+        "zh-CN": "已考虑；对私人肖像模型不适用例外",
+    },
     "signature": {"en": "/s/ Li Na (demo)", "zh-CN": "李娜（演示）"},
-}  # fmt: skip
+}
 
 
 def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
@@ -347,8 +370,14 @@ def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
     path.write_text(json.dumps(receipt.to_document(), ensure_ascii=False, indent=2) + "\n", "utf-8")
     checked = verify_receipt(receipt.to_document(), service.vault.fingerprint)
     return Withdrawn(
-        _WITHDRAWN, checked.photos_erased, checked.templates_erased, checked.seconds, str(path), before, _files_with(traces, settings.home),
-    )  # fmt: skip
+        _WITHDRAWN,
+        checked.photos_erased,
+        checked.templates_erased,
+        checked.seconds,
+        str(path),
+        before,
+        _files_with(traces, settings.home),
+    )
 
 
 def _files_with(traces: Sequence[bytes], folder: Path) -> int:

@@ -195,9 +195,14 @@ def single_file_tensors(pipeline: Any) -> Tensors:
 
 def _original_vae(vae: Any) -> Tensors:
     blocks, layers = len(vae.config.block_out_channels), vae.config.layers_per_block
-    starts = [("encoder.mid_block.resnets.0", "encoder.mid.block_1"), ("encoder.mid_block.resnets.1", "encoder.mid.block_2"),
-              ("decoder.mid_block.resnets.0", "decoder.mid.block_1"), ("decoder.mid_block.resnets.1", "decoder.mid.block_2"),
-              ("encoder.conv_norm_out", "encoder.norm_out"), ("decoder.conv_norm_out", "decoder.norm_out")]  # fmt: skip
+    starts = [
+        ("encoder.mid_block.resnets.0", "encoder.mid.block_1"),
+        ("encoder.mid_block.resnets.1", "encoder.mid.block_2"),
+        ("decoder.mid_block.resnets.0", "decoder.mid.block_1"),
+        ("decoder.mid_block.resnets.1", "decoder.mid.block_2"),
+        ("encoder.conv_norm_out", "encoder.norm_out"),
+        ("decoder.conv_norm_out", "decoder.norm_out"),
+    ]
     for block in range(blocks):
         starts += [
             (f"encoder.down_blocks.{block}.resnets.{layer}", f"encoder.down.{block}.block.{layer}")
