@@ -1,4 +1,4 @@
-"""Which models take an adapter whole, by the names and shapes of its modules."""
+"""The models that an adapter fits, by the names and shapes of its modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Module:
         stack: of blocks, "" for a module outside the blocks.
         number: of its block.
         path: inside its block.
-        flat: the file has underscores for dots.
+        flat: the file writes underscores for the dots of the path.
     """
 
     stack: str
@@ -40,10 +40,10 @@ class Module:
 
 
 def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
-    """The models that have every module of a file, of that shape; none if no module is known."""
-    # Of modules that differ in nothing but their block, the last block's speaks for all.
+    """The models that have every module of a file with its shape; none if no module is known."""
+    # Modules that differ only in their block are compared once, with the last block.
     alike: dict[tuple[str, str, bool, Size], Module] = {}
-    for module in sorted(_modules(shapes), key=lambda one: one.number):
+    for module in sorted(_modules(shapes), key=lambda module: module.number):
         alike[module.stack, module.path, module.flat, module.size] = module
     known = [
         module for module in alike.values() if any(_size(model, module) for model in GEOMETRIES)
@@ -56,10 +56,10 @@ def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
 def reaching_models(
     shapes: Shapes, models: tuple[Geometry, ...]
 ) -> tuple[tuple[Geometry, ...], bool]:
-    """The models all of whose blocks a file changes in every stack that it changes, and if that settles it.
+    """The models whose blocks a file changes completely, and whether that decides between them.
 
-    A training limited to the first blocks looks like one of a smaller model; it does not where two
-    kinds of blocks end at once.
+    Every stack that the file changes is compared. A training limited to the first blocks looks like
+    one of a smaller model, so a match decides only where two kinds of blocks end at once.
     """
     numbers: dict[tuple[str, bool], set[int]] = {}
     for module in _modules(shapes):

@@ -1,7 +1,8 @@
-"""What each tensor of an adapter file is, by its name and those beside it; and what nothing here explains.
+"""The modules and learned words of an adapter file, and the tensors that belong to neither.
 
-Whoever else loads a file may draw with a tensor that was passed over here, so every one must be part of a module's
-change or of a learned word. Without torch: headers are sorted by the same rule as files that are loaded.
+Another program may draw with a tensor that this one ignores, so every tensor must be part of a
+module's change or of a learned word. The module does not import torch, because headers are sorted by
+the same rule as files that are loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scanner.adapters.tensor_names import part_of
 
 _BUNDLED = re.compile(r"^bundle_emb\.(?P<token>.+?)\.(?P<table>string_to_param\.\*|[^.]+)$")
 _LEARNED = re.compile(r"^<.{1,60}>$")
-# ai-toolkit keeps the word that it trains beside an adapter under the names of its tables alone.
+# ai-toolkit stores the word that it trains with an adapter without naming it.
 _BESIDE = "the word beside the adapter"
 
 
@@ -26,9 +27,9 @@ class FileParts:
     """The names of a file's tensors, sorted.
 
     Attributes:
-        modules: by the module's name in the file, the name of the tensor that is each part of its change.
-        words: by learned word, the name of the table for each text encoder.
-        leftover: names of tensors that nothing here explains.
+        modules: tensor names by the module's name in the file and the part.
+        words: tensor names by learned word and text encoder.
+        leftover: names of tensors that are not known.
     """
 
     modules: dict[str, dict[str, str]]
@@ -83,7 +84,7 @@ def _unused(parts: AbstractSet[str]) -> set[str]:
 
 
 def _learned(name: str) -> tuple[str, str] | None:
-    """The learned word that a tensor is a table of, and for which text encoder; None for all other tensors."""
+    """The learned word and the text encoder that a tensor is a table for; None for other tensors."""
     if _LEARNED.match(name):
         return name, ONLY
     if (table := table_of(name)) is not None:

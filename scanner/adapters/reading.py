@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from scanner.adapters.embeddings import Tables, rows_of
 from scanner.adapters.file_parts import parts_of_file
-from scanner.adapters.header_strengths import strengths_told
+from scanner.adapters.header_strengths import strengths_in_header
 from scanner.errors import UnfaithfulLoad
 
 Tensors = dict[str, torch.Tensor]
@@ -187,7 +187,7 @@ def _take_alphas(modules: dict[str, Tensors], metadata: Mapping[str, str]) -> No
     ranks = {
         stem: len(parts["lora_down"]) for stem, parts in lora.items() if parts["lora_down"].dim()
     }
-    told = strengths_told(
+    told = strengths_in_header(
         ranks, {stem for stem, parts in lora.items() if "alpha" in parts}, metadata
     )
     for stem, strength in told.items():

@@ -28,7 +28,7 @@ from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.declared_families import declared_by_listing
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
 from scanner.adapters.formats.definition import Shapes
-from scanner.adapters.header_strengths import alpha_told
+from scanner.adapters.header_strengths import alpha_in_header
 from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, kind_of
 from scanner.adapters.naming import naming_of
 from scanner.errors import NotScannable
@@ -233,7 +233,7 @@ def _triage(
             "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and say nothing"
         )
     training = training_of(metadata)
-    training["alpha"], strength_problem = alpha_told(shapes, metadata, training["alpha"])
+    training["alpha"], strength_problem = alpha_in_header(shapes, metadata, training["alpha"])
     problems += [strength_problem] if strength_problem else []
     if kind in NOT_ALONE:
         problems.append(NOT_ALONE[kind])
