@@ -135,7 +135,8 @@ def strangers_in(shapes: Shapes, family: str) -> list[str]:
     """Names of a full checkpoint's tensors that neither its model has nor is_harmless accepts.
 
     Args:
-        family: one of SINGLE_FILE_FAMILIES; other families have no list of names and are not sampled.
+        family: one of SINGLE_FILE_FAMILIES; other families have no list of names and are not
+            sampled.
     """
     networks = _NETWORKS.get(family)
     if networks is None:

@@ -121,7 +121,8 @@ def _must_be_as_many(held: int, needed: int, what: str) -> None:
             "some of it would be noise" if held < needed else "some of it would be passed over"
         )
         raise UnfaithfulLoad(
-            f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: {consequence}"
+            f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: "
+            f"{consequence}"
         )
 
 

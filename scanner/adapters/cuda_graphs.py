@@ -4,8 +4,8 @@ The GPU finishes a small U-Net at batch 4 faster than Python launches its two th
 SD1.5 on an H200 waits for Python two thirds of the time (benchmarks/RESULTS.md). A replay launches
 all kernels at once; they are the same kernels, so the numbers are the same to the bit. A graph
 addresses weights by their memory, so scanner.adapters.merging writes new weights of a recorded
-network into its existing tensors, and scanner.adapters.embeddings, which replaces a tensor, runs the
-network unrecorded meanwhile.
+network into its existing tensors, and scanner.adapters.embeddings, which replaces a tensor, runs
+the network unrecorded meanwhile.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 People type or copy these words, so they may decide only between families that the tensors fit. If
 they contradict the tensors, the file is refused. Unknown words are ignored. Sources for headers:
-kohya sd-scripts library/sai_model_spec.py, musubi-tuner, ai-toolkit, OneTrainer and SimpleTuner; for
-hubs: Civitai's list of base models and Hugging Face ids.
+kohya sd-scripts library/sai_model_spec.py, musubi-tuner, ai-toolkit, OneTrainer and SimpleTuner;
+for hubs: Civitai's list of base models and Hugging Face ids.
 """
 
 from __future__ import annotations

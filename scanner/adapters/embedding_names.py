@@ -1,8 +1,8 @@
 """Names of the tables of learned words, and the text encoders that they belong to.
 
-A1111 calls its only table emb_params or string_to_param.*; models with several encoders have a table
-for each: clip_l, clip_g, t5 and so on. OneTrainer adds a table for the encoder's output, whose name
-ends in _out (emp_params_out for SD). Sources: AUTOMATIC1111 textual_inversion, ComfyUI
+A1111 calls its only table emb_params or string_to_param.*; models with several encoders have a
+table for each: clip_l, clip_g, t5 and so on. OneTrainer adds a table for the encoder's output,
+whose name ends in _out (emp_params_out for SD). Sources: AUTOMATIC1111 textual_inversion, ComfyUI
 sd1_clip.py, OneTrainer modules/modelSaver.
 """
 
@@ -27,8 +27,8 @@ _ORIGINAL = "string_to_param."
 # Tensors that A1111 writes beside its table and that no image depends on.
 _BOOKKEEPING = re.compile(r"^(?:step|string_to_token\.\*|sd_checkpoint(?:_name)?)$")
 _OUTPUT = "_out"
-# Tables of one word by the number of the encoder, which does not say which encoder it is (diffusers'
-# advanced training scripts).
+# Tables of one word by the number of the encoder, which does not say which encoder it is
+# (diffusers' advanced training scripts).
 _NUMBERED = re.compile(r"^text_encoders_\d$")
 _BY_WIDTH = {64: "Miniature", 768: "SD1", 1024: "SD2"}
 # By the encoders that a file has tables for, the likeliest family first.
@@ -65,7 +65,7 @@ def without_bookkeeping(shapes: Shapes) -> Shapes:
 
 
 def unused_tables(shapes: Shapes) -> list[str]:
-    """Names of a textual inversion's tensors that no text encoder reads, or that are second tables."""
+    """Names of a textual inversion's tensors that no text encoder reads, or second tables."""
     relevant = without_bookkeeping(shapes)
     tables = {name: table for name in relevant if (table := table_of(name)) is not None}
     # A table without an encoder's name is a second one if a named table has its width.

@@ -3,9 +3,9 @@
 A learned word is one or more rows of a text encoder's embedding table. Each row gets its own token.
 The pipeline temporarily gets a copy of its tokenizer and a longer table; afterwards it gets its own
 objects back. Every text encoder of the pipeline must get a table, and every tensor of the file must
-be used. Sources: AUTOMATIC1111 textual_inversion (emb_params; clip_l and clip_g for SDXL), diffusers
-loaders/textual_inversion.py, cloneofsimo/lora (tokens named <s1> in the file), kohya and OneTrainer
-(bundle_emb).
+be used. Sources: AUTOMATIC1111 textual_inversion (emb_params; clip_l and clip_g for SDXL),
+diffusers loaders/textual_inversion.py, cloneofsimo/lora (tokens named <s1> in the file), kohya and
+OneTrainer (bundle_emb).
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if several := competing_words(shapes):
         raise UnfaithfulLoad(
-            f"the file holds {len(several)} learned words, {', '.join(several[:3])}; programs differ "
-            "in which one they load"
+            f"the file holds {len(several)} learned words, {', '.join(several[:3])}; programs "
+            "differ in which one they load"
         )
     if unused := unused_tables(shapes):
         raise UnfaithfulLoad(
-            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder or a second table "
-            f"for one, such as {unused[0]}; without them samples would not be faithful"
+            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder or a second "
+            f"table for one, such as {unused[0]}; without them samples would not be faithful"
         )
     words: dict[str, Tables] = {}
     for key in without_bookkeeping(shapes):
@@ -87,11 +87,13 @@ def rows_of(tensor: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dict[str, str]]:
-    """Add words to a pipeline for the duration of a with-block; gives the text to write for each word.
+    """Add words to a pipeline for the duration of a with-block.
+
+    Yields the text to write in a prompt for each word.
 
     Raises:
-        UnfaithfulLoad: a table fits no text encoder, has no row or too many, or a text encoder has no
-            table.
+        UnfaithfulLoad: a table fits no text encoder, has no row or too many, or a text encoder has
+            no table.
     """
     if not embeddings:
         yield {}
@@ -171,8 +173,8 @@ def _encoders_of(
     """The tokenizer and text encoder of each table.
 
     Raises:
-        UnfaithfulLoad: a table has no encoder of its kind and width, or shares it with another table,
-            or an encoder has no table and would not know the word.
+        UnfaithfulLoad: a table has no encoder of its kind and width, or shares it with another
+            table, or an encoder has no table and would not know the word.
     """
     kinds = _encoder_kinds(pipeline)
     found: dict[tuple[str, str], torch.Tensor] = {}
@@ -186,19 +188,19 @@ def _encoders_of(
         ]
         if not fits:
             raise UnfaithfulLoad(
-                f"the learned word {word!r} has vectors of {width} values in {encoder}, which fit no text "
-                "encoder"
+                f"the learned word {word!r} has vectors of {width} values in {encoder}, which fit "
+                "no text encoder"
             )
         if fits[0] in found:
             raise UnfaithfulLoad(
-                f"the learned word {word!r} has {', '.join(tables)}, and {encoder} is a second table "
-                f"for {kinds[fits[0]]}; which of them is meant is not known"
+                f"the learned word {word!r} has {', '.join(tables)}, and {encoder} is a second "
+                f"table for {kinds[fits[0]]}; which of them is meant is not known"
             )
         found[fits[0]] = table
     if without := [kind for pair, kind in kinds.items() if pair not in found]:
         raise UnfaithfulLoad(
-            f"the learned word {word!r} has {', '.join(tables)} and no table for {', '.join(without)}, "
-            "which reads the prompt too; samples would not be faithful"
+            f"the learned word {word!r} has {', '.join(tables)} and no table for "
+            f"{', '.join(without)}, which reads the prompt too; samples would not be faithful"
         )
     return list(found.items())
 

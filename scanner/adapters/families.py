@@ -66,8 +66,8 @@ class FamilyFinding:
     Attributes:
         family: "unknown" if it cannot be determined; of several candidates the likeliest.
         model: the size of the family; None if there is only one or it cannot be determined.
-        fits: names of all models that accept the tensors and that no statement excludes, the likeliest
-            first.
+        fits: names of all models that accept the tensors and that no statement excludes, the
+            likeliest first.
         doubt: a sentence about a contradiction, or about tensors that no model uses.
         note: a sentence about a finding that is accepted all the same.
         leftovers: names of tensors that are not known; the doubt mentions them too.
@@ -86,8 +86,8 @@ class FamilyFinding:
         if self.doubt is not None or len(self.fits) < 2:
             return self.doubt
         return (
-            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says which "
-            "family it is; a listing that names the base model would settle it"
+            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says "
+            "which family it is; a listing that names the base model would settle it"
         )
 
 
@@ -129,8 +129,8 @@ def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> Family
 
 def _outvoted(finding: FamilyFinding, wrong: Declaration) -> str:
     return (
-        f"the metadata claims {wrong.families[0]} too ({wrong.source}: {wrong.text}); the tensors are "
-        f"those of {_listed(finding.fits)}, which another word of the metadata says as well"
+        f"the metadata claims {wrong.families[0]} too ({wrong.source}: {wrong.text}); the tensors "
+        f"are those of {_listed(finding.fits)}, which another word of the metadata says as well"
     )
 
 
@@ -184,9 +184,9 @@ def _from_words(declared: list[Declaration], shapes: Shapes) -> FamilyFinding:
     ):
         wrong = declared[0]
         doubt = (
-            f"the metadata claims {wrong.families[0]} ({wrong.source}: {wrong.text}), and the tensors "
-            f"have the names of the blocks of a {blocks}, which {wrong.families[0]} is not; samples "
-            "would not be faithful"
+            f"the metadata claims {wrong.families[0]} ({wrong.source}: {wrong.text}), and the "
+            f"tensors have the names of the blocks of a {blocks}, which {wrong.families[0]} is "
+            "not; samples would not be faithful"
         )
         return FamilyFinding(UNKNOWN, doubt=doubt)
     first = declared[0]

@@ -1,8 +1,8 @@
 """The modules and learned words of an adapter file, and the tensors that belong to neither.
 
 Another program may draw with a tensor that this one ignores, so every tensor must be part of a
-module's change or of a learned word. The module does not import torch, because headers are sorted by
-the same rule as files that are loaded.
+module's change or of a learned word. The module does not import torch, because headers are sorted
+by the same rule as files that are loaded.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _unused(parts: AbstractSet[str]) -> set[str]:
 
 
 def _learned(name: str) -> tuple[str, str] | None:
-    """The learned word and the text encoder that a tensor is a table for; None for other tensors."""
+    """The learned word and text encoder that a tensor is a table for; None for others."""
     if _LEARNED.match(name):
         return name, ONLY
     if (table := table_of(name)) is not None:

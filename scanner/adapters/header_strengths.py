@@ -2,7 +2,8 @@
 
 A module's own alpha counts first, then the header's value for its network, then the header's value
 for the whole file; a pattern of module names counts before the number for all modules. Headers that
-contradict this order are refused. kohya's ss_network_alpha records the training; no loader reads it.
+contradict this order are refused. kohya's ss_network_alpha records the training; no loader reads
+it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def strengths_in_header(
         own_alphas: names of modules that have a tensor for alpha.
 
     Raises:
-        UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength is not known.
+        UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength is not
+            known.
     """
     scales = scales_told(metadata)
     levels = {
@@ -83,8 +85,8 @@ def strengths_in_header(
         stated = scales[network].ranks if network in scales else []
         if stated and not found & set(stated):
             raise UnfaithfulLoad(
-                f"the header tells rank {stated[0]:g} and the tensors have rank {min(found)}: its alpha was "
-                "meant for another size, so the strength is not known"
+                f"the header tells rank {stated[0]:g} and the tensors have rank {min(found)}: its "
+                "alpha was meant for another size, so the strength is not known"
             )
     return strengths
 
@@ -117,9 +119,8 @@ def alpha_in_header(
     if len(numbers) == 1 and None not in alphas:
         return numbers[0], None
     if numbers:
-        return (
-            None,
-            f"the modules have different alphas, such as {numbers[0]:g}; each is merged with its own",
+        return None, (
+            f"the modules have different alphas, such as {numbers[0]:g}; each is merged with its own"
         )
     if own & ranks.keys():
         header = next(
@@ -137,8 +138,8 @@ def alpha_in_header(
     ):
         return (recorded if "ss_network_alpha" in metadata else None), None
     return None, (
-        f"the training's record tells alpha {recorded:g}, and no tensor brings it; loaders merge such "
-        "a file with an alpha of its rank"
+        f"the training's record tells alpha {recorded:g}, and no tensor brings it; loaders merge "
+        "such a file with an alpha of its rank"
     )
 
 
@@ -164,8 +165,8 @@ def _alpha_of(stem: str, levels: list[_Level]) -> float | None:
     for level in levels:
         if wider is None and level.scale.unusable:
             raise UnfaithfulLoad(
-                f"the header tells {level.scale.unusable[0]}, which is no single finite number over "
-                "0; the strength is not known"
+                f"the header tells {level.scale.unusable[0]}, which is no single finite number "
+                "over 0; the strength is not known"
             )
         alpha = level.alphas.number_of(stem)
         if alpha is not None:

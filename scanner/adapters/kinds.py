@@ -64,18 +64,24 @@ def _is_textual_inversion(shapes: Shapes) -> bool:
 
 _WHOLE = ("model.diffusion_model.", "cond_stage_model.", "conditioner.embedders.")
 _UNET = re.compile(r"^(unet\.)?(down|up|mid)_blocks?\.")
-# The weight of one layer in the blocks of a transformer; adapters of it have other endings.
+# Weights of layers in the blocks of a transformer; tensors of its adapters have other endings.
 _DENOISER = (
     r"^(?:(?:model|net|dit|transformer|diffusion_model|unet|base_model)\.)*(?:"
     r"(?:double|single|joint)(?:_transformer|_stream)?_(?:blocks|layers)\.\d+\.(?!.*layer_norm)\w+"
-    r"|(?:visual_|text_)?transformer_blocks\.\d+\.(?:attn|ff|img_|txt_|qkv_proj|mlp_)|txt_mode_blocks\.\d"
-    r"|(?:layers|noise_refiner|context_refiner)\.\d+\.(?:attention\.|attn\.|adaLN_modulation|feed_forward\.w)"
-    r"|(?:vace_)?blocks\.\d+\.(?:self_attn\.[qkvo]|cross_attn\.|attn\.w|attn1\.|attn2\.|adaln_modulation|cross_attn_layer))"
+    r"|(?:visual_|text_)?transformer_blocks\.\d+\.(?:attn|ff|img_|txt_|qkv_proj|mlp_)"
+    r"|txt_mode_blocks\.\d"
+    r"|(?:layers|noise_refiner|context_refiner)\.\d+\."
+    r"(?:attention\.|attn\.|adaLN_modulation|feed_forward\.w)"
+    r"|(?:vace_)?blocks\.\d+\."
+    r"(?:self_attn\.[qkvo]|cross_attn\.|attn\.w|attn1\.|attn2\.|adaln_modulation|cross_attn_layer))"
 )
-_VAE = r"^(?:vae\.|first_stage_model\.)?(?:(?:en|de)coder\.(?:conv_in|conv1|mid|middle|down|up|layers\.\d+\.conv)|post_quant_conv)\b"
+_VAE = (
+    r"^(?:vae\.|first_stage_model\.)?(?:(?:en|de)coder\."
+    r"(?:conv_in|conv1|mid|middle|down|up|layers\.\d+\.conv)|post_quant_conv)\b"
+)
 _LANGUAGE = (
-    r"(?:^|\.)(?:text_model\.encoder\.layers|encoder\.block\.\d+\.layer|layers\.\d+\.(?:self_attn\.[qkvo]_proj|mlp\.gate_proj)"
-    r"|transformer\.resblocks)\b"
+    r"(?:^|\.)(?:text_model\.encoder\.layers|encoder\.block\.\d+\.layer"
+    r"|layers\.\d+\.(?:self_attn\.[qkvo]_proj|mlp\.gate_proj)|transformer\.resblocks)\b"
 )
 
 
@@ -100,9 +106,10 @@ NOT_ALONE = {
 
 
 def kind_of(shapes: Shapes) -> str:
-    """The kind of a file: one of ADAPTER_KINDS or NOT_ALONE, textual-inversion, checkpoint, unknown.
+    """The kind of a file.
 
-    The first rule that holds names it. The rules of adapters stand between those of whole models,
+    One of ADAPTER_KINDS or NOT_ALONE, textual-inversion, checkpoint or unknown; the first rule that
+    holds decides. The rules of adapters stand between those of whole models,
     because adapters share some names with them.
     """
     if _is_whole(shapes):
@@ -132,6 +139,6 @@ def down_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
 
 
 def has_name(shapes: Shapes, pattern: str) -> bool:
-    """Whether any tensor has a name in which a pattern is found."""
+    """Whether a pattern is found in any tensor name."""
     found = re.compile(pattern).search
     return any(found(name) for name in shapes)

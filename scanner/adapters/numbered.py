@@ -1,7 +1,8 @@
-"""Which module cloneofsimo's numbers mean: `unet:7:down` is the eighth linear layer in the order its script met them.
+"""The modules that the numbers of cloneofsimo/lora stand for.
 
-Pivotal tuning (2022-23) wrote no names. Order from cloneofsimo/lora lora_diffusion/lora.py `_find_modules` over the
-diffusers of that time, whose UNet held down, up, mid and whose blocks held attn1, ff, attn2.
+Pivotal tuning (2022-23) wrote no names: `unet:7:down` is the eighth linear layer in the order of
+its script. The order is that of `_find_modules` in cloneofsimo/lora lora_diffusion/lora.py with
+diffusers of that time, whose UNet had down, up, mid and whose blocks had attn1, ff, attn2.
 """
 
 from __future__ import annotations

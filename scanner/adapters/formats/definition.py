@@ -122,10 +122,11 @@ class AdapterFormat:
         named_last: the kinds are tried after those of other formats, whose files often hold modules
             of this format too.
         patterns: names that no ending describes.
-        weight_beside: an ending and a part: the plain weight of a module that also has a tensor with
-            this ending is that part.
+        weight_beside: an ending and a part. In a module that has a tensor with this ending, the
+            plain weight is that part.
         changes: of weights, in the order in which the marks are tried.
-        size: outputs and inputs of a module by the shapes of its parts; None if it has no such parts.
+        size: outputs and inputs of a module by the shapes of its parts; None if it has none of this
+            format's parts.
         settings: parts that are single numbers and stay on the CPU.
     """
 

@@ -1,4 +1,7 @@
-"""DoRA: the change of a LoRA, LoHa or LoKr, rescaled to a learned length (Liu et al., ICML 2024)."""
+"""DoRA: W plus the change of a LoRA, LoHa or LoKr, at a learned length.
+
+Source: Liu et al., ICML 2024.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def _is_weight_decomposed(tensors: FileTensors) -> bool:
 
 
 def _adjust(parts: Parts, weight: Tensor, delta: Tensor) -> Tensor:
-    """The direction of W + delta at a learned length for each output, or each input in older files."""
+    """W + delta, scaled to a learned length for each output; in older files, for each input."""
     import torch
 
     magnitude, merged = parts["dora_scale"], weight + delta

@@ -31,7 +31,7 @@ _PARTS = ("lokr_w1_a", "lokr_w1_b", "lokr_w1", "lokr_w2_a", "lokr_w2_b", "lokr_w
 
 
 def _used(parts: AbstractSet[str]) -> AbstractSet[str] | None:
-    """Each factor is one matrix or a product; where both stand in a file, the product is not used."""
+    """Each factor is one matrix or a product; the product is not used beside a matrix."""
     if not parts & {"lokr_w1", "lokr_w1_a", "lokr_w2"}:
         return None
     first = {"lokr_w1"} if "lokr_w1" in parts else _FIRST_FACTORS

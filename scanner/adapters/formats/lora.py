@@ -102,14 +102,14 @@ LORA = AdapterFormat(
         (".lora.up.weight", "lora_up"),
     ),
     patterns=(
-        # diffusers 1 and XLabs have no dot before the part: to_k_lora.down.weight, qkv_lora1.up.weight.
+        # diffusers 1 and XLabs: to_k_lora.down.weight, qkv_lora1.up.weight.
         NamePattern(
             re.compile(r"^(?P<stem>.+_lora[12]?)\.(?P<part>down|up|alpha)(?:\.weight)?$"), _PARTS
         ),
         NamePattern(re.compile(r"^(?P<stem>(?:unet|text_encoder):\d+):(?P<part>down|up)$"), _PARTS),
         # Behind the letter PEFT writes the name of the adapter: "default", or the trainer's choice.
-        # PEFT removes it from files that it saves itself; a state dict that was saved directly keeps
-        # it (peft/utils/save_and_load.py).
+        # PEFT removes it from files that it saves itself; a state dict that was saved directly
+        # keeps it (peft/utils/save_and_load.py).
         NamePattern(
             re.compile(r"^(?P<stem>.+)\.lora_(?P<part>A|B|down|up)\.[^.]+\.weight$"), _PARTS
         ),

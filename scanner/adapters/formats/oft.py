@@ -95,7 +95,7 @@ def _delta_of_fused(parts: Parts, weight: Tensor) -> Tensor:
 
 
 def _butterfly(weight: Tensor, rotation: Tensor, stage: int) -> Tensor:
-    """One stage of BOFT: pair channels 2^stage half-blocks apart, rotate them, and put them back."""
+    """One stage of BOFT: gather channels 2^stage half-blocks apart, rotate, put them back."""
     import torch
 
     side = rotation.shape[-1]

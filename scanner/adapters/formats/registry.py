@@ -25,7 +25,7 @@ FORMATS: tuple[AdapterFormat, ...] = (
     GLORA,
     DIFFERENCE,
 )
-"""Where a module has the parts of several formats, the first one's are used and the file is refused."""
+"""Of a module with parts of several formats, only the parts of the first are not left over."""
 
 
 def _unique(values: list[str], what: str) -> None:
