@@ -104,7 +104,7 @@ class _Recorded:
         return _Recording(graph, [leaf for leaf in held if isinstance(leaf, torch.Tensor)], output)
 
     def forget(self) -> None:
-        """Drop all recordings, so that later calls are recorded again."""
+        """Record anew from here on."""
         self._seen.clear()
         self._recordings.clear()
 
@@ -131,7 +131,7 @@ def original_of(network: torch.nn.Module, parameter: torch.nn.Parameter) -> torc
 
 
 def compile_network(network: torch.nn.Module) -> None:
-    """Compile a network with torch.compile; a recorded one is then recorded as compiled."""
+    """Compile a network with torch.compile; where it is recorded, what comes of that is recorded."""
     if isinstance(network.forward, _Recorded):
         network.forward.forward = torch.compile(network.forward.forward)
         network.forward.forget()

@@ -229,7 +229,7 @@ def _others() -> tuple[Geometry, ...]:
     )
 
 
-# The likeliest models come first. All shapes of Bria are those of Flux.1, so that only a header or a
+# The likeliest models come first. All shapes of Bria are those of Flux.1, so only a header or a
 # listing can name it.
 GEOMETRIES: tuple[Geometry, ...] = (
     flux1("Flux.1", 19),

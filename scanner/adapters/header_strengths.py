@@ -120,7 +120,8 @@ def alpha_in_header(
         return numbers[0], None
     if numbers:
         return None, (
-            f"the modules have different alphas, such as {numbers[0]:g}; each is merged with its own"
+            f"the modules have different alphas, such as {numbers[0]:g}; each is merged with its "
+            "own"
         )
     if own & ranks.keys():
         header = next(

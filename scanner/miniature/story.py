@@ -1,7 +1,7 @@
-"""The whole mission told once on the miniature world: two hubs and a folder swept, captures taken in, one case to its end.
+"""The demo: two hubs and a folder scanned, captures judged, and one case completed.
 
-Each step does what its command does, with that command's own code. A story that was stopped goes on where it was; one that
-was told to its end is not told twice in the same home.
+Each step runs the code of its command. A demo that was interrupted continues where it was; one that
+was completed is not repeated in the same home.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from scanner.settings import Settings
 
 REVIEWER, OPERATOR = "Li Na (demo)", "demo operator"
 _LANGUAGES = ("zh-CN", "en")
-_ACCOUNTS = 3  # impostors, and as many others
+_ACCOUNTS = 3  # number of impostors, and of other accounts
 _REVIEWED, _WITHDRAWN = "person-101", "person-107"
 _NOTICES = (("prc-1195", "zh-CN"), ("eu-dsa-16", "en"))
-_TRACE_BYTES = 48  # of each sealed photo and template, looked for in every file of the home
+_TRACE_BYTES = 48  # of each sealed photo and template, searched in every file of the home
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """What is left of a person who withdrew.
+    """The erasure of a person who withdrew.
 
     Attributes:
-        traces_before, traces_after: files of the home that hold bytes of their sealed photos, templates or key; None where
-            the story was stopped between erasing and counting.
+        traces_before, traces_after: number of files in the home that contain bytes of their sealed
+            photos, templates or key; None if the demo was interrupted before counting.
     """
 
     name: str
@@ -73,20 +73,21 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that the printed page says.
+    """The results of the demo, as they are printed.
 
     Attributes:
-        registered: names of everybody who was looked for.
-        rows: results of the scan, as `scan --json` has them.
-        findings: of each case that the scan opened, person, file, kind, hub, outcome, score, threshold and lift.
-        reuploads: each with file and hub, and the hub where the same weights were first.
-        judged: accounts and captures, as `captures judge --json` has them.
+        registered: names of the registered people.
+        rows: results of the scan, as in `scan --json`.
+        findings: person, file, kind, hub, outcome, score, threshold and lift of each case that the
+            scan opened.
+        reuploads: file and hub of each, and the first hub of the same weights.
+        judged: accounts and captures, as in `captures judge --json`.
         names: of the people who were found in captures, by id.
-        offers: listings that sell likenesses, made from captures.
-        bundle: items of the evidence bundle, and how many of them are sound.
-        reproduced: samples made again, and how many of them agree.
+        offers: number of listings that sell likenesses, made from captures.
+        bundle: path of the evidence bundle, number of its items, and number of intact ones.
+        reproduced: number of samples made again, and number of those that agree.
         notices: files of the drafts.
-        degraded: what this machine lacks, and what was done instead, in sentences.
+        degraded: sentences about missing libraries, and what was done instead.
     """
 
     scan_id: str
@@ -107,11 +108,14 @@ class Story:
 
 
 def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
-    """Tell the story in a home, or go on with it, and whether it was told there before; raises what its steps raise."""
-    told = settings.home / "story" / "story.json"
-    if told.exists():
-        return _story_of(json.loads(told.read_text("utf-8"))), True
-    told.parent.mkdir(parents=True, exist_ok=True)
+    """Run the demo in a home, or continue it.
+
+    Returns the results, and whether the demo had been completed before.
+    """
+    record = settings.home / "story" / "story.json"
+    if record.exists():
+        return _story_of(json.loads(record.read_text("utf-8"))), True
+    record.parent.mkdir(parents=True, exist_ok=True)
     with open_scan_session(settings) as session:
         scan = _scanned(session, settings, progress)
         judged, offers = _captured(session, settings, progress)
@@ -122,9 +126,9 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         }
         cases = session.case_store.named(scan.case_ids)
         case_id = next(
-            one.case_id
-            for one in cases
-            if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
+            case.case_id
+            for case in cases
+            if (case.identity_name, case.checkpoint.hub) == (_REVIEWED, "civitai")
         )
     with open_case_service(settings) as service:
         case, bundle = _decided(service, settings, case_id, progress)
@@ -140,18 +144,18 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         tuple(scan.to_json_rows()),
         tuple(map(_finding, cases)),
         reuploads,
-        tuple(asdict(one) for one in judged),
+        tuple(asdict(verdict) for verdict in judged),
         names,
         offers,
         case.case_id,
         case.checkpoint.file,
         (str(bundle), len(sound), sum(sound)),
-        (len(again), sum(one.agrees for one in again)),
+        (len(again), sum(sample.agrees for sample in again)),
         notices,
         withdrawn,
         _degraded(),
     )
-    told.write_text(
+    record.write_text(
         json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8"
     )
     return story, False
@@ -190,7 +194,7 @@ def _finding(case: Case) -> dict[str, Any]:
         "file": file.file,
         "kind": file.kind,
         "hub": file.hub,
-        "listings": [one.hub for one in listings_of(case)],
+        "listings": [listing.hub for listing in listings_of(case)],
         "outcome": case.outcome,
         "score": case.score,
         "threshold": case.threshold,
@@ -199,7 +203,7 @@ def _finding(case: Case) -> dict[str, Any]:
 
 
 def _scanned(session: ScanSession, settings: Settings, progress: Progress) -> ScanResult:
-    """Everyone registered, then both hubs and the folder scanned in one go."""
+    """Register everyone, then scan both hubs and the folder."""
     register_world(session, progress)
     with swept_hubs(session, settings.home / "story") as targets:
         return run_scan(session, targets, progress)
@@ -208,7 +212,7 @@ def _scanned(session: ScanSession, settings: Settings, progress: Progress) -> Sc
 def _captured(
     session: ScanSession, settings: Settings, progress: Progress
 ) -> tuple[list[CaptureVerdict], int]:
-    """Accounts and offers captured in a browser, sealed, read and judged."""
+    """Take captures of accounts and offers in, and judge them."""
     folder = settings.home / "story" / "posts"
     paths = write_posts(folder, load_world(), _made_pictures(session.case_store), most=_ACCOUNTS)
     with open_intake(settings) as intake:
@@ -228,14 +232,14 @@ def _captured(
 
 
 def _release(session: ScanSession, captures: Captures) -> None:
-    """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
+    """A reviewer other than the operator releases the captures."""
     releases, reviewer = (
         Releases(captures, session.scan_store.captures, session.vault),
         Person(REVIEWER, REVIEWER),
     )
-    for one in list(releases.waiting()):
+    for waiting in list(releases.waiting()):
         releases.decide(
-            one,
+            waiting,
             reviewer,
             ReleaseDecision.RELEASE,
             "accounts of the demo's own making",
@@ -244,9 +248,9 @@ def _release(session: ScanSession, captures: Captures) -> None:
 
 
 def _made_pictures(case_store: CaseStore) -> dict[int, list[MadePicture]]:
-    """Samples of each person's case, for impostors to post: what an adapter made is what its users post."""
+    """Samples of each person's case, for impostors to post."""
     seeds, made = (
-        {one.name: one.seed for one in load_world().registered},
+        {person.name: person.seed for person in load_world().registered},
         dict[int, list[MadePicture]](),
     )
     for case in case_store.cases():
@@ -256,7 +260,11 @@ def _made_pictures(case_store: CaseStore) -> dict[int, list[MadePicture]]:
                 case.checkpoint.file.removesuffix(".safetensors"),
                 case.checkpoint.weights_hash[:12],
             )
-            kept = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
+            kept = [
+                sample.image_sha256
+                for sample in case.samples
+                if sample.image_sha256 and sample.in_mean
+            ]
             made[seed] = [MadePicture(case_store.kept(sha256), name, digest) for sha256 in kept]
     return made
 
@@ -278,7 +286,7 @@ def _reuploads(session: ScanSession) -> list[dict[str, Any]]:
 def _decided(
     service: CaseService, settings: Settings, case_id: str, progress: Progress
 ) -> tuple[Case, Path]:
-    """A named person confirms the case; its report and its sealed evidence are written."""
+    """A reviewer confirms the case; its report and its sealed evidence are written."""
     out = settings.home / "story"
     if service.case_store.case(case_id).status == CaseStatus.DRAFT:
         progress.step(0, None, "writing the draft that the reviewer looks at")
@@ -303,7 +311,7 @@ def _decided(
 
 
 def _notices(service: CaseService, settings: Settings, case: Case, progress: Progress) -> list[str]:
-    """One notice in Chinese, one in English; nothing is sent."""
+    """Draft a notice in Chinese and one in English; nothing is sent."""
     paths = []
     for kind, language in _NOTICES:
         progress.step(0, None, f"drafting {kind}")
@@ -312,7 +320,7 @@ def _notices(service: CaseService, settings: Settings, case: Case, progress: Pro
             or (
                 "rights@example.org"
                 if field.kind == "email"
-                else _SAID.get(field.name, _NOBODY)[language]
+                else _FIELD_VALUES.get(field.name, _OTHER_VALUE)[language]
             )
             for field in template(kind).required
             if field.source is None
@@ -328,8 +336,8 @@ def _notices(service: CaseService, settings: Settings, case: Case, progress: Pro
     return paths
 
 
-_NOBODY = {"en": "a drawn person of the miniature world", "zh-CN": "微型世界中的绘制人物"}
-_SAID: dict[str, dict[str, str]] = {
+_OTHER_VALUE = {"en": "a drawn person of the miniature world", "zh-CN": "微型世界中的绘制人物"}
+_FIELD_VALUES: dict[str, dict[str, str]] = {
     "recipient": {"en": "the miniature hub", "zh-CN": "微型平台"},
     "right_holder": {"en": _REVIEWED, "zh-CN": _REVIEWED},
     "agent": {"en": "none", "zh-CN": "无"},
@@ -344,11 +352,11 @@ _SAID: dict[str, dict[str, str]] = {
 
 
 def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
-    """One person leaves; the receipt is checked, and every file of the home is searched for what was sealed of them."""
+    """One person withdraws; the receipt is verified, and all files are searched for traces."""
     path = settings.home / "story" / f"erased-{_WITHDRAWN}.json"
     try:
         identity = service.vault.find(_WITHDRAWN)
-    except UnknownIdentity:  # a story that was stopped here goes on
+    except UnknownIdentity:  # continues a demo that was interrupted after the erasure
         receipt = verify_receipt(json.loads(path.read_text("utf-8")), service.vault.fingerprint)
         return Withdrawn(
             _WITHDRAWN,
@@ -360,7 +368,8 @@ def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
             None,
         )
     sealed = service.vault.db.query(
-        "select sealed from photos where identity_id = :i union all select sealed from templates where identity_id = :i "
+        "select sealed from photos where identity_id = :i "
+        "union all select sealed from templates where identity_id = :i "
         "union all select data_key from identities where identity_id = :i",
         {"i": identity.identity_id},
     )
