@@ -33,107 +33,31 @@ FORMS: list[tuple[str, dict[str, str], float]] = [
     ("plain", {"lora_alpha": "8", "r": "2"}, 4.0),
     ("plainest", {"alpha": "8", "rank": "2"}, 4.0),
     ("other trainers' word", {"network_alpha": "8"}, 4.0),
-    (
-        "flat and rank-stabilised",
-        {"transformer.lora_alpha": "8", "transformer.use_rslora": "True"},
-        8 / 2**0.5,
-    ),
-    (
-        "flat with a pattern",
-        {"lora_alpha": "8", "transformer.alpha_pattern": json.dumps({"attn.to_q": 6})},
-        3.0,
-    ),
-    (
-        "JSON, with the network",
-        {
-            "lora_adapter_metadata": json.dumps(
-                {f"transformer.{key}": value for key, value in PEFT.items()}
-            )
-        },
-        4.0,
-    ),
+    ("flat and rank-stabilised", {"transformer.lora_alpha": "8", "transformer.use_rslora": "True"}, 8 / 2**0.5),
+    ("flat with a pattern", {"lora_alpha": "8", "transformer.alpha_pattern": json.dumps({"attn.to_q": 6})}, 3.0),
+    ("JSON, with the network", {"lora_adapter_metadata": json.dumps({f"transformer.{key}": value for key, value in PEFT.items()})}, 4.0),
     ("JSON of PEFT", {"adapter_config": json.dumps(PEFT)}, 4.0),
-    (
-        "JSON for each network",
-        {
-            "lora_adapter_metadata": json.dumps(
-                {"transformer": PEFT, "text_encoder": {**PEFT, "lora_alpha": 2}}
-            )
-        },
-        4.0,
-    ),
+    ("JSON for each network", {"lora_adapter_metadata": json.dumps({"transformer": PEFT, "text_encoder": {**PEFT, "lora_alpha": 2}})}, 4.0),
     ("JSON for each adapter name", {"peft_config": json.dumps({"default": PEFT})}, 4.0),
-    (
-        "JSON of a trainer",
-        {"training_config": json.dumps({"model": {"lora_alpha": 8, "lora_rank": 2, "alpha": 3}})},
-        4.0,
-    ),
-    (
-        "JSON of OneTrainer, whose tensors hold it already",
-        {"ot_config": json.dumps({"lora_alpha": 1.0, "lora_rank": 2})},
-        1.0,
-    ),
+    ("JSON of a trainer", {"training_config": json.dumps({"model": {"lora_alpha": 8, "lora_rank": 2, "alpha": 3}})}, 4.0),
+    ("JSON of OneTrainer, whose tensors hold it already", {"ot_config": json.dumps({"lora_alpha": 1.0, "lora_rank": 2})}, 1.0),
     ("captions", {"ss_tag_frequency": json.dumps({"10_x": {"alpha": 8, "lora_alpha": 8}})}, 1.0),
     ("flat and JSON that agree", {"lora_alpha": "8", "adapter_config": json.dumps(PEFT)}, 4.0),
     ("for another network", {"text_encoder.lora_alpha": "8"}, 1.0),
-    (
-        "the trainer left it out",
-        {"lora_alpha": "None", "adapter_config": json.dumps({"lora_alpha": None})},
-        1.0,
-    ),
+    ("the trainer left it out", {"lora_alpha": "None", "adapter_config": json.dumps({"lora_alpha": None})}, 1.0),
     ("PEFT's name of the whole", {"base_model.model.lora_alpha": "8"}, 4.0),
     ("ComfyUI's name of the denoiser", {"diffusion_model.lora_alpha": "8"}, 4.0),
     ("the network before the file", {"lora_alpha": "4", "transformer.lora_alpha": "8"}, 4.0),
     ("the network tells the rank only", {"lora_alpha": "8", "transformer.r": "2"}, 4.0),
-    (
-        "a pattern with signs",
-        {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {".*to_q": 6}})},
-        3.0,
-    ),
-    (
-        "a pattern of digits",
-        {
-            "adapter_config": json.dumps(
-                {**PEFT, "alpha_pattern": {r"transformer_blocks\.\d+\.attn\.to_q": 6}}
-            )
-        },
-        3.0,
-    ),
-    (
-        "a pattern from the start",
-        {
-            "adapter_config": json.dumps(
-                {**PEFT, "alpha_pattern": {"^transformer_blocks.1.attn.to_q": 6}}
-            )
-        },
-        3.0,
-    ),
-    (
-        "a pattern of choices",
-        {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"to_(k|v)": 2, "to_(q|out)": 6}})},
-        3.0,
-    ),
-    (
-        "a pattern of half a name",
-        {
-            "adapter_config": json.dumps(
-                {**PEFT, "alpha_pattern": {"o_q": 6, "locks.1.attn.to_q": 6}}
-            )
-        },
-        4.0,
-    ),
-    (
-        "the first pattern",
-        {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"to_q": 6, "attn.to_q": 2}})},
-        3.0,
-    ),
-    (
-        "a pattern of ranks",
-        {"adapter_config": json.dumps({**PEFT, "r": 16, "rank_pattern": {r"\d+\.attn\.to_q": 2}})},
-        4.0,
-    ),
+    ("a pattern with signs", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {".*to_q": 6}})}, 3.0),
+    ("a pattern of digits", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {r"transformer_blocks\.\d+\.attn\.to_q": 6}})}, 3.0),
+    ("a pattern from the start", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"^transformer_blocks.1.attn.to_q": 6}})}, 3.0),
+    ("a pattern of choices", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"to_(k|v)": 2, "to_(q|out)": 6}})}, 3.0),
+    ("a pattern of half a name", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"o_q": 6, "locks.1.attn.to_q": 6}})}, 4.0),
+    ("the first pattern", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"to_q": 6, "attn.to_q": 2}})}, 3.0),
+    ("a pattern of ranks", {"adapter_config": json.dumps({**PEFT, "r": 16, "rank_pattern": {r"\d+\.attn\.to_q": 2}})}, 4.0),
     ("nothing", {}, 1.0),
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -345,11 +269,7 @@ def test_inspect_tells_the_alpha_that_is_merged_and_no_other(
 ) -> None:
     stem = "transformer.transformer_blocks.0.attn.to_q"
     tensors = named_pair(stem, 3072)
-    save_file(
-        {**tensors, **({f"{stem}.alpha": torch.tensor(4.0)} if beside else {})},
-        tmp_path / "a.safetensors",
-        metadata=metadata,
-    )
+    save_file({**tensors, **({f"{stem}.alpha": torch.tensor(4.0)} if beside else {})}, tmp_path / "a.safetensors", metadata=metadata)  # fmt: skip
     triage = triage_file(tmp_path / "a.safetensors")
     assert triage.training["alpha"] == alpha
     told = [one for one in triage.problems if "alpha" in one]
@@ -431,27 +351,12 @@ def test_captions_of_other_people_say_nothing_of_the_subject(
     "folder", ["20_regina woman", "20_reggie", "40_maddie prior woman", "10_gregory"]
 )
 def test_people_with_such_names_are_subjects(folder: str) -> None:
-    metadata = {
-        "ss_tag_frequency": json.dumps({folder: {"woman": 20}}),
-        "ss_dataset_dirs": json.dumps({folder: {"img_count": 20}}),
-    }
+    metadata = {"ss_tag_frequency": json.dumps({folder: {"woman": 20}}), "ss_dataset_dirs": json.dumps({folder: {"img_count": 20}})}  # fmt: skip
     assert training_of(metadata)["photo_count"] == 20
     assert any("nearly every caption names woman" in signal for signal in person_signals(metadata))
 
 
-KEYS = st.sampled_from(
-    [
-        "transformer.lora_alpha",
-        "lora_alpha",
-        "alpha",
-        "r",
-        "unet.alpha_pattern",
-        "use_rslora",
-        "adapter_config",
-        "lora_adapter_metadata",
-        "transformer.rank_pattern",
-    ]
-)
+KEYS = st.sampled_from(["transformer.lora_alpha", "lora_alpha", "alpha", "r", "unet.alpha_pattern", "use_rslora", "adapter_config", "lora_adapter_metadata", "transformer.rank_pattern"])  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
