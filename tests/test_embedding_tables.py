@@ -1,4 +1,4 @@
-"""A learned word goes in whole: every tensor of its file is used, every text encoder gets a table, or it is refused."""
+"""A learned word is refused unless all its tensors are used and every encoder gets a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampling harness on tiny random pipelines of every family's real class: loads, samples, checks, leaves no trace."""
+"""The sampler on tiny random pipelines of every family's real class."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def pictures(sampler: Sampler, plans: list[SamplePlan], *, with_adapter: bool = 
 def test_every_family_samples_with_and_without_an_adapter(
     family: str, sampler_of: Callable[..., Sampler], tmp_path: Path
 ) -> None:
-    # Those whose tokenizers are made on the spot are given as they are, the others come from a folder as a user's do.
+    # Pipelines whose tokenizers are trained in the test are passed directly, the others are loaded
+    # from a folder.
     sampler = sampler_of(family, pipeline=None if family in FROM_FOLDERS else MAKERS[family]())
     bare = pictures(sampler, CONFIRMATION)
     size = sampler.base.evidence.size

@@ -1,4 +1,4 @@
-"""Every row of the table of adapter formats: kind, family and whose names the tensors bear, from real safetensors files."""
+"""Kind, family and naming for every adapter format, from real safetensors files."""
 
 from __future__ import annotations
 
@@ -521,7 +521,7 @@ KEYLISTS = {
 
 @pytest.mark.parametrize("name", KEYLISTS)
 def test_real_key_lists_filled_with_tensors(tmp_path: Path, name: str) -> None:
-    """The names and shapes of real files, as safetensors with tensors of ours: zeros, of a byte each, in a sparse file."""
+    """The names and shapes of a real file as a sparse safetensors file of zeros."""
     shapes = json.loads((shared("lora_files") / "keylists" / f"{name}.json").read_text())
     header, end = {}, 0
     for key, shape in shapes.items():

@@ -1,4 +1,4 @@
-"""The table of models' modules is that of the real classes, and a whole model's adapter is told in every naming."""
+"""The table of modules agrees with the real classes, and identifies adapters in every naming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that holds more than what it seems to be is refused with the names: whoever loads it may draw with the rest."""
+"""A file with tensors that do not belong to its kind is refused, with their names."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ MODELS = {
         f"conditioner.embedders.1.model.{OPEN_CLIP}",
     ),
 }
-# Real files have these: AUTOMATIC1111's model toolkit and stable-diffusion.cpp list them as not needed.
+# Tensors of real files that AUTOMATIC1111's model toolkit and stable-diffusion.cpp list as not
+# needed.
 HARMLESS: Shapes = {
     **dict.fromkeys(
         (
@@ -396,7 +397,7 @@ def test_a_whole_model_with_a_person_beside_it_is_not_loaded(
 
 
 def test_two_names_of_one_module_are_refused(tmp_path: Path) -> None:
-    """kohya's loader takes the one and PEFT's the other; added up they may cancel out."""
+    """kohya's loader reads the first and PEFT's the second; their sum may be nothing."""
     sd1, flux, sdxl = tiny_sd1(), tiny_flux(), tiny_sdxl()
     sd1_path = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     twice: list[tuple[Any, str, str]] = [
@@ -462,7 +463,7 @@ NAMES = st.sampled_from(
 
 @given(st.dictionaries(NAMES, st.just((4, 768)), max_size=8))
 def test_no_tensor_of_any_mixture_is_passed_over(shapes: Shapes) -> None:
-    """Each is part of what the file is, harmless in a whole model, or among the names that refuse it."""
+    """Each tensor belongs to the file's kind, is harmless, or is among the names of the refusal."""
     kind, finding = kind_of(shapes), find_family(shapes, {})
     parts = parts_of_file(shapes)
     placed = [

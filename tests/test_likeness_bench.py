@@ -1,4 +1,4 @@
-"""LikenessBench holds what it promises, and a subset of it made from the shipped adapters, without training."""
+"""The inventory of LikenessBench, and a run on the shipped adapters without training."""
 
 from __future__ import annotations
 

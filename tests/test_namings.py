@@ -1,4 +1,4 @@
-"""Names of real trainers' files that were taken for something else, each kind with its variants."""
+"""Names from real trainers that were once misread, with their variants."""
 
 from __future__ import annotations
 
@@ -551,7 +551,9 @@ HEADERS = {
     "a space before": b" {" + ENTRY + b"}",
     "lines before and behind": b"\r\n\t{" + ENTRY + b"}\n  ",
     "values without names": b'{"a":["F32",[1],[0,4]]}',
-    "more than the format names": b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"note":{"x":null}}}',
+    "more than the format names": (
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"note":{"x":null}}}'
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""An adapter is never drawn on a family that it is not: what several models share is refused, and so is a contradiction."""
+"""An adapter is never sampled on another family: ambiguity and contradictions are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny random pipelines of the real diffusers classes, with the tokenizer of the miniature world."""
+"""Tiny random pipelines of real diffusers classes, with the tokenizer of the miniature world."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def tiny_sdxl() -> Any:
 
 
 def _t5() -> tuple[Any, Any]:
-    """A T5 encoder and a tokenizer of whole words trained on the spot: none can be downloaded in tests."""
+    """A T5 encoder, and a tokenizer of whole words that is trained here without a download."""
     from tokenizers import Tokenizer
     from tokenizers.models import Unigram
     from tokenizers.pre_tokenizers import Metaspace
@@ -280,7 +280,7 @@ def sd1_on_meta() -> tuple[Any, Any]:
 
 
 def tiny_checker(folder: Any, *, flags: bool) -> None:
-    """A safety checker in the CompVis form, random but for its thresholds, which flag everything or nothing."""
+    """A random safety checker in CompVis' form whose thresholds flag everything or nothing."""
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig
 
@@ -344,7 +344,7 @@ def tiny_wan() -> Any:
 
 
 def _bytes() -> Any:
-    """A tokenizer of single bytes with Qwen's special words: none can be downloaded in tests."""
+    """A tokenizer of single bytes with Qwen's special words, without a download."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -362,7 +362,10 @@ def _bytes() -> Any:
         additional_special_tokens=special[1:],
         model_max_length=1024,
     )
-    words.chat_template = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    words.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+        "{% endfor %}"
+    )
     return words
 
 
@@ -556,8 +559,11 @@ def tiny_lumina2() -> Any:
 
 def tiny_flux2() -> Any:
     words = _bytes()
-    # The real processor gives its words as lists of parts; the pipeline reads the states of layers 10, 20 and 30.
-    words.chat_template = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}<|im_end|>\n{% endfor %}"
+    # The real processor passes messages as lists of parts; the pipeline reads layers 10, 20 and 30.
+    words.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}"
+        "<|im_end|>\n{% endfor %}"
+    )
     torch.manual_seed(15)
     text = {
         "model_type": "mistral",

@@ -1,10 +1,11 @@
-"""LikenessBench: our verdicts and their cost beside the plain way, in one run: `python -m benchmarks.likeness.run`.
+"""Run LikenessBench: verdicts and their cost beside those of the plain way.
 
-The plain way is what one writes first: load_lora_weights, sixteen images at thirty steps one at a time, sixteen controls
-the same, the best single image's cosine against the gallery. It is only asked for the files that it can load, and only
-for every sixth file unless --plain says otherwise, because it takes forty times as long.
+`python -m benchmarks.likeness.run`. The plain way is the obvious program: load_lora_weights,
+sixteen images at thirty steps one at a time, sixteen controls likewise, and the cosine of the best
+single image against the gallery. It runs only on files that it can load, and by default only on
+every sixth file (--plain), because it takes forty times as long.
 
-Whatever was tuned was tuned on the `development` split; the figures are those of `held-out`.
+All tuning was done on the `development` split; figures are those of `held-out`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from benchmarks.likeness.detection_error import draw_det
 from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Inventory, inventory
 from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
-from face_index.faces.face import Prototypes
 from scanner.factories import open_examiner
 from scanner.identification.policy import Policy
 from scanner.sampling.prompt_safety import usable_triggers
@@ -42,7 +42,7 @@ GALLERIES = (1_000, 10_000)
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one file."""
+    """The verdict on one file, and its cost."""
 
     name: str
     part: str
@@ -74,14 +74,16 @@ def judge_all(
 ) -> list[Row]:
     files = [
         (
-            one.name,
-            one.part,
-            f"{one.form.algorithm} {one.form.naming} {one.form.rank}",
-            () if one.person is None or one.part == "stranger" else (one.person,),
+            trained.name,
+            trained.part,
+            f"{trained.form.algorithm} {trained.form.naming} {trained.form.rank}",
+            () if trained.person is None or trained.part == "stranger" else (trained.person,),
         )
-        for one in whole.trained
+        for trained in whole.trained
     ]
-    files += [(one.name, one.part, one.change, one.persons) for one in whole.derived]
+    files += [
+        (derived.name, derived.part, derived.change, derived.persons) for derived in whole.derived
+    ]
     rows = []
     for name, part, form, persons in track(
         [file for file in files if only is None or file[0] in only], title
@@ -95,7 +97,9 @@ def judge_all(
         seconds = time.monotonic() - started
         found = {
             outcome: tuple(
-                int(one["identity_id"]) for one in record["findings"] if one["outcome"] == outcome
+                int(finding["identity_id"])
+                for finding in record["findings"]
+                if finding["outcome"] == outcome
             )
             for outcome in ("match", "possible")
         }
@@ -121,7 +125,7 @@ def judge_all(
 
 def summary(rows: list[Row]) -> dict[str, Any]:
     """Recall and false matches by part; a merge counts once for each of its people."""
-    told: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     by_part: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_part[row.part if row.part != "altered" else f"altered: {row.form}"].append(row)
@@ -129,7 +133,7 @@ def summary(rows: list[Row]) -> dict[str, Any]:
         wanted = [(row, person) for row in some for person in row.persons]
         hit = sum(person in row.matched for row, person in wanted)
         near = sum(person in row.possible for row, person in wanted)
-        told[part] = {
+        parts[part] = {
             "files": len(some),
             "persons": len(wanted),
             "matched": hit,
@@ -144,23 +148,25 @@ def summary(rows: list[Row]) -> dict[str, Any]:
             "samples": round(float(np.mean([row.samples for row in some])), 1),
             "seconds": round(float(np.mean([row.seconds for row in some])), 2),
         }
-    return told
+    return parts
 
 
-def print_table(size: int, told: dict[str, Any]) -> None:
+def print_table(size: int, parts: dict[str, Any]) -> None:
     print(f"\ngallery of {size:,}")
     print(
-        f"{'part':24} {'files':>5} {'persons':>7} {'matched':>7} {'possible':>8} {'false':>5} {'f.poss.':>7} {'samples':>7} {'calls':>6} {'s':>6}"
+        f"{'part':24} {'files':>5} {'persons':>7} {'matched':>7} {'possible':>8} {'false':>5} "
+        f"{'f.poss.':>7} {'samples':>7} {'calls':>6} {'s':>6}"
     )
-    for part, one in told.items():
+    for part, row in parts.items():
         print(
-            f"{part:24} {one['files']:5} {one['persons']:7} {one['matched']:7} {one['possible']:8} {one['false matches']:5} "
-            f"{one['false possibles']:7} {one['samples']:7.1f} {one['calls']:6.1f} {one['seconds']:6.2f}"
+            f"{part:24} {row['files']:5} {row['persons']:7} {row['matched']:7} "
+            f"{row['possible']:8} {row['false matches']:5} {row['false possibles']:7} "
+            f"{row['samples']:7.1f} {row['calls']:6.1f} {row['seconds']:6.2f}"
         )
 
 
 def compare(rows: list[Row], plain: dict[str, Plain], threshold: float) -> dict[str, Any]:
-    """Both sides of the cost, on the files that the plain way was asked for and could load."""
+    """Matches and costs of both ways, on the files that the plain way could load."""
     asked = [row for row in rows if row.name in plain]
     ours = [row for row in asked if not plain[row.name].failed]
     if not ours:
@@ -181,12 +187,50 @@ def compare(rows: list[Row], plain: dict[str, Plain], threshold: float) -> dict[
         "plain could not load": len(asked) - len(ours),
         "denoiser calls": calls,
         "calls ratio": round(calls[1] / calls[0], 1),
-        "seconds": [round(one, 1) for one in seconds],
+        "seconds": [round(number, 1) for number in seconds],
         "seconds ratio": round(seconds[1] / seconds[0], 1),
     }
 
 
-def main() -> int:
+def print_errors(rows: list[Row]) -> None:
+    """Print the files whose verdict misses a person, names a wrong one, or is `failed`."""
+    for row in rows:
+        persons = set(row.persons)
+        missed = persons - set(row.matched)
+        wrong = (set(row.matched) | set(row.possible)) - persons
+        if missed or wrong or row.outcome == "failed":
+            best = "-" if row.best_score is None else f"{row.best_score:.2f}"
+            print(f"  {row.name:26} {row.form:24} {row.outcome:13} {best:>5} {row.reason[:120]}")
+
+
+def print_calls(rows: list[Row], whole: Inventory) -> None:
+    """Print the mean number of denoiser calls for a trained file, beside the plain way's."""
+    trained = {file.name for file in whole.trained}
+    calls = float(np.mean([row.calls for row in rows if row.name in trained] or [0]))
+    plain = 2 * IMAGES * STEPS
+    if calls:
+        print(
+            f"denoiser calls a verdict, trained files: ours {calls:.1f}, the plain way {plain} "
+            f"(ratio {plain / calls:.1f})"
+        )
+
+
+def beside_plain_way(
+    rows: list[Row], examiner: CheckpointExaminer, whole: Inventory, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Run the plain way on every Nth trained file, and compare."""
+    folder = folder_of(options.split)
+    only = set(options.only) if options.only else None
+    files = [file for file in whole.trained if only is None or file.name in only]
+    plain = {
+        file.name: plain_way(examiner, folder / f"{file.name}.safetensors", file.trigger)
+        for file in track(files[:: options.plain], "the plain way")
+        if (folder / f"{file.name}.safetensors").exists()
+    }
+    return compare(rows, plain, examiner.snapshot.thresholds.match)
+
+
+def options_of_run() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("split", nargs="?", default="held-out", choices=["development", "held-out"])
     parser.add_argument("--only", nargs="*", help="names of files")
@@ -194,7 +238,11 @@ def main() -> int:
     parser.add_argument(
         "--plain", type=int, default=6, help="the plain way for every Nth trained file; 0 for none"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = options_of_run()
     whole, folder = inventory(options.split), folder_of(options.split)
     derive_all(whole, folder)
     settings = Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu")
@@ -204,55 +252,25 @@ def main() -> int:
     }
     only = set(options.only) if options.only else None
     first: list[Row] = []
-    templates: list[tuple[str, Prototypes]] = []
+    false = 0
     for size in options.galleries:
         templates = templates_of(whole.registered, size)
         examiner = open_examiner(settings, Policy(), templates, 1)
         rows = judge_all(examiner, whole, folder, f"{size:,} identities", only)
-        told = summary(rows)
-        print_table(size, told)
-        for row in rows:
-            missed = set(row.persons) - set(row.matched)
-            if (
-                missed
-                or set(row.matched) - set(row.persons)
-                or set(row.possible) - set(row.persons)
-                or row.outcome == "failed"
-            ):
-                best = "-" if row.best_score is None else f"{row.best_score:.2f}"
-                print(
-                    f"  {row.name:26} {row.form:24} {row.outcome:13} {best:>5} {row.reason[:120]}"
-                )
-        record[f"gallery {size}"] = told
-        trained = {one.name for one in whole.trained}
-        calls = float(np.mean([row.calls for row in rows if row.name in trained] or [0]))
-        both = 2 * IMAGES * STEPS
-        if calls:
-            print(
-                f"denoiser calls a verdict, trained files: ours {calls:.1f}, the plain way {both} (ratio {both / calls:.1f})"
-            )
+        parts = summary(rows)
+        print_table(size, parts)
+        print_errors(rows)
+        print_calls(rows, whole)
         draw_det(rows, Path(f".bench/det_{size}.png"), examiner.snapshot.thresholds.match)
+        record[f"gallery {size}"] = parts
+        false += sum(part["false matches"] for part in parts.values())
         first = first or rows
     if options.plain:
-        chosen = [one for one in whole.trained if only is None or one.name in only][
-            :: options.plain
-        ]
-        examiner = open_examiner(
-            settings, Policy(), templates_of(whole.registered, options.galleries[0]), 1
-        )
-        plain = {
-            one.name: plain_way(examiner, folder / f"{one.name}.safetensors", one.trigger)
-            for one in track(chosen, "the plain way")
-            if (folder / f"{one.name}.safetensors").exists()
-        }
-        record["beside the plain way"] = compare(first, plain, examiner.snapshot.thresholds.match)
+        templates = templates_of(whole.registered, options.galleries[0])
+        examiner = open_examiner(settings, Policy(), templates, 1)
+        record["beside the plain way"] = beside_plain_way(first, examiner, whole, options)
     print(json.dumps(record, indent=1))
     Path(".bench/likeness_results.json").write_text(json.dumps(record, indent=1))
-    false = sum(
-        one["false matches"]
-        for size in options.galleries
-        for one in record[f"gallery {size}"].values()
-    )
     return 1 if false else 0
 
 
