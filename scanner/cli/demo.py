@@ -14,7 +14,7 @@ from scanner.cli.context import Flags, JsonFlag, counted, print_json, progress_b
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from scanner.miniature.story import Story
+    from scanner.miniature.story_record import Story
     from scanner.settings import Settings
 
 _COLOURS = {"match": "bold red", "possible": "yellow"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from scanner.factories import (
 )
 from scanner.miniature.demo import register_world, swept_hubs
 from scanner.miniature.posts import MadePicture, write_posts
+from scanner.miniature.story_record import Story, Withdrawn, story_of
 from scanner.miniature.world import load_world
 from scanner.progress import Progress
 from scanner.records import CaptureVerdict
@@ -53,60 +54,6 @@ _NOTICES = (("prc-1195", "zh-CN"), ("eu-dsa-16", "en"))
 _TRACE_BYTES = 48  # of each sealed photo and template, searched in every file of the home
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """The erasure of a person who withdrew.
-
-    Attributes:
-        traces_before, traces_after: number of files in the home that contain bytes of their sealed
-            photos, templates or key; None if the demo was interrupted before counting.
-    """
-
-    name: str
-    photos: int
-    templates: int
-    seconds: float
-    receipt: str
-    traces_before: int | None
-    traces_after: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """The results of the demo, as they are printed.
-
-    Attributes:
-        registered: names of the registered people.
-        rows: results of the scan, as in `scan --json`.
-        findings: person, file, kind, hub, outcome, score, threshold and lift of each case that the
-            scan opened.
-        reuploads: file and hub of each, and the first hub of the same weights.
-        judged: accounts and captures, as in `captures judge --json`.
-        names: of the people who were found in captures, by id.
-        offers: number of listings that sell likenesses, made from captures.
-        bundle: path of the evidence bundle, number of its items, and number of intact ones.
-        reproduced: number of samples made again, and number of those that agree.
-        notices: files of the drafts.
-        degraded: sentences about missing libraries, and what was done instead.
-    """
-
-    scan_id: str
-    registered: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
-    findings: tuple[dict[str, Any], ...]
-    reuploads: tuple[dict[str, Any], ...]
-    judged: tuple[dict[str, Any], ...]
-    names: dict[str, str]
-    offers: int
-    case_id: str
-    case_file: str
-    bundle: tuple[str, int, int]
-    reproduced: tuple[int, int]
-    notices: tuple[str, ...]
-    withdrawn: Withdrawn
-    degraded: tuple[str, ...] = ()
-
-
 def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
     """Run the demo in a home, or continue it.
 
@@ -114,7 +61,7 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
     """
     record = settings.home / "story" / "story.json"
     if record.exists():
-        return _story_of(json.loads(record.read_text("utf-8"))), True
+        return story_of(json.loads(record.read_text("utf-8"))), True
     record.parent.mkdir(parents=True, exist_ok=True)
     with open_scan_session(settings) as session:
         scan = _scanned(session, settings, progress)
@@ -164,27 +111,6 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
 def _degraded() -> tuple[str, ...]:
     problems = [pdf_problem(language) for language in _LANGUAGES]
     return tuple(dict.fromkeys(problem for problem in problems if problem))
-
-
-_SEVERAL = (
-    "registered",
-    "rows",
-    "findings",
-    "reuploads",
-    "judged",
-    "bundle",
-    "reproduced",
-    "notices",
-    "degraded",
-)
-
-
-def _story_of(document: dict[str, Any]) -> Story:
-    fields: dict[str, Any] = {
-        name: tuple(value) if name in _SEVERAL else value for name, value in document.items()
-    }
-    fields["withdrawn"] = Withdrawn(**document["withdrawn"])
-    return Story(**fields)
 
 
 def _finding(case: Case) -> dict[str, Any]:
