@@ -1,13 +1,13 @@
 """Replace the weights of a pipeline by merged ones, and restore the originals.
 
 Originals are never overwritten: a parameter is pointed at another tensor and later back again, so
-that restoring is exact to the bit and costs nothing. The exception are networks with CUDA graphs,
-which address weights by their memory: there the originals are copied, overwritten and copied back,
-which is as exact and takes a few milliseconds on such a card. A merged weight is W + s (W' - W),
-computed in float32 (float64 for float64) and rounded once to the pipeline's precision. bfloat16 has
-8 bits: rounding to nearest would lose every change under a 512th of its weight, which is much of a
-weak adapter. So bfloat16 is rounded stochastically (Gupta et al., 2015), with the same seed each
-time.
+that restoring is exact to the bit and costs nothing. Networks with CUDA graphs are an exception:
+the graphs address weights by their memory, so the originals are copied, overwritten and copied
+back, which is as exact and takes a few milliseconds on such a card. A merged weight is
+W + s (W' - W), computed in float32 (float64 for float64) and rounded once to the pipeline's
+precision. bfloat16 has 8 bits: rounding to nearest would lose every change under a 512th of its
+weight, which is much of a weak adapter. So bfloat16 is rounded stochastically (Gupta et al., 2015),
+with the same seed each time.
 """
 
 from __future__ import annotations
