@@ -83,6 +83,7 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 from scanner.adapters.loading import loaded_into
+from scanner.errors import UnfaithfulLoad
 from scanner.miniature.world import BASE_MODEL
 from scanner.triage.header import triage_file
 
