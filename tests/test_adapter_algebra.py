@@ -1,4 +1,4 @@
-"""What each kind of adapter does to a weight, against plain float64 algebra written out element by element, and LyCORIS."""
+"""The change of a weight by each format, against float64 algebra by element and LyCORIS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def changed(parts: dict[str, np.ndarray], weight: np.ndarray) -> np.ndarray:
 
 
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Matrix product by its definition, so that nothing is shared with what is tested."""
+    """Matrix product by its definition, so that it shares no code with the tested functions."""
     return np.array(
         [
             [
@@ -297,26 +297,37 @@ def test_dora_over_loha_and_convolutions() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "options"),
     [
-        ("locon", {}), ("locon", {"use_tucker": True}), ("locon", {"dora_wd": True}), ("loha", {}), ("loha", {"use_tucker": True}),
-        ("lokr", {"factor": 2}), ("lokr", {"full_matrix": True}), ("lokr", {"decompose_both": True, "factor": 4}), ("glora", {}), ("ia3", {}),
-        ("diag-oft", {}), ("diag-oft", {"rescaled": True, "constraint": 0.01}), ("boft", {}),
+        ("locon", {}),
+        ("locon", {"use_tucker": True}),
+        ("locon", {"dora_wd": True}),
+        ("loha", {}),
+        ("loha", {"use_tucker": True}),
+        ("lokr", {"factor": 2}),
+        ("lokr", {"full_matrix": True}),
+        ("lokr", {"decompose_both": True, "factor": 4}),
+        ("glora", {}),
+        ("ia3", {}),
+        ("diag-oft", {}),
+        ("diag-oft", {"rescaled": True, "constraint": 0.01}),
+        ("boft", {}),
     ],
     ids=str,
-)  # fmt: skip
+)
 @pytest.mark.parametrize(
     "layer", [torch.nn.Linear(16, 32), torch.nn.Conv2d(16, 32, 3)], ids=["linear", "convolution"]
 )
 def test_the_same_as_what_lycoris_merges(
     algorithm: str, options: dict[str, object], layer: torch.nn.Module
 ) -> None:
-    """LyCORIS is what people train these with; its own merged weight is the second, independent reference."""
+    """LyCORIS trains these formats; its merged weight is the second, independent reference."""
     from lycoris.wrapper import create_lycoris
 
     from scanner.adapters.reading import anatomy_of
 
     torch.manual_seed(3)
     model = torch.nn.Sequential(layer)
-    # LyCORIS 4.1 applies alpha / rank twice when it merges LoHa and LoKr (once when it trains), so there it is 1.
+    # LyCORIS 4.1 applies alpha / rank twice when it merges LoHa and LoKr (once when it trains), so
+    # it is 1 for them.
     alpha = 4 if algorithm in ("loha", "lokr") else 2
     network = create_lycoris(
         model,

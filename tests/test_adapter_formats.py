@@ -1,7 +1,8 @@
-"""Every naming that trainers write reaches the same weights, and what went in only in part is caught.
+"""Every naming of trainers reaches the same weights, and a file that is loaded in part is refused.
 
-The pipelines are tiny random ones of the real diffusers classes. The reference is made here: the modules that a name
-means are written down, and their weights are worked out in float64 from the tensors alone.
+The pipelines are tiny random ones of the real diffusers classes. The reference is made here: the
+modules that a name means are written down, and their weights are worked out in float64 from the
+tensors alone.
 """
 
 from __future__ import annotations
@@ -79,12 +80,18 @@ def delta_of(down: torch.Tensor, up: torch.Tensor, alpha: float = RANK) -> torch
 
 @pytest.fixture
 def loads(tmp_path: Path) -> Callable[..., None]:
-    """Loads tensors into a pipeline and compares every weight with what is expected; then that nothing is left."""
+    """Load tensors into a pipeline, compare every weight, and check that all are restored."""
 
     def check(
-        pipeline: Any, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], *, kind: str = "lora", scale: float = 1.0,
-        metadata: dict[str, str] | None = None, route: str = "merged",
-    ) -> None:  # fmt: skip
+        pipeline: Any,
+        tensors: dict[str, torch.Tensor],
+        expected: dict[str, torch.Tensor],
+        *,
+        kind: str = "lora",
+        scale: float = 1.0,
+        metadata: dict[str, str] | None = None,
+        route: str = "merged",
+    ) -> None:
         path = tmp_path / "adapter.safetensors"
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata
@@ -163,7 +170,7 @@ def test_diffusers_1_names_processors(miniature: Any, loads: Callable[..., None]
 def test_original_block_numbers_and_text_encoders(
     miniature: Any, loads: Callable[..., None]
 ) -> None:
-    """SGM names as SDXL trainers write them, alpha, convolutions, and both spellings of the text encoder."""
+    """SGM names of SDXL trainers, alpha, convolutions, both spellings of the text encoder."""
     convolution = "down_blocks.1.resnets.0.conv1"
     out, inner, *kernel = weight_of(miniature, f"unet:{convolution}").shape
     down, up = pair(out, inner, 1, *kernel)
@@ -191,7 +198,7 @@ def test_original_block_numbers_and_text_encoders(
 
 
 def test_several_algorithms_in_one_file(miniature: Any, loads: Callable[..., None]) -> None:
-    """LyCORIS presets mix them: LoHa on attention, differences of norms and biases, IA3 elsewhere."""
+    """LyCORIS presets mix formats: LoHa on attention, differences of norms and biases, IA3."""
     out, inner = weight_of(miniature, f"unet:{DOWN}.attn1.to_q").shape
     hada = [torch.randn(out, 2), torch.randn(2, inner), torch.randn(out, 2), torch.randn(2, inner)]
     norm = torch.randn_like(weight_of(miniature, "unet:down_blocks.1.resnets.0.norm1"))
@@ -370,7 +377,7 @@ def test_real_files_of_cloneofsimo_fit_an_sd1_sized_unet(name: str) -> None:
 def test_a_naming_that_only_diffusers_knows_goes_through_it(
     flux: Any, loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Our own names are taken away, so that its converter must find kohya's; what it makes is what we make."""
+    """Without our own names diffusers' converter reads kohya's, and makes the same change."""
     monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
@@ -432,7 +439,7 @@ def test_wan_in_its_own_names_and_in_diffusers(
 def test_wans_own_names_go_through_diffusers(
     loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`diffusion_model.blocks.0.self_attn.q` is attn1.to_q there; what its converter makes is what we make."""
+    """`blocks.0.self_attn.q` is attn1.to_q in diffusers, whose converter makes the same change."""
     monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     wan = tiny_wan()
@@ -450,7 +457,7 @@ def test_qwen_lokr_in_kohya_names_which_diffusers_refuses(loads: Callable[..., N
 
 
 class TestUnfaithful:
-    """Each of these loads in diffusers without an error, or nearly so, and draws what the base model draws."""
+    """diffusers loads most of these without an error, and draws what the base model draws."""
 
     @pytest.fixture
     def refused(self, tmp_path: Path) -> Callable[..., str]:
@@ -669,7 +676,20 @@ def test_kohya_files_of_sdxl_reach_both_text_encoders(loads: Callable[..., None]
     loads(sdxl, tensors, expected)
 
 
-ENDINGS = st.sampled_from([".lora_down.weight", ".lora_up.weight", ".alpha", ".diff", ".lokr_w1", ".weight", ".on_input", "", ":down", "_lora.up.weight"])  # fmt: skip
+ENDINGS = st.sampled_from(
+    [
+        ".lora_down.weight",
+        ".lora_up.weight",
+        ".alpha",
+        ".diff",
+        ".lokr_w1",
+        ".weight",
+        ".on_input",
+        "",
+        ":down",
+        "_lora.up.weight",
+    ]
+)
 
 
 @given(
@@ -679,7 +699,7 @@ ENDINGS = st.sampled_from([".lora_down.weight", ".lora_up.weight", ".alpha", ".d
 def test_no_name_is_lost_or_breaks_the_reading(
     names: list[tuple[str, str]], metadata: dict[str, str]
 ) -> None:
-    """Every tensor of a hostile file ends in a module, in a learned word, or among the leftovers that refuse it."""
+    """Every tensor of a hostile file is part of a module or word, or left over and refused."""
     tensors = {stem + ending: torch.zeros(1) for stem, ending in names}
     try:
         anatomy = anatomy_of(tensors, metadata)

@@ -1,4 +1,4 @@
-"""The sampling harness on tiny random pipelines of every family's real class: loads, samples, checks, leaves no trace."""
+"""The sampler on tiny random pipelines of every family's real class."""
 
 from __future__ import annotations
 
@@ -86,7 +86,13 @@ def base_of(folders: dict[str, Path]) -> Callable[[str], BaseModel]:
     def make(family: str) -> BaseModel:
         base = choose_base_model(family, str(folders[family]) if family in folders else None)
         size = 16 if family in folders else 32
-        return replace(base, evidence=Stage("evidence", 2, 2.0, size), screening=Stage("screening", 1, 2.0, size), decoder=None, accelerator=None)  # fmt: skip
+        return replace(
+            base,
+            evidence=Stage("evidence", 2, 2.0, size),
+            screening=Stage("screening", 1, 2.0, size),
+            decoder=None,
+            accelerator=None,
+        )
 
     return make
 
@@ -122,7 +128,8 @@ def pictures(sampler: Sampler, plans: list[SamplePlan], *, with_adapter: bool = 
 def test_every_family_samples_with_and_without_an_adapter(
     family: str, sampler_of: Callable[..., Sampler], tmp_path: Path
 ) -> None:
-    # Those whose tokenizers are made on the spot are given as they are, the others come from a folder as a user's do.
+    # Pipelines whose tokenizers are trained in the test are passed directly, the others are loaded
+    # from a folder.
     sampler = sampler_of(family, pipeline=None if family in FROM_FOLDERS else MAKERS[family]())
     bare = pictures(sampler, CONFIRMATION)
     size = sampler.base.evidence.size
@@ -159,8 +166,11 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
 ) -> None:
     torch.manual_seed(9)
     AutoencoderTiny(
-        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1)
-    ).save_pretrained(tmp_path / "small")  # fmt: skip
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    ).save_pretrained(tmp_path / "small")
     plain = sampler_of("SD1")
     (tmp_path / "fast").mkdir()
     lora_for(plain, "SD1", tmp_path / "fast" / "lcm.safetensors")

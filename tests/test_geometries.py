@@ -1,4 +1,4 @@
-"""The table of models' modules is that of the real classes, and a whole model's adapter is told in every naming."""
+"""The table of modules agrees with the real classes, and identifies adapters in every naming."""
 
 from __future__ import annotations
 
@@ -73,7 +73,11 @@ def sizes_of(name: str) -> dict[str, tuple[int, int]]:
     kind, config = CLASSES[name]
     with torch.device("meta"):
         network = getattr(diffusers, kind)(**config)
-    return {path: (part.out_features, part.in_features) for path, part in network.named_modules() if isinstance(part, torch.nn.Linear)}  # fmt: skip
+    return {
+        path: (part.out_features, part.in_features)
+        for path, part in network.named_modules()
+        if isinstance(part, torch.nn.Linear)
+    }
 
 
 def paths(model: Geometry, stack: str, number: int) -> dict[str, tuple[int | None, int | None]]:

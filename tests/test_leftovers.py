@@ -1,4 +1,4 @@
-"""A file that holds more than what it seems to be is refused with the names: whoever loads it may draw with the rest."""
+"""A file with tensors that do not belong to its kind is refused, with their names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from scanner.adapters.checkpoint_names import SINGLE_FILE_FAMILIES, is_harmless
-from scanner.adapters.families import find_family, kind_of
+from scanner.adapters.families import find_family
 from scanner.adapters.file_parts import parts_of_file
+from scanner.adapters.kinds import kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.training.formats import single_file_tensors
@@ -73,20 +74,38 @@ MODELS = {
         f"conditioner.embedders.1.model.{OPEN_CLIP}",
     ),
 }
-# Real files have these: AUTOMATIC1111's model toolkit and stable-diffusion.cpp list them as not needed.
+# Tensors of real files that AUTOMATIC1111's model toolkit and stable-diffusion.cpp list as not
+# needed.
 HARMLESS: Shapes = {
     **dict.fromkeys(
-        ("betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
-         "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_variance",
-         "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2", "logvar", "denoiser.sigmas"),
+        (
+            "betas",
+            "alphas_cumprod",
+            "alphas_cumprod_prev",
+            "sqrt_alphas_cumprod",
+            "sqrt_one_minus_alphas_cumprod",
+            "log_one_minus_alphas_cumprod",
+            "sqrt_recip_alphas_cumprod",
+            "sqrt_recipm1_alphas_cumprod",
+            "posterior_variance",
+            "posterior_log_variance_clipped",
+            "posterior_mean_coef1",
+            "posterior_mean_coef2",
+            "logvar",
+            "denoiser.sigmas",
+        ),
         (1000,),
     ),
-    "model_ema.decay": (), "model_ema.num_updates": (),
+    "model_ema.decay": (),
+    "model_ema.num_updates": (),
     "cond_stage_model.transformer.text_model.embeddings.position_ids": (1, 77),
     "conditioner.embedders.0.transformer.text_model.embeddings.position_ids": (1, 77),
-    "cond_stage_model.logit_scale": (), "cond_stage_model.model.logit_scale": (), "conditioner.embedders.1.model.logit_scale": (),
-    "cond_stage_model.text_projection": (768, 768), "cond_stage_model.transformer.text_projection.weight": (768, 768),
-}  # fmt: skip
+    "cond_stage_model.logit_scale": (),
+    "cond_stage_model.model.logit_scale": (),
+    "conditioner.embedders.1.model.logit_scale": (),
+    "cond_stage_model.text_projection": (768, 768),
+    "cond_stage_model.transformer.text_projection.weight": (768, 768),
+}
 
 
 @pytest.mark.parametrize("family", MODELS)
@@ -173,20 +192,56 @@ def test_forms_that_are_not_sampled_are_told_by_their_own_reason(shapes: Shapes,
 
 ADAPTERS: list[tuple[str, Shapes, Shapes]] = [
     ("a learned word's output", LORA, {"emb_params_out": (4, 768)}),
-    ("a second table for the word", {**LORA, "bundle_emb.a.emb_params": (4, 768)}, {"bundle_emb.a.string_to_param.*": (4, 768)}),
+    (
+        "a second table for the word",
+        {**LORA, "bundle_emb.a.emb_params": (4, 768)},
+        {"bundle_emb.a.string_to_param.*": (4, 768)},
+    ),
     ("a model's weights", LORA, {"unet.conv_in.weight": (320, 4, 3, 3), "conv_out.bias": (4,)}),
     ("a VAE", LORA, {"decoder.conv_in.weight": (512, 4, 3, 3)}),
     ("a text encoder", LORA, {f"text_encoder.{CLIP}": (768, 768)}),
     ("a Flux.1 model", LORA, {"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}),
     ("a difference of the same module", LORA, DIFFERENCE),
-    ("a LoKr of the same module", {f"lora_unet_{READER}.lokr_w1": (4, 4), f"lora_unet_{READER}.lokr_w2": (80, 192)}, {f"lora_unet_{READER}.diff": (320, 768)}),
-    ("a whole factor beside a product", {f"lora_unet_{READER}.lokr_w1": (16, 16), f"lora_unet_{READER}.lokr_w2": (20, 48)}, {f"lora_unet_{READER}.lokr_w2_a": (20, 4), f"lora_unet_{READER}.lokr_w2_b": (4, 48)}),
-    ("two biases", {**LORA, f"lora_unet_{READER}.diff_b": (320,)}, {f"lora_unet_{READER}.lora_B.bias": (320,)}),
-    ("two adapters by PEFT's names", {"unet.down_blocks.0.attn2.to_k.lora_A.clean.weight": (4, 768), "unet.down_blocks.0.attn2.to_k.lora_B.clean.weight": (320, 4)}, {"unet.down_blocks.0.attn2.to_k.lora_A.person.weight": (4, 768), "unet.down_blocks.0.attn2.to_k.lora_B.person.weight": (320, 4)}),
-    ("an unnamed second one", {"unet.down_blocks.0.attn2.to_k.lora_A.weight": (4, 768), "unet.down_blocks.0.attn2.to_k.lora_B.weight": (320, 4)}, {"unet.down_blocks.0.attn2.to_k.lora_down.weight": (4, 768), "unet.down_blocks.0.attn2.to_k.lora_up.weight": (320, 4)}),
+    (
+        "a LoKr of the same module",
+        {f"lora_unet_{READER}.lokr_w1": (4, 4), f"lora_unet_{READER}.lokr_w2": (80, 192)},
+        {f"lora_unet_{READER}.diff": (320, 768)},
+    ),
+    (
+        "a whole factor beside a product",
+        {f"lora_unet_{READER}.lokr_w1": (16, 16), f"lora_unet_{READER}.lokr_w2": (20, 48)},
+        {f"lora_unet_{READER}.lokr_w2_a": (20, 4), f"lora_unet_{READER}.lokr_w2_b": (4, 48)},
+    ),
+    (
+        "two biases",
+        {**LORA, f"lora_unet_{READER}.diff_b": (320,)},
+        {f"lora_unet_{READER}.lora_B.bias": (320,)},
+    ),
+    (
+        "two adapters by PEFT's names",
+        {
+            "unet.down_blocks.0.attn2.to_k.lora_A.clean.weight": (4, 768),
+            "unet.down_blocks.0.attn2.to_k.lora_B.clean.weight": (320, 4),
+        },
+        {
+            "unet.down_blocks.0.attn2.to_k.lora_A.person.weight": (4, 768),
+            "unet.down_blocks.0.attn2.to_k.lora_B.person.weight": (320, 4),
+        },
+    ),
+    (
+        "an unnamed second one",
+        {
+            "unet.down_blocks.0.attn2.to_k.lora_A.weight": (4, 768),
+            "unet.down_blocks.0.attn2.to_k.lora_B.weight": (320, 4),
+        },
+        {
+            "unet.down_blocks.0.attn2.to_k.lora_down.weight": (4, 768),
+            "unet.down_blocks.0.attn2.to_k.lora_up.weight": (320, 4),
+        },
+    ),
     ("norms beside Flux.1", FLUX, {"double_blocks.0.img_attn.norm.query_norm.scale": (128,)}),
     ("a mystery", FLUX, {"mystery": (3,)}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +272,11 @@ def test_what_trainers_keep_in_one_adapter_file_is_all_explained() -> None:
         "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": (3072, 4),
         "lora_te_text_model_encoder_layers_0_mlp_fc1.alpha": (),
     }
-    bias = {f"lora_unet_{READER}.alpha": (), f"lora_unet_{READER}.dora_scale": (320, 1), f"lora_unet_{READER}.diff_b": (320,)}  # fmt: skip
+    bias = {
+        f"lora_unet_{READER}.alpha": (),
+        f"lora_unet_{READER}.dora_scale": (320, 1),
+        f"lora_unet_{READER}.diff_b": (320,),
+    }
     for more in ({**words, **encoder, **bias}, {**beside, **encoder}):
         assert find_family({**LORA, **more}, {}).leftovers == ()
 
@@ -260,14 +319,27 @@ def test_two_words_in_one_file_are_refused(shapes: Shapes, told: str, tmp_path: 
 @pytest.mark.parametrize(
     ("shapes", "kind"),
     [
-        ({"decoder.conv_in.weight": (512, 4, 3, 3), "encoder.conv_in.weight": (128, 3, 3, 3)}, "vae"),
+        (
+            {"decoder.conv_in.weight": (512, 4, 3, 3), "encoder.conv_in.weight": (128, 3, 3, 3)},
+            "vae",
+        ),
         ({"first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3)}, "vae"),
-        ({"encoder.down_blocks.0.resnets.0.conv1.weight": (1, 1, 3, 3), "decoder.conv_in.weight": (1, 1, 3, 3), "encoder.conv_in.weight": (1, 1, 3, 3)}, "vae"),
+        (
+            {
+                "encoder.down_blocks.0.resnets.0.conv1.weight": (1, 1, 3, 3),
+                "decoder.conv_in.weight": (1, 1, 3, 3),
+                "encoder.conv_in.weight": (1, 1, 3, 3),
+            },
+            "vae",
+        ),
         ({CLIP: (768, 768)}, "text-encoder"),
-        ({"encoder.block.0.layer.0.SelfAttention.q.weight": (4096, 4096), "scaled_fp8": (0,)}, "text-encoder"),
+        (
+            {"encoder.block.0.layer.0.SelfAttention.q.weight": (4096, 4096), "scaled_fp8": (0,)},
+            "text-encoder",
+        ),
         ({"model.layers.0.self_attn.q_proj.weight": (2560, 2560)}, "text-encoder"),
     ],
-)  # fmt: skip
+)
 def test_parts_of_a_model_are_named_and_not_examined(
     shapes: Shapes, kind: str, tmp_path: Path
 ) -> None:
@@ -325,7 +397,7 @@ def test_a_whole_model_with_a_person_beside_it_is_not_loaded(
 
 
 def test_two_names_of_one_module_are_refused(tmp_path: Path) -> None:
-    """kohya's loader takes the one and PEFT's the other; added up they may cancel out."""
+    """kohya's loader reads the first and PEFT's the second; their sum may be nothing."""
     sd1, flux, sdxl = tiny_sd1(), tiny_flux(), tiny_sdxl()
     sd1_path = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     twice: list[tuple[Any, str, str]] = [
@@ -367,13 +439,31 @@ def test_every_word_that_a_file_brings_is_asked_for_alone_too() -> None:
 
 
 NAMES = st.sampled_from(
-    [*LORA, *PERSON, *FLUX, *DIFFERENCE, *MODELS["SDXL"], *HARMLESS, "emb_params", "clip_l", "<s1>", "x.weight", "x.on_input", "x.alpha", "x.lokr_w1", "x.lokr_w1_a", "x.oft_blocks.0", "x.oft_blocks.2", "bundle_emb.a.clip_l"]
-)  # fmt: skip
+    [
+        *LORA,
+        *PERSON,
+        *FLUX,
+        *DIFFERENCE,
+        *MODELS["SDXL"],
+        *HARMLESS,
+        "emb_params",
+        "clip_l",
+        "<s1>",
+        "x.weight",
+        "x.on_input",
+        "x.alpha",
+        "x.lokr_w1",
+        "x.lokr_w1_a",
+        "x.oft_blocks.0",
+        "x.oft_blocks.2",
+        "bundle_emb.a.clip_l",
+    ]
+)
 
 
 @given(st.dictionaries(NAMES, st.just((4, 768)), max_size=8))
 def test_no_tensor_of_any_mixture_is_passed_over(shapes: Shapes) -> None:
-    """Each is part of what the file is, harmless in a whole model, or among the names that refuse it."""
+    """Each tensor belongs to the file's kind, is harmless, or is among the names of the refusal."""
     kind, finding = kind_of(shapes), find_family(shapes, {})
     parts = parts_of_file(shapes)
     placed = [

@@ -1,4 +1,4 @@
-"""Adapters go in faithfully or not at all, and leave nothing behind."""
+"""Adapters are loaded completely or not at all, and the pipeline is restored."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_family_without_a_base_model_is_named() -> None:
 def test_weights_that_must_stay_in_their_place_give_the_same_images(
     miniature_sampler: Sampler,
 ) -> None:
-    """A GPU's recorded kernels know weights by their addresses; what is drawn must not depend on that."""
+    """A GPU's recorded kernels address weights by memory; images must not depend on that."""
     with miniature_sampler.adapter(PERSON, "locon"):
         expected = (
             pictures(miniature_sampler, with_adapter=True),

@@ -1,4 +1,4 @@
-"""Names of real trainers' files that were taken for something else, each kind with its variants."""
+"""Names from real trainers that were once misread, with their variants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from crawlers.checkpoints.header import (
     read_header,
 )
 from face_index.consent import Consent
-from scanner.adapters.families import find_family, kind_of
+from scanner.adapters.families import find_family
+from scanner.adapters.kinds import kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.naming import naming_of
 from scanner.errors import UnfaithfulLoad
@@ -63,7 +64,10 @@ def lokr(
 
 
 def oft(stem: str, *rows: int, blocks: int = 512) -> Shapes:
-    parts = {f"oft_unet_{stem}.oft_blocks.{part}": (blocks, size // blocks, size // blocks) for part, size in enumerate(rows)}  # fmt: skip
+    parts = {
+        f"oft_unet_{stem}.oft_blocks.{part}": (blocks, size // blocks, size // blocks)
+        for part, size in enumerate(rows)
+    }
     return {**parts, f"oft_unet_{stem}.alpha": ()}
 
 
@@ -73,42 +77,224 @@ FUSED = "single_transformer_blocks_0_attn_to_qkv_mlp_proj"
 FLUX_OFT = {"ss_base_model_version": "flux1", "ss_network_module": "networks.oft_flux"}
 TOLD: list[tuple[str, Shapes, dict[str, str], tuple[str, str, str | None, str]]] = [
     # SimpleTuner: the width stands in no factor.
-    ("klein 9B, LoKr", lokr(f"lycoris_{FUSED}", (64, 64), (576, 64)), {}, ("lokr", "Flux.2", "Flux.2 Klein 9B", "LyCORIS")),
-    ("klein 9B, LoKr of low rank", lokr(f"lycoris_{FUSED}", (64, 64), (576, 64), 4), {}, ("lokr", "Flux.2", "Flux.2 Klein 9B", "LyCORIS")),
-    ("klein 9B, LoKr, feed-forward", lokr("lycoris_transformer_blocks_0_ff_context_linear_in", (64, 64), (384, 64)), {}, ("lokr", "Flux.2", "Flux.2 Klein 9B", "LyCORIS")),
-    ("klein 4B, LoKr", lokr(f"lycoris_{FUSED}", (48, 48), (576, 64)), {}, ("lokr", "Flux.2", "Flux.2 Klein 4B", "LyCORIS")),
-    ("Flux.2, LoKr of a size that nothing has", lokr(f"lycoris_{FUSED}", (7, 7), (576, 64)), {}, ("lokr", "Flux.2", None, "LyCORIS")),
-    ("HiDream, kohya", lora("lora_unet_double_stream_blocks_0_block_attn1_to_q", 2560, 2560, KOHYA), {}, ("lora", "HiDream", None, "kohya")),
-    ("HiDream, only single blocks", lora("diffusion_model.single_stream_blocks.9.block.attn1.to_q", 2560, 2560), {}, ("lora", "HiDream", None, "Comfy")),
-    ("HiDream, LoKr", lokr("lycoris_single_stream_blocks_0_block_attn1_to_q", (16, 16), (160, 160)), {}, ("lokr", "HiDream", None, "LyCORIS")),
-    ("HiDream by its header alone", lora("diffusion_model.caption_projection.0.linear", 2560, 4096), {"ss_base_model_version": "hidream_i1"}, ("lora", "HiDream", None, "Comfy")),
-    ("Wan, DiffSynth", lora("blocks.0.self_attn.q", 1536, 1536, named("default")), {}, ("lora", "Wan", "Wan 1.3B", "bare")),
-    ("Wan, DiffSynth's pipeline", lora("pipe.dit.blocks.0.cross_attn.k", 5120, 5120, named("default")), {}, ("lora", "Wan", "Wan 14B", "bare")),
-    ("Wan, diffusers' names alone", lora("blocks.0.attn2.to_k", 1536, 1536), {}, ("lora", "Wan", "Wan 1.3B", "bare")),
-    ("Wan, diffusers", lora("transformer.blocks.0.attn2.to_k", 3072, 3072), {}, ("lora", "Wan", "Wan 5B", "diffusers 3")),
-    ("Wan, musubi", lora("lora_unet_blocks_0_self_attn_q", 5120, 5120, KOHYA), {}, ("lora", "Wan", "Wan 14B", "kohya")),
-    ("Wan, feed-forward", lora("transformer.blocks.0.ffn.net.0.proj", 8960, 1536), {}, ("lora", "Wan", "Wan 1.3B", "diffusers 3")),
+    (
+        "klein 9B, LoKr",
+        lokr(f"lycoris_{FUSED}", (64, 64), (576, 64)),
+        {},
+        ("lokr", "Flux.2", "Flux.2 Klein 9B", "LyCORIS"),
+    ),
+    (
+        "klein 9B, LoKr of low rank",
+        lokr(f"lycoris_{FUSED}", (64, 64), (576, 64), 4),
+        {},
+        ("lokr", "Flux.2", "Flux.2 Klein 9B", "LyCORIS"),
+    ),
+    (
+        "klein 9B, LoKr, feed-forward",
+        lokr("lycoris_transformer_blocks_0_ff_context_linear_in", (64, 64), (384, 64)),
+        {},
+        ("lokr", "Flux.2", "Flux.2 Klein 9B", "LyCORIS"),
+    ),
+    (
+        "klein 4B, LoKr",
+        lokr(f"lycoris_{FUSED}", (48, 48), (576, 64)),
+        {},
+        ("lokr", "Flux.2", "Flux.2 Klein 4B", "LyCORIS"),
+    ),
+    (
+        "Flux.2, LoKr of a size that nothing has",
+        lokr(f"lycoris_{FUSED}", (7, 7), (576, 64)),
+        {},
+        ("lokr", "Flux.2", None, "LyCORIS"),
+    ),
+    (
+        "HiDream, kohya",
+        lora("lora_unet_double_stream_blocks_0_block_attn1_to_q", 2560, 2560, KOHYA),
+        {},
+        ("lora", "HiDream", None, "kohya"),
+    ),
+    (
+        "HiDream, only single blocks",
+        lora("diffusion_model.single_stream_blocks.9.block.attn1.to_q", 2560, 2560),
+        {},
+        ("lora", "HiDream", None, "Comfy"),
+    ),
+    (
+        "HiDream, LoKr",
+        lokr("lycoris_single_stream_blocks_0_block_attn1_to_q", (16, 16), (160, 160)),
+        {},
+        ("lokr", "HiDream", None, "LyCORIS"),
+    ),
+    (
+        "HiDream by its header alone",
+        lora("diffusion_model.caption_projection.0.linear", 2560, 4096),
+        {"ss_base_model_version": "hidream_i1"},
+        ("lora", "HiDream", None, "Comfy"),
+    ),
+    (
+        "Wan, DiffSynth",
+        lora("blocks.0.self_attn.q", 1536, 1536, named("default")),
+        {},
+        ("lora", "Wan", "Wan 1.3B", "bare"),
+    ),
+    (
+        "Wan, DiffSynth's pipeline",
+        lora("pipe.dit.blocks.0.cross_attn.k", 5120, 5120, named("default")),
+        {},
+        ("lora", "Wan", "Wan 14B", "bare"),
+    ),
+    (
+        "Wan, diffusers' names alone",
+        lora("blocks.0.attn2.to_k", 1536, 1536),
+        {},
+        ("lora", "Wan", "Wan 1.3B", "bare"),
+    ),
+    (
+        "Wan, diffusers",
+        lora("transformer.blocks.0.attn2.to_k", 3072, 3072),
+        {},
+        ("lora", "Wan", "Wan 5B", "diffusers 3"),
+    ),
+    (
+        "Wan, musubi",
+        lora("lora_unet_blocks_0_self_attn_q", 5120, 5120, KOHYA),
+        {},
+        ("lora", "Wan", "Wan 14B", "kohya"),
+    ),
+    (
+        "Wan, feed-forward",
+        lora("transformer.blocks.0.ffn.net.0.proj", 8960, 1536),
+        {},
+        ("lora", "Wan", "Wan 1.3B", "diffusers 3"),
+    ),
     ("Wan VACE", lora("vace_blocks.0.self_attn.q", 1536, 1536), {}, ("lora", "Wan", None, "bare")),
-    *((f"PEFT's name {name}", lora(DEEP, 1280, 1280, named(name)), {}, ("lora", "SDXL", None, "bare")) for name in ("default", "person", "default_0", "my-face", "1", "weight")),
-    ("PEFT's name behind the network", lora(f"unet.{DEEP}", 1280, 1280, named("person")), {}, ("lora", "SDXL", None, "diffusers 3")),
-    ("PEFT's name of a DoRA", {**lora(DEEP, 1280, 1280, named("person")), f"{DEEP}.lora_magnitude_vector.person.weight": (1280,), f"{DEEP}.lora_B.person.bias": (1280,)}, {}, ("dora", "SDXL", None, "bare")),
-    ("PEFT's name of an older DoRA", {**lora(DEEP, 1280, 1280, named("person")), f"{DEEP}.lora_magnitude_vector.person": (1280,)}, {}, ("dora", "SDXL", None, "bare")),
-    ("PEFT's name in kohya's letters", lora(DEEP, 1280, 1280, ("lora_down.me.weight", "lora_up.me.weight")), {}, ("lora", "SDXL", None, "bare")),
-    ("OFT of Flux.1, one part", oft("single_blocks_0_linear2", 3072), FLUX_OFT, ("oft", "Flux.1", None, "kohya")),
-    ("OFT of Flux.1, three parts", oft("double_blocks_0_img_attn_qkv", 3072, 3072, 3072), FLUX_OFT, ("oft", "Flux.1", None, "kohya")),
-    ("OFT of Flux.1, four parts", oft("single_blocks_0_linear1", 3072, 3072, 3072, 12288), FLUX_OFT, ("oft", "Flux.1", None, "kohya")),
-    ("OFT of SDXL", {f"oft_unet_{MID}.oft_blocks": (4, 320, 320), f"oft_unet_{MID}.alpha": ()}, {}, ("oft", "SDXL", None, "kohya")),
-    ("a slider of the middle block", lora(f"lora_unet_{MID}", 1280, 1280, KOHYA), {}, ("lora", "SDXL", None, "kohya")),
-    ("a slider in LDM's names", lora("lora_unet_output_blocks_1_1_transformer_blocks_7_attn1_to_out_0", 1280, 1280, KOHYA), {}, ("lora", "SDXL", None, "kohya")),
-    ("a slider of two layers", lora("lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn1_to_q", 640, 640, KOHYA), {}, ("lora", "SDXL", None, "kohya")),
-    ("Z-Image, feed-forward, scrubbed", lora("diffusion_model.layers.0.feed_forward.w1", 10240, 3840), {}, ("lora", "Z-Image", None, "Comfy")),
-    ("Z-Image, LoKr, scrubbed", lokr("diffusion_model.layers.0.attention.to_q", (16, 16), (240, 240)), {}, ("lokr", "Z-Image", None, "Comfy")),
-    ("Z-Image, LoKr, SimpleTuner", lokr("lycoris_layers_0_attention_to_q", (16, 16), (240, 240), 4), {}, ("lokr", "Z-Image", None, "LyCORIS")),
-    ("Z-Image, only a refiner", lora("diffusion_model.noise_refiner.0.attention.to_q", 3840, 3840), {}, ("lora", "Z-Image", None, "Comfy")),
-    ("Z-Image, the text's refiner, flat", lora("lora_unet_context_refiner_1_feed_forward_w2", 3840, 10240, KOHYA), {}, ("lora", "Z-Image", None, "kohya")),
-    ("Lumina 2, only a refiner", lora("diffusion_model.noise_refiner.0.attention.qkv", 3840, 2304), {}, ("lora", "Lumina2", None, "Comfy")),
-    ("Z-Image by its header alone", lora("diffusion_model.something.else", 3840, 3840), {"ss_base_model_version": "zimage"}, ("lora", "Z-Image", None, "Comfy")),
-]  # fmt: skip
+    *(
+        (
+            f"PEFT's name {name}",
+            lora(DEEP, 1280, 1280, named(name)),
+            {},
+            ("lora", "SDXL", None, "bare"),
+        )
+        for name in ("default", "person", "default_0", "my-face", "1", "weight")
+    ),
+    (
+        "PEFT's name behind the network",
+        lora(f"unet.{DEEP}", 1280, 1280, named("person")),
+        {},
+        ("lora", "SDXL", None, "diffusers 3"),
+    ),
+    (
+        "PEFT's name of a DoRA",
+        {
+            **lora(DEEP, 1280, 1280, named("person")),
+            f"{DEEP}.lora_magnitude_vector.person.weight": (1280,),
+            f"{DEEP}.lora_B.person.bias": (1280,),
+        },
+        {},
+        ("dora", "SDXL", None, "bare"),
+    ),
+    (
+        "PEFT's name of an older DoRA",
+        {
+            **lora(DEEP, 1280, 1280, named("person")),
+            f"{DEEP}.lora_magnitude_vector.person": (1280,),
+        },
+        {},
+        ("dora", "SDXL", None, "bare"),
+    ),
+    (
+        "PEFT's name in kohya's letters",
+        lora(DEEP, 1280, 1280, ("lora_down.me.weight", "lora_up.me.weight")),
+        {},
+        ("lora", "SDXL", None, "bare"),
+    ),
+    (
+        "OFT of Flux.1, one part",
+        oft("single_blocks_0_linear2", 3072),
+        FLUX_OFT,
+        ("oft", "Flux.1", None, "kohya"),
+    ),
+    (
+        "OFT of Flux.1, three parts",
+        oft("double_blocks_0_img_attn_qkv", 3072, 3072, 3072),
+        FLUX_OFT,
+        ("oft", "Flux.1", None, "kohya"),
+    ),
+    (
+        "OFT of Flux.1, four parts",
+        oft("single_blocks_0_linear1", 3072, 3072, 3072, 12288),
+        FLUX_OFT,
+        ("oft", "Flux.1", None, "kohya"),
+    ),
+    (
+        "OFT of SDXL",
+        {f"oft_unet_{MID}.oft_blocks": (4, 320, 320), f"oft_unet_{MID}.alpha": ()},
+        {},
+        ("oft", "SDXL", None, "kohya"),
+    ),
+    (
+        "a slider of the middle block",
+        lora(f"lora_unet_{MID}", 1280, 1280, KOHYA),
+        {},
+        ("lora", "SDXL", None, "kohya"),
+    ),
+    (
+        "a slider in LDM's names",
+        lora("lora_unet_output_blocks_1_1_transformer_blocks_7_attn1_to_out_0", 1280, 1280, KOHYA),
+        {},
+        ("lora", "SDXL", None, "kohya"),
+    ),
+    (
+        "a slider of two layers",
+        lora(
+            "lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn1_to_q", 640, 640, KOHYA
+        ),
+        {},
+        ("lora", "SDXL", None, "kohya"),
+    ),
+    (
+        "Z-Image, feed-forward, scrubbed",
+        lora("diffusion_model.layers.0.feed_forward.w1", 10240, 3840),
+        {},
+        ("lora", "Z-Image", None, "Comfy"),
+    ),
+    (
+        "Z-Image, LoKr, scrubbed",
+        lokr("diffusion_model.layers.0.attention.to_q", (16, 16), (240, 240)),
+        {},
+        ("lokr", "Z-Image", None, "Comfy"),
+    ),
+    (
+        "Z-Image, LoKr, SimpleTuner",
+        lokr("lycoris_layers_0_attention_to_q", (16, 16), (240, 240), 4),
+        {},
+        ("lokr", "Z-Image", None, "LyCORIS"),
+    ),
+    (
+        "Z-Image, only a refiner",
+        lora("diffusion_model.noise_refiner.0.attention.to_q", 3840, 3840),
+        {},
+        ("lora", "Z-Image", None, "Comfy"),
+    ),
+    (
+        "Z-Image, the text's refiner, flat",
+        lora("lora_unet_context_refiner_1_feed_forward_w2", 3840, 10240, KOHYA),
+        {},
+        ("lora", "Z-Image", None, "kohya"),
+    ),
+    (
+        "Lumina 2, only a refiner",
+        lora("diffusion_model.noise_refiner.0.attention.qkv", 3840, 2304),
+        {},
+        ("lora", "Lumina2", None, "Comfy"),
+    ),
+    (
+        "Z-Image by its header alone",
+        lora("diffusion_model.something.else", 3840, 3840),
+        {"ss_base_model_version": "zimage"},
+        ("lora", "Z-Image", None, "Comfy"),
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -124,12 +310,36 @@ def test_kind_family_size_and_naming(
 
 
 SHARED: list[tuple[str, Shapes, set[str]]] = [
-    ("self-attention of three", lora("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q", 640, 640, KOHYA), {"SD1", "SD2", "SDXL"}),
-    ("self-attention of two", lora("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", 320, 320, KOHYA), {"SD1", "SD2"}),
-    ("the same in LDM's names", lora("lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q", 320, 320, KOHYA), {"SD1", "SD2"}),
-    ("an OFT without a header", oft("double_blocks_0_img_attn_qkv", 3072, 3072, 3072), {"Flux.1", "Chroma", "Flux.2 Klein 4B"}),
-    ("klein's attention as LoKr", lokr("lycoris_transformer_blocks_0_attn_to_q", (64, 64), (64, 64)), {"Flux.2 Klein 9B", "Qwen-Image-2.1"}),
-]  # fmt: skip
+    (
+        "self-attention of three",
+        lora(
+            "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q", 640, 640, KOHYA
+        ),
+        {"SD1", "SD2", "SDXL"},
+    ),
+    (
+        "self-attention of two",
+        lora(
+            "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", 320, 320, KOHYA
+        ),
+        {"SD1", "SD2"},
+    ),
+    (
+        "the same in LDM's names",
+        lora("lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q", 320, 320, KOHYA),
+        {"SD1", "SD2"},
+    ),
+    (
+        "an OFT without a header",
+        oft("double_blocks_0_img_attn_qkv", 3072, 3072, 3072),
+        {"Flux.1", "Chroma", "Flux.2 Klein 4B"},
+    ),
+    (
+        "klein's attention as LoKr",
+        lokr("lycoris_transformer_blocks_0_attn_to_q", (64, 64), (64, 64)),
+        {"Flux.2 Klein 9B", "Qwen-Image-2.1"},
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -159,17 +369,73 @@ def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) 
 
 
 WHOLE: list[tuple[str, Shapes, tuple[str, ...]]] = [
-    ("Wan", {"blocks.0.self_attn.q.weight": (16, 16), "blocks.0.self_attn.q.scale_weight": (), "scaled_fp8": (0,)}, ("Wan",)),
-    ("Wan with its prefix", {"model.diffusion_model.blocks.0.self_attn.q.weight": (1536, 1536), "scaled_fp8": (2,)}, ("Wan 1.3B",)),
-    ("Anima", {"net.blocks.0.cross_attn.k_proj.weight": (2048, 1024), "net.blocks.0.mlp.layer1.weight": (8192, 2048)}, ("Anima",)),
+    (
+        "Wan",
+        {
+            "blocks.0.self_attn.q.weight": (16, 16),
+            "blocks.0.self_attn.q.scale_weight": (),
+            "scaled_fp8": (0,),
+        },
+        ("Wan",),
+    ),
+    (
+        "Wan with its prefix",
+        {"model.diffusion_model.blocks.0.self_attn.q.weight": (1536, 1536), "scaled_fp8": (2,)},
+        ("Wan 1.3B",),
+    ),
+    (
+        "Anima",
+        {
+            "net.blocks.0.cross_attn.k_proj.weight": (2048, 1024),
+            "net.blocks.0.mlp.layer1.weight": (8192, 2048),
+        },
+        ("Anima",),
+    ),
     ("Z-Image", {"layers.0.attention.qkv.weight": (11520, 3840)}, ("Z-Image",)),
-    ("Qwen-Image in new scales", {"transformer_blocks.0.attn.to_q.weight": (3072, 3072), "transformer_blocks.0.attn.to_q.weight_scale": (), "transformer_blocks.0.attn.to_q.comfy_quant": (24,), "transformer_blocks.0.img_mlp.net.0.proj.weight": (12288, 3072)}, ("Qwen-Image",)),
-    ("HunyuanVideo", {"double_blocks.0.img_attn_qkv.weight": (9216, 3072), "scaled_fp8": (0,)}, ("HunyuanVideo",)),
-    ("HiDream", {"double_stream_blocks.0.block.attn1.to_q.weight": (2560, 2560), "scaled_fp8": (0,)}, ("HiDream",)),
-    ("LTX-Video or Anima", {"transformer_blocks.0.attn1.to_q.weight": (2048, 2048), "transformer_blocks.0.ff.net.0.proj.weight": (8192, 2048)}, ("Anima", "LTX-Video 2B")),
-    ("Flux.1 or its kin", {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, ("Flux.1",)),
-    ("Flux.2", {"double_blocks.0.img_attn.qkv.weight": (12288, 4096), "double_blocks.0.img_attn.norm.key_norm.scale": (128,), "single_blocks.0.linear1.weight": (36864, 4096), "double_stream_modulation_img.lin.weight": (24576, 4096)}, ("Flux.2 Klein 9B",)),
-]  # fmt: skip
+    (
+        "Qwen-Image in new scales",
+        {
+            "transformer_blocks.0.attn.to_q.weight": (3072, 3072),
+            "transformer_blocks.0.attn.to_q.weight_scale": (),
+            "transformer_blocks.0.attn.to_q.comfy_quant": (24,),
+            "transformer_blocks.0.img_mlp.net.0.proj.weight": (12288, 3072),
+        },
+        ("Qwen-Image",),
+    ),
+    (
+        "HunyuanVideo",
+        {"double_blocks.0.img_attn_qkv.weight": (9216, 3072), "scaled_fp8": (0,)},
+        ("HunyuanVideo",),
+    ),
+    (
+        "HiDream",
+        {"double_stream_blocks.0.block.attn1.to_q.weight": (2560, 2560), "scaled_fp8": (0,)},
+        ("HiDream",),
+    ),
+    (
+        "LTX-Video or Anima",
+        {
+            "transformer_blocks.0.attn1.to_q.weight": (2048, 2048),
+            "transformer_blocks.0.ff.net.0.proj.weight": (8192, 2048),
+        },
+        ("Anima", "LTX-Video 2B"),
+    ),
+    (
+        "Flux.1 or its kin",
+        {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9216, 3072)},
+        ("Flux.1",),
+    ),
+    (
+        "Flux.2",
+        {
+            "double_blocks.0.img_attn.qkv.weight": (12288, 4096),
+            "double_blocks.0.img_attn.norm.key_norm.scale": (128,),
+            "single_blocks.0.linear1.weight": (36864, 4096),
+            "double_stream_modulation_img.lin.weight": (24576, 4096),
+        },
+        ("Flux.2 Klein 9B",),
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -189,9 +455,17 @@ def test_whole_models_are_told_by_name_and_said_to_be_not_sampled(
 
 def test_the_cases_themselves() -> None:
     expected = {
-        "03_": ("lokr", "Flux.2"), "05_": ("lora", "HiDream"), "07_": ("lora", "Wan"), "08_": ("lora", "SDXL"), "10_": ("oft", "Flux.1"),
-        "11_": ("lora", "SDXL"), "15_": ("lora lokr", "Z-Image"), "16_": ("checkpoint", "Flux.2"), "17_": ("lora", "SD1"), "19_": ("checkpoint", "Wan"),
-    }  # fmt: skip
+        "03_": ("lokr", "Flux.2"),
+        "05_": ("lora", "HiDream"),
+        "07_": ("lora", "Wan"),
+        "08_": ("lora", "SDXL"),
+        "10_": ("oft", "Flux.1"),
+        "11_": ("lora", "SDXL"),
+        "15_": ("lora lokr", "Z-Image"),
+        "16_": ("checkpoint", "Flux.2"),
+        "17_": ("lora", "SD1"),
+        "19_": ("checkpoint", "Wan"),
+    }
     for start, (kinds, family) in expected.items():
         for folder in shared("cases").glob(f"{start}*"):
             for path in [*folder.glob("*.safetensors"), *folder.glob("*.json")]:
@@ -221,7 +495,10 @@ def test_kohyas_oft_rotates_each_part_of_a_fused_matrix_by_itself(
     flux = tiny_flux()
     single = "transformer:single_transformer_blocks.0"
     places = [*(f"{single}.attn.to_{letter}" for letter in "qkv"), f"{single}.proj_mlp"]
-    tensors = {"oft_unet_double_blocks_1_img_attn_qkv.alpha": torch.tensor(alpha), "oft_unet_single_blocks_0_linear1.alpha": torch.tensor(alpha)}  # fmt: skip
+    tensors = {
+        "oft_unet_double_blocks_1_img_attn_qkv.alpha": torch.tensor(alpha),
+        "oft_unet_single_blocks_0_linear1.alpha": torch.tensor(alpha),
+    }
     expected = {}
     for stem, targets in (
         ("double_blocks_1_img_attn_qkv", FLUX_PATHS),
@@ -240,7 +517,10 @@ def test_kohyas_oft_rotates_each_part_of_a_fused_matrix_by_itself(
             torch.testing.assert_close(
                 weight_of(flux, place).double(), wanted, atol=1e-5, rtol=1e-4
             )
-    for broken in ({**tensors, "oft_unet_double_blocks_1_img_attn_qkv.oft_blocks.4": torch.zeros(4, 2, 2)}, {name: part for name, part in tensors.items() if not name.endswith(".1")}):  # fmt: skip
+    for broken in (
+        {**tensors, "oft_unet_double_blocks_1_img_attn_qkv.oft_blocks.4": torch.zeros(4, 2, 2)},
+        {name: part for name, part in tensors.items() if not name.endswith(".1")},
+    ):
         save_torch(broken, path)
         with (
             pytest.raises(UnfaithfulLoad, match="oft_blocks"),
@@ -271,7 +551,9 @@ HEADERS = {
     "a space before": b" {" + ENTRY + b"}",
     "lines before and behind": b"\r\n\t{" + ENTRY + b"}\n  ",
     "values without names": b'{"a":["F32",[1],[0,4]]}',
-    "more than the format names": b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"note":{"x":null}}}',
+    "more than the format names": (
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"note":{"x":null}}}'
+    ),
 }
 
 

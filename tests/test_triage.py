@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scanner.adapters.families import family_of, kind_of, unpaired
+from scanner.adapters.families import family_of
+from scanner.adapters.formats.lora import unpaired
+from scanner.adapters.kinds import kind_of
 from scanner.triage.header import triage_file
 from tests.conftest import shared
 
@@ -131,6 +133,11 @@ def test_hostile_metadata_is_read_without_harm(make_lora: Callable[..., Path]) -
             )
         )
         assert triage.kind == "lora"
+
+
+def test_a_checkpoint_whose_layer_has_one_axis_is_of_unknown_family() -> None:
+    layer = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    assert family_of({f"model.diffusion_model.{layer}": (768,)}) == "unknown"
 
 
 def test_a_metadata_claim_against_the_tensors_is_a_problem(make_lora: Callable[..., Path]) -> None:

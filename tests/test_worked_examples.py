@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
@@ -26,10 +28,8 @@ from crawlers.sweeps.sweep import sweep
 from face_index.faces import pack_files, packs
 from reports.cases.case import Case
 from reports.notices import drafting
-from scanner.adapters import algebra, reading
 from scanner.clock import utc_now
-from scanner.errors import UnfaithfulLoad
-from scanner.miniature.world import FACE_PACK
+from scanner.miniature.world import BASE_MODEL, FACE_PACK
 from tests.cases import AT
 from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_notices import case  # noqa: F401  a fixture
@@ -38,17 +38,11 @@ REPOSITORY = Path(__file__).parent.parent
 PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
 
 
-def examples(heading: str) -> list[str]:
-    """The blocks of code below a heading."""
-    section = PAGE.partition(f"\n### {heading}\n")[2].partition("\n##")[0]
-    found = re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert found, heading
-    return found
-
-
 def example(heading: str) -> str:
-    """The first block of code below a heading."""
-    return examples(heading)[0]
+    """The code below a heading."""
+    found = re.search(rf"^### {heading}$.*?^```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
 
 
 def run(heading: str) -> dict[str, Any]:
@@ -106,71 +100,90 @@ def test_a_hub(tmp_path: Path, make_lora: Callable[..., Path]) -> None:
     transport.close()
 
 
-def test_a_hub_is_one_file_and_one_line(tmp_path: Path, make_lora: Callable[..., Path]) -> None:
-    """The recipe is followed in a copy of the package, which the command line then uses."""
-    copy = tmp_path / "copy" / "crawlers"
-    shutil.copytree(REPOSITORY / "crawlers", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    file, line = examples("Adding a hub")
-    (copy / "hubs" / "example.py").write_text(file, "utf-8")
-    registry = (copy / "hubs" / "registry.py").read_text("utf-8")
-    assert "_MODULES = (\n" in registry
-    added = registry.replace("_MODULES = (\n", f"_MODULES = (\n{line}")
-    (copy / "hubs" / "registry.py").write_text(added, "utf-8")
+FOLLOWS_THE_FORMAT = """
+import json, sys
+from pathlib import Path
+import torch
+from diffusers import StableDiffusionPipeline
+from scanner.adapters.loading import loaded_into
+from scanner.errors import UnfaithfulLoad
+from scanner.miniature.world import BASE_MODEL
+from scanner.triage.header import triage_file
 
-    def command(*arguments: str, token: str = "PORTRAIT_SCANNER_EXAMPLE_TOKEN") -> Any:
-        paths = os.pathsep.join([str(copy.parent), str(REPOSITORY)])
-        return subprocess.run(
-            [sys.executable, "-m", "scanner.cli.app", "--home", str(tmp_path / "home"), *arguments],
-            cwd=copy.parent,
-            env={**os.environ, "PYTHONPATH": paths, token: "a-token"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+whole, half = map(Path, sys.argv[1:])
+triage = triage_file(whole)
+pipeline = StableDiffusionPipeline.from_pretrained(BASE_MODEL)
+layer = pipeline.unet.down_blocks[1].attentions[0].transformer_blocks[0].attn2.to_k
+before = layer.weight.detach().clone()
+with loaded_into(pipeline, whole, triage.kind, triage.family, "") as loaded:
+    loaded.changes.set_scale(1.0)
+    change = (layer.weight - before).tolist()
+    route = loaded.route
+refusal = ""
+try:
+    with loaded_into(pipeline, half, triage_file(half).kind, triage.family, ""):
+        pass
+except UnfaithfulLoad as error:
+    refusal = str(error)
+print(json.dumps({
+    "kind": triage.kind, "family": triage.family, "problems": triage.problems, "route": route,
+    "change": change, "restored": torch.equal(layer.weight, before), "refusal": refusal,
+}))
+"""
 
-    lora = make_lora(metadata={"ss_output_name": "a likeness", "ss_base_model_version": "sd_v1"})
-    server = ExampleServer(lora)
-    with serve_answers(server) as url:
-        crawled = command("crawl", f"example={url}", "--triage")
-        assert crawled.returncode == 0, crawled.stderr
-    assert server.tokens == {"Bearer a-token"}
-    found = json.loads(command("listings", "--hub", "example", "--json").stdout)["listings"]
-    assert {listing["listing_id"] for listing in found} == set("01234")
-    [triage] = json.loads(command("listings", "example:3", "--json").stdout)["triages"]
-    assert (triage["name"], triage["kind"], triage["family"]) == ("3.safetensors", "lora", "SD1")
-    known = {hub["hub"]: hub for hub in json.loads(command("hubs", "--json").stdout)["hubs"]}
-    assert known["example"] == {
-        "hub": "example",
-        "address": "https://models.example.org",
-        "types": "",
-        "token": True,
+
+def test_a_format_is_one_file_and_one_line(tmp_path: Path) -> None:
+    """The recipe is followed in a copy of the package, which then takes a file of the format in."""
+    copy = tmp_path / "copy" / "scanner"
+    weights = shutil.ignore_patterns("__pycache__", "weights")
+    shutil.copytree(REPOSITORY / "scanner", copy, ignore=weights)
+    (copy / "miniature" / "weights").symlink_to(REPOSITORY / "scanner" / "miniature" / "weights")
+    module, imported = re.findall(
+        r"^```\w+\n(.*?)^```$",
+        PAGE.partition("\n### Adding a format\n")[2].partition("\n##")[0],
+        re.MULTILINE | re.DOTALL,
+    )
+    formats = copy / "adapters" / "formats"
+    (formats / "outer.py").write_text(module, "utf-8")
+    registry = (formats / "registry.py").read_text("utf-8")
+    assert "    DIFFERENCE,\n)\n" in registry
+    registered = registry.replace("    DIFFERENCE,\n)\n", "    DIFFERENCE,\n    OUTER,\n)\n")
+    (formats / "registry.py").write_text(
+        registered.replace("from scanner", f"{imported}from scanner", 1), "utf-8"
+    )
+
+    stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+    with safe_open(BASE_MODEL / "unet" / "diffusion_pytorch_model.safetensors", "pt") as unet:
+        read = unet.get_slice("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight")
+        outputs, inputs = read.get_shape()
+    column, row = torch.randn(outputs), torch.randn(inputs)
+    save_file(
+        {f"{stem}.outer_column": column, f"{stem}.outer_row": row}, tmp_path / "whole.safetensors"
+    )
+    save_file({f"{stem}.outer_column": column}, tmp_path / "half.safetensors")
+    paths = os.pathsep.join([str(copy.parent), str(REPOSITORY)])
+    files = [str(tmp_path / f"{name}.safetensors") for name in ("whole", "half")]
+    followed = subprocess.run(
+        [sys.executable, "-c", FOLLOWS_THE_FORMAT, *files],
+        cwd=copy.parent,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert followed.returncode == 0, followed.stderr
+    found = json.loads(followed.stdout.splitlines()[-1])
+    expected = [[float(above) * float(along) for along in row] for above in column]
+    assert torch.allclose(torch.tensor(found.pop("change")), torch.tensor(expected), atol=1e-5)
+    assert "do not fit a weight" in found.pop("refusal")
+    assert found == {
+        "kind": "outer",
+        "family": "Miniature",
+        "problems": [],
+        "route": "merged",
+        "restored": True,
     }
-    refused = command("hubs", token="PORTRAIT_SCANNER_EXMAPLE_TOKEN")
-    assert refused.returncode == 2
-    assert (
-        "exmaple_token belongs to no hub; known are example_token, civitai_token" in refused.stderr
-    )
-
-
-def test_a_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = run("Adding a format")
-    for mark, change in names["ALGORITHM"].items():
-        monkeypatch.setitem(algebra._ALGORITHMS, mark, change)
-    monkeypatch.setattr(reading, "_ENDINGS", (*names["ENDINGS"], *reading._ENDINGS))
-    column, row, weight = (
-        torch.randn(6).double(),
-        torch.randn(4).double(),
-        torch.randn(6, 4).double(),
-    )
-    file = {"lora_unet_mid.outer_column": column, "lora_unet_mid.outer_row": row}
-    [parts] = reading.anatomy_of(file, {}).modules.values()
-    expected = torch.tensor(
-        [[float(a) * float(b) for b in row] for a in column], dtype=torch.float64
-    )
-    assert torch.allclose(algebra.change_of_weight(parts, weight), expected)
-    with pytest.raises(UnfaithfulLoad):
-        algebra.change_of_weight({"outer_column": column}, weight)
 
 
 def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -1,4 +1,4 @@
-"""Tiny random pipelines of the real diffusers classes, with the tokenizer of the miniature world."""
+"""Tiny random pipelines of real diffusers classes, with the tokenizer of the miniature world."""
 
 from __future__ import annotations
 
@@ -68,10 +68,17 @@ def _encoder(width: int = WIDTH, *, projected: bool = False, seed: int = 0) -> A
     torch.manual_seed(seed)
     words = tokenizer()
     config = CLIPTextConfig(
-        vocab_size=len(words), hidden_size=width, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=77, projection_dim=width, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id,
+        vocab_size=len(words),
+        hidden_size=width,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=width,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
         pad_token_id=words.pad_token_id or 0,
-    )  # fmt: skip
+    )
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
 
 
@@ -79,10 +86,18 @@ def _vae(channels: int = 4, depth: int = 2) -> Any:
     """A decoder that enlarges 2 ** (depth - 1) times."""
     torch.manual_seed(1)
     return AutoencoderKL(
-        block_out_channels=(8, 16, 16, 16)[:depth], in_channels=3, out_channels=3, latent_channels=channels, norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * depth, up_block_types=("UpDecoderBlock2D",) * depth,
-        use_quant_conv=channels == 4, use_post_quant_conv=channels == 4, shift_factor=0.0, scaling_factor=1.0,
-    ).eval()  # fmt: skip
+        block_out_channels=(8, 16, 16, 16)[:depth],
+        in_channels=3,
+        out_channels=3,
+        latent_channels=channels,
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * depth,
+        up_block_types=("UpDecoderBlock2D",) * depth,
+        use_quant_conv=channels == 4,
+        use_post_quant_conv=channels == 4,
+        shift_factor=0.0,
+        scaling_factor=1.0,
+    ).eval()
 
 
 def _scheduler() -> Any:
@@ -98,36 +113,66 @@ def tiny_sd1(width: int = WIDTH, **changes: Any) -> Any:
     """SD1's pipeline; SD2's with another width of the text states and v-prediction."""
     torch.manual_seed(2)
     unet = UNet2DConditionModel(
-        block_out_channels=(16, 32), layers_per_block=1, sample_size=8, in_channels=4, out_channels=4, cross_attention_dim=width,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        norm_num_groups=4, attention_head_dim=4, **changes,
-    ).eval()  # fmt: skip
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        cross_attention_dim=width,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        norm_num_groups=4,
+        attention_head_dim=4,
+        **changes,
+    ).eval()
     return _quiet(
         StableDiffusionPipeline(
-            vae=_vae(), text_encoder=_encoder(width), tokenizer=tokenizer(), unet=unet, scheduler=_scheduler(),
-            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+            vae=_vae(),
+            text_encoder=_encoder(width),
+            tokenizer=tokenizer(),
+            unet=unet,
+            scheduler=_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
         )
-    )  # fmt: skip
+    )
 
 
 def tiny_sdxl() -> Any:
     torch.manual_seed(3)
     unet = UNet2DConditionModel(
-        block_out_channels=(16, 32), layers_per_block=2, sample_size=8, in_channels=4, out_channels=4, norm_num_groups=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=(2, 4), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 2), projection_class_embeddings_input_dim=6 * 8 + WIDTH, cross_attention_dim=2 * WIDTH,
-    ).eval()  # fmt: skip
+        block_out_channels=(16, 32),
+        layers_per_block=2,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2),
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+        cross_attention_dim=2 * WIDTH,
+    ).eval()
     return _quiet(
         StableDiffusionXLPipeline(
-            vae=_vae(), text_encoder=_encoder(), text_encoder_2=_encoder(projected=True, seed=5), tokenizer=tokenizer(),
-            tokenizer_2=tokenizer(), unet=unet, scheduler=_scheduler(),
+            vae=_vae(),
+            text_encoder=_encoder(),
+            text_encoder_2=_encoder(projected=True, seed=5),
+            tokenizer=tokenizer(),
+            tokenizer_2=tokenizer(),
+            unet=unet,
+            scheduler=_scheduler(),
         )
-    )  # fmt: skip
+    )
 
 
 def _t5() -> tuple[Any, Any]:
-    """A T5 encoder and a tokenizer of whole words trained on the spot: none can be downloaded in tests."""
+    """A T5 encoder, and a tokenizer of whole words that is trained here without a download."""
     from tokenizers import Tokenizer
     from tokenizers.models import Unigram
     from tokenizers.pre_tokenizers import Metaspace
@@ -164,32 +209,59 @@ def _t5() -> tuple[Any, Any]:
 def tiny_sd3() -> Any:
     torch.manual_seed(4)
     transformer = SD3Transformer2DModel(
-        sample_size=16, patch_size=1, in_channels=4, num_layers=2, attention_head_dim=8, num_attention_heads=4,
-        joint_attention_dim=WIDTH, caption_projection_dim=WIDTH, pooled_projection_dim=2 * WIDTH, out_channels=4,
-    ).eval()  # fmt: skip
+        sample_size=16,
+        patch_size=1,
+        in_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=WIDTH,
+        caption_projection_dim=WIDTH,
+        pooled_projection_dim=2 * WIDTH,
+        out_channels=4,
+    ).eval()
     words, t5 = _t5()
     return _quiet(
         StableDiffusion3Pipeline(
-            vae=_vae(), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
-            text_encoder=_encoder(projected=True), tokenizer=tokenizer(), text_encoder_2=_encoder(projected=True, seed=5),
-            tokenizer_2=tokenizer(), text_encoder_3=t5, tokenizer_3=words,
+            vae=_vae(),
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            text_encoder=_encoder(projected=True),
+            tokenizer=tokenizer(),
+            text_encoder_2=_encoder(projected=True, seed=5),
+            tokenizer_2=tokenizer(),
+            text_encoder_3=t5,
+            tokenizer_3=words,
         )
-    )  # fmt: skip
+    )
 
 
 def tiny_flux() -> Any:
     torch.manual_seed(7)
     transformer = FluxTransformer2DModel(
-        patch_size=1, in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
-        joint_attention_dim=WIDTH, pooled_projection_dim=WIDTH, axes_dims_rope=(4, 4, 8), guidance_embeds=True,
-    ).eval()  # fmt: skip
+        patch_size=1,
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        pooled_projection_dim=WIDTH,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=True,
+    ).eval()
     words, t5 = _t5()
     return _quiet(
         FluxPipeline(
-            vae=_vae(4), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), text_encoder=_encoder(),
-            tokenizer=tokenizer(), text_encoder_2=t5, tokenizer_2=words,
+            vae=_vae(4),
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            text_encoder=_encoder(),
+            tokenizer=tokenizer(),
+            text_encoder_2=t5,
+            tokenizer_2=words,
         )
-    )  # fmt: skip
+    )
 
 
 def sd1_on_meta() -> tuple[Any, Any]:
@@ -208,7 +280,7 @@ def sd1_on_meta() -> tuple[Any, Any]:
 
 
 def tiny_checker(folder: Any, *, flags: bool) -> None:
-    """A safety checker in the CompVis form, random but for its thresholds, which flag everything or nothing."""
+    """A random safety checker in CompVis' form whose thresholds flag everything or nothing."""
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig
 
@@ -240,9 +312,19 @@ def tiny_wan() -> Any:
         UMT5Config(vocab_size=len(words), d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
     ).eval()
     transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=16, out_channels=16, text_dim=WIDTH, freq_dim=256,
-        ffn_dim=32, num_layers=2, cross_attn_norm=True, qk_norm="rms_norm_across_heads", rope_max_seq_len=32,
-    ).eval()  # fmt: skip
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=16,
+        out_channels=16,
+        text_dim=WIDTH,
+        freq_dim=256,
+        ffn_dim=32,
+        num_layers=2,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
+    ).eval()
     vae = AutoencoderKLWan(
         base_dim=3,
         z_dim=16,
@@ -262,7 +344,7 @@ def tiny_wan() -> Any:
 
 
 def _bytes() -> Any:
-    """A tokenizer of single bytes with Qwen's special words: none can be downloaded in tests."""
+    """A tokenizer of single bytes with Qwen's special words, without a download."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -280,7 +362,10 @@ def _bytes() -> Any:
         additional_special_tokens=special[1:],
         model_max_length=1024,
     )
-    words.chat_template = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    words.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+        "{% endfor %}"
+    )
     return words
 
 
@@ -289,12 +374,25 @@ def tiny_qwen() -> Any:
     torch.manual_seed(11)
     encoder = _qwen_encoder(words)
     transformer = QwenImageTransformer2DModel(
-        patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=16, num_attention_heads=3, joint_attention_dim=16,
-        guidance_embeds=False, axes_dims_rope=(8, 4, 4),
-    ).eval()  # fmt: skip
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=3,
+        joint_attention_dim=16,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 4, 4),
+    ).eval()
     vae = AutoencoderKLQwenImage(
-        base_dim=24, z_dim=4, dim_mult=[1, 2, 4], num_res_blocks=1, temperal_downsample=[False, True], latents_mean=[0.0] * 4, latents_std=[1.0] * 4
-    ).eval()  # fmt: skip
+        base_dim=24,
+        z_dim=4,
+        dim_mult=[1, 2, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    ).eval()
     return _quiet(
         QwenImagePipeline(
             tokenizer=words,
@@ -310,13 +408,29 @@ def tiny_z_image() -> Any:
     words = _bytes()
     torch.manual_seed(12)
     config = Qwen3Config(
-        hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, vocab_size=len(words),
-        max_position_embeddings=512, head_dim=8,
-    )  # fmt: skip
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        vocab_size=len(words),
+        max_position_embeddings=512,
+        head_dim=8,
+    )
     transformer = ZImageTransformer2DModel(
-        all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=32, n_layers=2, n_refiner_layers=1, n_heads=2, n_kv_heads=2, qk_norm=True,
-        cap_feat_dim=16, axes_dims=[8, 4, 4], axes_lens=[256, 32, 32],
-    ).eval()  # fmt: skip
+        all_patch_size=(2,),
+        all_f_patch_size=(1,),
+        in_channels=16,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        qk_norm=True,
+        cap_feat_dim=16,
+        axes_dims=[8, 4, 4],
+        axes_lens=[256, 32, 32],
+    ).eval()
     return _quiet(
         ZImagePipeline(
             tokenizer=words,
@@ -330,10 +444,17 @@ def tiny_z_image() -> Any:
 
 def _qwen_encoder(words: Any) -> Any:
     text = {
-        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"}, "rope_theta": 1e6, "vocab_size": len(words),
-        "bos_token_id": 0, "eos_token_id": 1,
-    }  # fmt: skip
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
+        "rope_theta": 1e6,
+        "vocab_size": len(words),
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
     vision = {
         "depth": 2,
         "hidden_size": 16,
@@ -362,13 +483,28 @@ def tiny_hunyuan() -> Any:
         )
     ).eval()
     transformer = HunyuanImageTransformer2DModel(
-        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=2, num_single_layers=2, num_refiner_layers=1,
-        patch_size=(1, 1), text_embed_dim=16, text_embed_2_dim=16, rope_axes_dim=(8, 8),
-    ).eval()  # fmt: skip
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=2,
+        num_single_layers=2,
+        num_refiner_layers=1,
+        patch_size=(1, 1),
+        text_embed_dim=16,
+        text_embed_2_dim=16,
+        rope_axes_dim=(8, 8),
+    ).eval()
     vae = AutoencoderKLHunyuanImage(
-        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(32, 32, 32, 32), layers_per_block=1,
-        spatial_compression_ratio=8, sample_size=32, scaling_factor=0.75,
-    ).eval()  # fmt: skip
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        block_out_channels=(32, 32, 32, 32),
+        layers_per_block=1,
+        spatial_compression_ratio=8,
+        sample_size=32,
+        scaling_factor=0.75,
+    ).eval()
     return _quiet(
         HunyuanImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
@@ -387,14 +523,29 @@ def tiny_lumina2() -> Any:
     torch.manual_seed(14)
     encoder = Gemma2Model(
         Gemma2Config(
-            vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-            head_dim=4, sliding_window=4,
+            vocab_size=len(words),
+            hidden_size=8,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=4,
+            sliding_window=4,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     transformer = Lumina2Transformer2DModel(
-        sample_size=4, patch_size=2, in_channels=4, hidden_size=8, num_layers=2, num_attention_heads=1, num_kv_heads=1, multiple_of=16,
-        axes_dim_rope=(4, 2, 2), axes_lens=(512, 128, 128), cap_feat_dim=8,
-    ).eval()  # fmt: skip
+        sample_size=4,
+        patch_size=2,
+        in_channels=4,
+        hidden_size=8,
+        num_layers=2,
+        num_attention_heads=1,
+        num_kv_heads=1,
+        multiple_of=16,
+        axes_dim_rope=(4, 2, 2),
+        axes_lens=(512, 128, 128),
+        cap_feat_dim=8,
+    ).eval()
     return _quiet(
         Lumina2Pipeline(
             transformer=transformer,
@@ -408,28 +559,56 @@ def tiny_lumina2() -> Any:
 
 def tiny_flux2() -> Any:
     words = _bytes()
-    # The real processor gives its words as lists of parts; the pipeline reads the states of layers 10, 20 and 30.
-    words.chat_template = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}<|im_end|>\n{% endfor %}"
+    # The real processor passes messages as lists of parts; the pipeline reads layers 10, 20 and 30.
+    words.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}"
+        "<|im_end|>\n{% endfor %}"
+    )
     torch.manual_seed(15)
     text = {
-        "model_type": "mistral", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 30, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 4, "vocab_size": len(words),
-    }  # fmt: skip
+        "model_type": "mistral",
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 4,
+        "vocab_size": len(words),
+    }
     vision = {
-        "model_type": "pixtral", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+        "model_type": "pixtral",
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
         "patch_size": 8,
-    }  # fmt: skip
+    }
     encoder = Mistral3ForConditionalGeneration(
         Mistral3Config(text_config=text, vision_config=vision)
     ).eval()
     transformer = Flux2Transformer2DModel(
-        patch_size=1, in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
-        joint_attention_dim=24, timestep_guidance_channels=256, axes_dims_rope=(4, 4, 4, 4), mlp_ratio=2.0,
-    ).eval()  # fmt: skip
+        patch_size=1,
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=24,
+        timestep_guidance_channels=256,
+        axes_dims_rope=(4, 4, 4, 4),
+        mlp_ratio=2.0,
+    ).eval()
     vae = AutoencoderKLFlux2(
-        block_out_channels=(8, 16), in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=4, layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"), up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-    ).eval()  # fmt: skip
+        block_out_channels=(8, 16),
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        norm_num_groups=4,
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+    ).eval()
     return _quiet(
         Flux2Pipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(),

@@ -1,1 +1,1 @@
-"""LikenessBench: adapters of registered persons, strangers, styles and objects in the formats people share."""
+"""LikenessBench: adapters of persons, strangers, styles and objects in the formats people share."""

@@ -1,7 +1,8 @@
-"""Builds LikenessBench: `python -m benchmarks.likeness.build [development|held-out]`; kept in .bench/, outside git.
+"""Build LikenessBench in .bench/: `python -m benchmarks.likeness.build [development|held-out]`.
 
-Trains what is not there yet, one file a process, a thread each (two trainings of one thread finish sooner than
-one of two), then derives the altered and merged ones. Killed, the same command goes on.
+Missing files are trained, each in a process with one thread (two trainings with one thread finish
+sooner than one with two); then the altered and merged files are derived. After an interruption the
+same command continues.
 """
 
 from __future__ import annotations
@@ -40,41 +41,41 @@ def folder_of(split: Split) -> Path:
     return FOLDER / split
 
 
-def subject_of(one: Trained) -> Subject:
-    if one.person is not None:
-        return person_subject(one.person, one.trigger)
-    draw = styled_photo if one.part == "style" else object_photo
-    images = np.stack([draw(one.subject, photo) for photo in range(PHOTOS)])
-    return Subject(one.trigger, one.part, images)
+def subject_of(trained: Trained) -> Subject:
+    if trained.person is not None:
+        return person_subject(trained.person, trained.trigger)
+    draw = styled_photo if trained.part == "style" else object_photo
+    images = np.stack([draw(trained.subject, photo) for photo in range(PHOTOS)])
+    return Subject(trained.trigger, trained.part, images)
 
 
 def train_one(task: tuple[Trained, Path]) -> tuple[str, float]:
-    one, path = task
+    trained, path = task
     torch.set_num_threads(1)
     logging.getLogger("LyCORIS").setLevel(logging.ERROR)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     started = time.monotonic()
-    subject = subject_of(one)
-    tensors = train_form(BASE_MODEL, one.form, [subject], one.steps, one.seed)
-    metadata = training_metadata([subject], one.form.rank, one.seed, one.name)
+    subject = subject_of(trained)
+    tensors = train_form(BASE_MODEL, trained.form, [subject], trained.steps, trained.seed)
+    metadata = training_metadata([subject], trained.form.rank, trained.seed, trained.name)
     metadata["ss_network_module"] = (
-        "networks.lora" if one.form.algorithm in ("lora", "dora") else "lycoris.kohya"
+        "networks.lora" if trained.form.algorithm in ("lora", "dora") else "lycoris.kohya"
     )
     partial = path.with_suffix(".part")
     save_adapter(partial, tensors, metadata)
     partial.replace(path)
-    return one.name, time.monotonic() - started
+    return trained.name, time.monotonic() - started
 
 
 def build(split: Split) -> Path:
-    """Everything of a split, on disk."""
+    """Build all files of a split; return their folder."""
     whole, folder = inventory(split), folder_of(split)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     missing = [
-        (one, path)
-        for one in whole.trained
-        if not (path := folder / f"{one.name}.safetensors").exists()
+        (trained, path)
+        for trained in whole.trained
+        if not (path := folder / f"{trained.name}.safetensors").exists()
     ]
     workers = int(
         os.environ.get(
@@ -102,12 +103,12 @@ def build(split: Split) -> Path:
 
 
 def derive_all(whole: Inventory, folder: Path) -> None:
-    for one in whole.derived:
-        path = folder / f"{one.name}.safetensors"
+    for derived in whole.derived:
+        path = folder / f"{derived.name}.safetensors"
         if not path.exists():
-            sources = [folder / f"{name}.safetensors" for name in one.of]
+            sources = [folder / f"{name}.safetensors" for name in derived.of]
             tensors, metadata = derive(
-                one, [load_file(source) for source in sources], read_metadata(sources[0])
+                derived, [load_file(source) for source in sources], read_metadata(sources[0])
             )
             save_adapter(path, tensors, metadata, half=False)
 

@@ -1,4 +1,4 @@
-"""What people do to adapters before they share them again: scrub, quantise, prune, weaken, merge."""
+"""Change adapters as people do before they share them again: scrub, quantise, prune, merge."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def derive(
-    one: Derived, sources: list[Tensors], metadata: dict[str, str]
+    derived: Derived, sources: list[Tensors], metadata: dict[str, str]
 ) -> tuple[Tensors, dict[str, str] | None]:
-    """Tensors and header of a derived file; None for a header without metadata."""
+    """The tensors of a derived file, and its metadata; None for a header without metadata."""
     first = sources[0]
-    if one.change == "scrubbed":
+    if derived.change == "scrubbed":
         return first, None
-    if one.change == "fp8":
+    if derived.change == "fp8":
         return {name: _fp8(name, tensor) for name, tensor in first.items()}, metadata
-    if one.change == "noise":
+    if derived.change == "noise":
         generator = torch.Generator().manual_seed(5)
         return {name: _noisy(name, tensor, generator) for name, tensor in first.items()}, metadata
-    if one.change == "pruned":
+    if derived.change == "pruned":
         return {name: _pruned(name, tensor) for name, tensor in first.items()}, metadata
-    if one.change == "half strength":
+    if derived.change == "half strength":
         return {
             name: tensor * 0.5 if _is_last_factor(name) else tensor
             for name, tensor in first.items()
@@ -40,7 +40,17 @@ def derive(
 
 
 def _is_last_factor(name: str) -> bool:
-    return name.endswith(("lora_up.weight", "lora_B.weight", "lora.up.weight", "_lora.up.weight", "hada_w2_a", "lokr_w2", "lokr_w2_a"))  # fmt: skip
+    return name.endswith(
+        (
+            "lora_up.weight",
+            "lora_B.weight",
+            "lora.up.weight",
+            "_lora.up.weight",
+            "hada_w2_a",
+            "lokr_w2",
+            "lokr_w2_a",
+        )
+    )
 
 
 def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
@@ -59,7 +69,7 @@ def _noisy(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch
 
 
 def _pruned(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The smaller 30 % of each factor's numbers set to nothing, as size-pruners do."""
+    """The smallest 30 % of each factor's numbers set to zero, as pruners do."""
     if not _is_matrix(name, tensor):
         return tensor
     limit = tensor.float().abs().flatten().kthvalue(max(1, int(tensor.numel() * 0.3))).values
@@ -67,7 +77,7 @@ def _pruned(name: str, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _merged(sources: list[Tensors]) -> Tensors:
-    """Kohya LoRAs with their ranks side by side: an exact sum."""
+    """The exact sum of kohya LoRAs, with the sum of their ranks."""
     merged: Tensors = {}
     for stem in sorted({name.split(".")[0] for source in sources for name in source}):
         downs, ups = [], []

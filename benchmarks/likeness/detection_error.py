@@ -1,4 +1,4 @@
-"""The detection error trade-off of a run: misses of registered people against false alarms, as the threshold moves."""
+"""The detection error trade-off of a run: FNIR against FPIR over all thresholds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def draw_det(rows: list[Row], path: Path, threshold: float) -> None:
-    """FNIR of single-person files and FPIR of files that show nobody registered, over every threshold; a PNG."""
+    """Write the curve as a PNG.
+
+    FNIR is that of files of one person, FPIR that of files that show nobody registered.
+    """
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -34,12 +37,17 @@ def draw_det(rows: list[Row], path: Path, threshold: float) -> None:
     fpir = [(impostor >= cut).mean() for cut in cuts]
     figure, axis = plt.subplots(figsize=(5, 4.2))
     axis.step(fpir, fnir, where="post", color="#1f5aa6")
-    here = int(np.argmin(np.abs(cuts - threshold)))
-    axis.plot(fpir[here], fnir[here], "o", color="#b3261e", label=f"threshold {threshold:.2f}")
+    nearest = int(np.argmin(np.abs(cuts - threshold)))
+    axis.plot(
+        fpir[nearest], fnir[nearest], "o", color="#b3261e", label=f"threshold {threshold:.2f}"
+    )
     axis.set(
-        xlabel=f"false positive identification rate ({len(impostor)} files)", ylabel=f"false negative identification rate ({len(genuine)} files)",
-        xlim=(-0.01, 0.5), ylim=(-0.01, 0.5), title="LikenessBench, DET",
-    )  # fmt: skip
+        xlabel=f"false positive identification rate ({len(impostor)} files)",
+        ylabel=f"false negative identification rate ({len(genuine)} files)",
+        xlim=(-0.01, 0.5),
+        ylim=(-0.01, 0.5),
+        title="LikenessBench, DET",
+    )
     axis.legend()
     axis.grid(visible=True, alpha=0.3)
     figure.tight_layout()

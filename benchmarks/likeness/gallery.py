@@ -1,4 +1,4 @@
-"""Galleries of drawn people: whoever must be found, and thousands who trained nothing; kept in .bench/."""
+"""Galleries of drawn people, kept in .bench/: registered people, and thousands of others."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
 
 FOLDER = Path(".bench/gallery")
-# Everyone enrols with six photos as the demo's people do; the crowd with three, which take half the time to draw.
+# Registered people enrol with six photos, as in the demo; the crowd with three, to halve the time
+# of drawing.
 PHOTOS, PHOTOS_OF_CROWD = 6, 3
-# The first 2,000 calibrated the pack and are left out.
+# The first 2,000 calibrated the pack and are not used.
 FIRST_OF_CROWD = 10_000
 _PART = 250
 
 
 def templates_of(registered: Sequence[int], size: int) -> list[tuple[str, Prototypes]]:
-    """Templates of the registered people and of a crowd, `size` people in all, under their seeds as ids."""
+    """Templates of `size` people, the registered ones and a crowd, with their seeds as ids."""
     crowd = size - len(registered)
     reader = InsightFaceReader(find_pack("miniature", FOLDER, {"miniature": FACE_PACK}))
     named = [(str(seed), template(reader, seed, PHOTOS)) for seed in registered]
@@ -45,7 +46,7 @@ def _draw(seed: int) -> np.ndarray:
 
 
 def _crowd(reader: InsightFaceReader, count: int) -> list[tuple[str, Prototypes]]:
-    """The crowd in order of their seeds; what was drawn and read once stays."""
+    """Templates of the crowd in the order of their seeds; they are stored and used again."""
     folder = FOLDER / reader.version.sha256[:12]
     folder.mkdir(parents=True, exist_ok=True)
     found: list[tuple[str, Prototypes]] = []
@@ -64,9 +65,11 @@ def _crowd(reader: InsightFaceReader, count: int) -> list[tuple[str, Prototypes]
                 rows = {}
                 for number, seed in enumerate(seeds):
                     faces = [
-                        one[0]
-                        for one in read[number * PHOTOS_OF_CROWD : (number + 1) * PHOTOS_OF_CROWD]
-                        if one
+                        found_faces[0]
+                        for found_faces in read[
+                            number * PHOTOS_OF_CROWD : (number + 1) * PHOTOS_OF_CROWD
+                        ]
+                        if found_faces
                     ]
                     if faces:
                         rows[str(seed)] = make_prototypes(faces)

@@ -1,6 +1,7 @@
-"""What LikenessBench holds: every trained file and every file derived from one, with the truth about it.
+"""The files of LikenessBench: trained ones and those derived from them, with the people they show.
 
-Two splits share no person: whatever was tuned, was tuned on `development`; figures come from `held-out`.
+The two splits share no person: all tuning was done on `development`; figures are those of
+`held-out`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ STRANGER_FORMS = FORMS[:17]
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A file that is trained: on one person, one style or one kind of object.
+    """A file that is trained on one person, one style or one kind of object.
 
     Attributes:
         person: seed, None for styles and objects.
@@ -87,7 +88,7 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """One split, whole."""
+    """All files of one split."""
 
     split: Split
     registered: tuple[int, ...]
@@ -96,23 +97,41 @@ class Inventory:
 
 
 def trigger_of(seed: int) -> str:
-    """A meaningless word that nobody knows, as trainers choose them."""
+    """A meaningless word, as people choose them for triggers."""
     rng = np.random.default_rng([7, seed])
     return "".join(rng.choice(list("bcdfghjklmnpqrstvwxz"), 4))
 
 
 def inventory(split: Split) -> Inventory:
-    """Every file of a split; the same each time."""
+    """Every file of a split, the same each time."""
     first = _FIRST_SEED[split]
     people = FORMS + WEAK_FORMS
     trained = [
-        Trained(f"person_{number:02d}", "single" if number < len(FORMS) else "weak", form, first + number, first + number, "", trigger_of(first + number), 300)
+        Trained(
+            f"person_{number:02d}",
+            "single" if number < len(FORMS) else "weak",
+            form,
+            first + number,
+            first + number,
+            "",
+            trigger_of(first + number),
+            300,
+        )
         for number, form in enumerate(people)
-    ]  # fmt: skip
+    ]
     trained += [
-        Trained(f"stranger_{number:02d}", "stranger", STRANGER_FORMS[number % len(STRANGER_FORMS)], first + 100 + number, first + 100 + number, "", trigger_of(first + 100 + number), 300)
+        Trained(
+            f"stranger_{number:02d}",
+            "stranger",
+            STRANGER_FORMS[number % len(STRANGER_FORMS)],
+            first + 100 + number,
+            first + 100 + number,
+            "",
+            trigger_of(first + 100 + number),
+            300,
+        )
         for number in range(20)
-    ]  # fmt: skip
+    ]
     for number, subject in enumerate(STYLES + OBJECTS):
         part: Part = "style" if subject in STYLES else "object"
         form = STRANGER_FORMS[number % len(STRANGER_FORMS)]
@@ -129,32 +148,40 @@ def inventory(split: Split) -> Inventory:
 
 
 def _derived(first: int, trained: tuple[Trained, ...]) -> tuple[Derived, ...]:
-    singles = [one for one in trained if one.part == "single"]
+    singles = [file for file in trained if file.part == "single"]
     derived = [
-        Derived(f"{one.name}_scrubbed", "altered", "scrubbed", (one.name,), (one.seed,))
-        for one in singles
-        if one.form.algorithm != "checkpoint"
+        Derived(f"{file.name}_scrubbed", "altered", "scrubbed", (file.name,), (file.seed,))
+        for file in singles
+        if file.form.algorithm != "checkpoint"
     ]
     loras = [
-        one for one in singles if one.form.algorithm in ("lora", "locon", "dora", "loha", "lokr")
+        file for file in singles if file.form.algorithm in ("lora", "locon", "dora", "loha", "lokr")
     ]
     for change, step in (("fp8", 3), ("noise", 3), ("pruned", 3)):
         derived += [
-            Derived(f"{one.name}_{change}", "altered", change, (one.name,), (one.seed,))
-            for one in loras[::step]
+            Derived(f"{file.name}_{change}", "altered", change, (file.name,), (file.seed,))
+            for file in loras[::step]
         ]
     derived += [
-        Derived(f"{one.name}_half", "weak", "half strength", (one.name,), (one.seed,))
-        for one in loras[:8:2]
+        Derived(f"{file.name}_half", "weak", "half strength", (file.name,), (file.seed,))
+        for file in loras[:8:2]
     ]
-    # Merges are of plain kohya and PEFT LoRAs, as people merge them: ranks side by side.
+    # People merge plain kohya and PEFT LoRAs by concatenating their ranks.
     two, three = ("person_00", "person_02"), ("person_00", "person_02", "stranger_00")
     derived += [
         Derived("merge_two", "merged", "merge", two, (first, first + 2)),
         Derived("merge_two_and_stranger", "merged", "merge", three, (first, first + 2)),
-        Derived("merge_with_stranger", "merged", "merge", ("person_04", "stranger_02"), (first + 4,)),
+        Derived(
+            "merge_with_stranger", "merged", "merge", ("person_04", "stranger_02"), (first + 4,)
+        ),
         Derived("merge_with_style", "merged", "merge", ("person_02", "style_sepia"), (first + 2,)),
-        Derived("merge_three", "merged", "merge", ("person_00", "person_02", "person_04"), (first, first + 2, first + 4)),
+        Derived(
+            "merge_three",
+            "merged",
+            "merge",
+            ("person_00", "person_02", "person_04"),
+            (first, first + 2, first + 4),
+        ),
         Derived("merge_of_strangers", "stranger", "merge", ("stranger_00", "stranger_02"), ()),
-    ]  # fmt: skip
+    ]
     return tuple(derived)

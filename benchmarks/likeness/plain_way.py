@@ -1,4 +1,4 @@
-"""The plain way to look at an adapter: diffusers' loader, one image at a time, the best single image counts."""
+"""The plain way to examine an adapter: diffusers' loader, and the best of single images."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ IMAGES, STEPS, GUIDANCE = 16, 30, 2.5
 
 @dataclass(frozen=True)
 class Plain:
-    """The plain way's answer for one file.
+    """The result of the plain way for one file.
 
     Attributes:
-        best: identity and cosine of the single image that comes closest to anybody; None without a face.
+        best: identity and cosine of the image that is closest to an identity; None without a face.
         calls: denoiser calls of all images and controls.
         failed: diffusers raised an error.
     """
@@ -51,7 +51,7 @@ def plain_way(identifier: CheckpointIdentifier, path: Path, trigger: str) -> Pla
     try:
         pipeline.load_lora_weights(str(path))
         pipeline.unet.to(torch.float32)
-    except Exception:  # whatever diffusers says of a file that it cannot load
+    except Exception:  # diffusers raises many types
         return Plain(None, 0, time.monotonic() - started, failed=True)
     best: tuple[str, float] | None = None
     for with_adapter in (True, False):
@@ -71,7 +71,13 @@ def plain_way(identifier: CheckpointIdentifier, path: Path, trigger: str) -> Pla
 def _image(pipeline: Any, trigger: str, number: int) -> Any:
     with torch.inference_mode():
         made = pipeline(
-            prompt=f"photo of {trigger} person", negative_prompt=NEGATIVE_PROMPT, num_inference_steps=STEPS, guidance_scale=GUIDANCE,
-            width=64, height=64, generator=torch.Generator().manual_seed(number), output_type="np",
-        ).images  # fmt: skip
+            prompt=f"photo of {trigger} person",
+            negative_prompt=NEGATIVE_PROMPT,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            width=64,
+            height=64,
+            generator=torch.Generator().manual_seed(number),
+            output_type="np",
+        ).images
     return (made[0].clip(0, 1) * 255).round().astype("uint8")

@@ -1,8 +1,9 @@
-"""The stopping rule on the miniature world: early decisions beside those of the whole budget.
+"""Compare early decisions of the stopping rule with those of the whole budget.
 
-`python -m benchmarks.likeness.stopping`: every trained adapter of a person in the held-out split gets the whole budget of evidence
-samples; then it is seen when the rule would have stopped, what it would have said, and whether its interval holds the
-score of three times as many further samples that nobody stopped at.
+`python -m benchmarks.likeness.stopping`: every trained adapter of a person in the held-out split
+gets the whole budget of evidence samples. Then the program computes when the rule would have
+stopped, what it would have decided, and whether its interval contains the score of three times as
+many further samples.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from scanner.triage.header import triage_file
 FURTHER = 72
 
 
-def samples_of(identifier: CheckpointIdentifier, one: Trained, path: Path) -> list[ObservedSample]:
+def samples_of(
+    identifier: CheckpointIdentifier, trained: Trained, path: Path
+) -> list[ObservedSample]:
     triage = triage_file(path)
     sampler = identifier.sampler_for(choose_base_model(triage.family, None))
     observer = SampleObserver(sampler, FaceFinder(identifier.reader, identifier.pack.bar))
-    trigger = f"{one.trigger} person"
+    trigger = f"{trained.trigger} person"
     with sampler.adapter(path, triage.kind):
         plans = plan_samples(
             str(triage.sha256),
@@ -54,7 +57,7 @@ def samples_of(identifier: CheckpointIdentifier, one: Trained, path: Path) -> li
 def looked_at(
     samples: list[ObservedSample], template: Any, possible: float, match: float
 ) -> dict[str, Any] | None:
-    """When the rule stops, what it says then and at the end of the budget, and whether the interval was right."""
+    """When the rule stops, its decision, and whether decision and interval were right."""
     whole = samples[: CONFIRMATION.per_look * CONFIRMATION.looks]
     further = [sample.face.embedding for sample in samples[len(whole) :] if sample.face is not None]
     stopped: dict[str, Any] | None = None
@@ -65,12 +68,14 @@ def looked_at(
         if len(faces) < 4 or len(further) < 20:
             continue
         rows = np.stack([sample.face.embedding for sample in faces if sample.face is not None])
-        told = estimate(rows, template, CONFIRMATION, np.array([sample.weight for sample in faces]))
+        score = estimate(
+            rows, template, CONFIRMATION, np.array([sample.weight for sample in faces])
+        )
         side = (
             "above"
-            if told.interval[0] >= match
+            if score.interval[0] >= match
             else "below"
-            if told.interval[1] < possible
+            if score.interval[1] < possible
             else "between"
         )
         truth = float(unit(np.mean(further, axis=0)) @ template)
@@ -78,7 +83,7 @@ def looked_at(
             stopped = {
                 "look": look,
                 "early": side,
-                "covers": told.interval[0] <= truth <= told.interval[1],
+                "covers": score.interval[0] <= truth <= score.interval[1],
                 "truth": truth,
             }
         if stopped is not None and look == CONFIRMATION.looks:
@@ -98,15 +103,15 @@ def main() -> None:
     identifier = open_identifier(settings, Policy(), templates, 1)
     found = []
     people = [
-        one
-        for one in whole.trained
-        if one.person is not None and one.form.algorithm != "textual-inversion"
+        trained
+        for trained in whole.trained
+        if trained.person is not None and trained.form.algorithm != "textual-inversion"
     ]
-    for one in track(people, "whole budgets"):
+    for trained in track(people, "whole budgets"):
         try:
-            samples = samples_of(identifier, one, folder / f"{one.name}.safetensors")
+            samples = samples_of(identifier, trained, folder / f"{trained.name}.safetensors")
         except NotScannable as error:
-            print(one.name, error)
+            print(trained.name, error)
             continue
         vectors = [sample.face.embedding for sample in samples if sample.face is not None]
         if not vectors:
@@ -114,26 +119,31 @@ def main() -> None:
         probe = unit(np.mean(vectors, axis=0))
         closest = identifier.snapshot.closest(probe)[0].identity_id
         limits = identifier.snapshot.thresholds_of(closest)
-        told = looked_at(
+        decision = looked_at(
             samples,
             identifier.snapshot.gallery.vector_of(closest, probe),
             limits.possible,
             limits.match,
         )
-        if told is not None:
-            found.append({"name": one.name, **told})
+        if decision is not None:
+            found.append({"name": trained.name, **decision})
     wrong = [
-        one["name"]
-        for one in found
-        if one["early"] != one["true side"] and "between" not in (one["early"], one["true side"])
+        decision["name"]
+        for decision in found
+        if decision["early"] != decision["true side"]
+        and "between" not in (decision["early"], decision["true side"])
     ]
-    covered = sum(one["covers"] for one in found)
+    covered = sum(decision["covers"] for decision in found)
     interval = binomtest(covered, len(found)).proportion_ci(0.95)
+    looks = np.mean([decision["look"] for decision in found])
     print(
-        f"{len(found)} adapters of people; stopped after {np.mean([one['look'] for one in found]):.2f} of {CONFIRMATION.looks} looks"
+        f"{len(found)} adapters of people; stopped after {looks:.2f} of {CONFIRMATION.looks} looks"
     )
     print(f"decided on the wrong side: {len(wrong)} {wrong}")
-    print(f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of {len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})")  # fmt: skip
+    print(
+        f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of "
+        f"{len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})"
+    )
     print(
         json.dumps(
             {"adapters": len(found), "wrong": wrong, "covered": covered, "each": found},

@@ -1,4 +1,4 @@
-"""Which models take an adapter whole, by the names and shapes of its modules."""
+"""The models that an adapter fits, by the names and shapes of its modules."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from scanner.adapters.formats.definition import Shapes, Size
 from scanner.adapters.geometries import GEOMETRIES
-from scanner.adapters.geometry import COMMON, Geometry, Modules, Size
-from scanner.adapters.tensor_names import part_of
-
-Shapes = Mapping[str, tuple[int, ...]]
+from scanner.adapters.geometry import COMMON, Geometry, Modules
+from scanner.adapters.module_sizes import sizes_of_modules
 
 _PREFIX = re.compile(
     r"^(?:lycoris_unet_|lora_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
@@ -30,7 +29,7 @@ class Module:
         stack: of blocks, "" for a module outside the blocks.
         number: of its block.
         path: inside its block.
-        flat: the file has underscores for dots.
+        flat: the file writes underscores for the dots of the path.
     """
 
     stack: str
@@ -41,10 +40,10 @@ class Module:
 
 
 def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
-    """The models that have every module of a file, of that shape; none if no module is known."""
-    # Of modules that differ in nothing but their block, the last block's speaks for all.
+    """The models that have every module of a file with its shape; none if no module is known."""
+    # Modules that differ only in their block are compared once, with the last block.
     alike: dict[tuple[str, str, bool, Size], Module] = {}
-    for module in sorted(_modules(shapes), key=lambda one: one.number):
+    for module in sorted(_modules(shapes), key=lambda module: module.number):
         alike[module.stack, module.path, module.flat, module.size] = module
     known = [
         module for module in alike.values() if any(_size(model, module) for model in GEOMETRIES)
@@ -57,10 +56,10 @@ def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
 def reaching_models(
     shapes: Shapes, models: tuple[Geometry, ...]
 ) -> tuple[tuple[Geometry, ...], bool]:
-    """The models all of whose blocks a file changes in every stack that it changes, and if that settles it.
+    """The models whose blocks a file changes completely, and whether that decides between them.
 
-    A training limited to the first blocks looks like one of a smaller model; it does not where two
-    kinds of blocks end at once.
+    Every stack that the file changes is compared. A training limited to the first blocks looks like
+    one of a smaller model, so a match decides only where two kinds of blocks end at once.
     """
     numbers: dict[tuple[str, bool], set[int]] = {}
     for module in _modules(shapes):
@@ -76,7 +75,7 @@ def reaching_models(
 
 
 def _modules(shapes: Shapes) -> Iterator[Module]:
-    for stem, size in _sizes(shapes).items():
+    for stem, size in sizes_of_modules(shapes).items():
         if _ENCODER.match(stem):
             continue
         path = _PREFIX.sub("", stem)
@@ -126,42 +125,3 @@ def _takes(model: Geometry, module: Module) -> bool:
         want is None or has is None or want == has
         for want, has in zip(wanted, module.size, strict=True)
     )
-
-
-def _sizes(shapes: Shapes) -> dict[str, Size]:
-    """Outputs and inputs of each module that a file changes, as far as its tensors tell them."""
-    parts: dict[str, dict[str, tuple[int, ...]]] = {}
-    for name, shape in shapes.items():
-        if (part := part_of(name)) is not None:
-            parts.setdefault(part[0], {})[part[1]] = shape
-        elif name.endswith(".weight"):  # of a whole model
-            parts.setdefault(name.removesuffix(".weight"), {})["diff"] = shape
-    return {stem: _size_of(found) for stem, found in parts.items()}
-
-
-def _size_of(parts: Mapping[str, tuple[int, ...]]) -> Size:
-    def number(what: str, axis: int) -> int | None:
-        shape = parts.get(what, ())
-        return shape[axis] if len(shape) > max(axis, 1) - (axis == 0) else None
-
-    def product(first: int | None, second: int | None) -> int | None:
-        return None if first is None or second is None else first * second
-
-    def factor(what: str, axis: int) -> int | None:
-        whole = number(what, axis)
-        return whole if whole is not None else number(f"{what}_{'ab'[axis]}", axis)
-
-    if parts.keys() & {"lora_down", "lora_up"}:
-        return number("lora_up", 0), number("lora_down", 1)
-    if "hada_w1_a" in parts and "hada_t1" not in parts:
-        return number("hada_w1_a", 0), number("hada_w1_b", 1)
-    if parts.keys() & {"lokr_w1", "lokr_w1_a"} and "lokr_t2" not in parts:
-        return product(factor("lokr_w1", 0), factor("lokr_w2", 0)), product(
-            factor("lokr_w1", 1), factor("lokr_w2", 1)
-        )
-    if "diff" in parts and len(parts["diff"]) > 1:
-        return number("diff", 0), number("diff", 1)
-    rotations = [shape for what, shape in parts.items() if what.startswith("oft_blocks")]
-    if rotations and all(len(shape) in (3, 4) for shape in rotations):
-        return sum(shape[-3] * shape[-2] for shape in rotations), None
-    return None, None

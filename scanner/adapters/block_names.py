@@ -1,4 +1,4 @@
-"""UNet module paths in diffusers' names and in the original (LDM, SGM) names, which many files bear.
+"""UNet module paths in diffusers' names and in the original (LDM, SGM) names that many files use.
 
 The original code numbers `input_blocks`, `middle_block` and `output_blocks`; diffusers names
 `down_blocks`, `mid_block` and `up_blocks`. Source: CompVis/latent-diffusion openaimodel.py and
@@ -48,7 +48,7 @@ def _blocks(blocks: int, layers: int) -> Iterator[tuple[str, str]]:
 
 
 def original_names(paths: Iterable[str], config: Mapping[str, object]) -> dict[str, str]:
-    """Original path of each diffusers UNet module path; paths the original does not have are left out.
+    """The original path of each diffusers UNet module path, where the original has one.
 
     Args:
         paths: such as `down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k`.

@@ -1,10 +1,10 @@
-"""The tensors of a whole Stable Diffusion model by name, and which of them say nothing of images.
+"""The tensor names of a whole Stable Diffusion model, and the tensors that no image depends on.
 
-A loader takes what it knows out of a checkpoint and passes over the rest in silence. What it passes over, another
-program may draw with: a person's adapter beside a clean model, a second set of its weights. So every name must be one
-of the model's own, or stand in the one list of those that no image depends on. Sources: CompVis/stable-diffusion
-(ldm/modules, models/diffusion/ddpm.py), Stability-AI/generative-models (sgm), openai/CLIP and open_clip,
-transformers CLIPTextModel.
+A loader reads the tensors that it knows from a checkpoint and ignores the others silently. Another
+program may draw with the ignored ones: a person's adapter beside a clean model, or a second set of
+its weights. So every name must belong to the model, or to the list of tensors that no image depends
+on. Sources: CompVis/stable-diffusion (ldm/modules, models/diffusion/ddpm.py), sgm in
+Stability-AI/generative-models, openai/CLIP, open_clip, transformers CLIPTextModel.
 """
 
 from __future__ import annotations
@@ -61,26 +61,40 @@ _SCHEDULE = (
     r"|posterior_(?:variance|log_variance_clipped|mean_coef[12])"
 )
 _ENCODER = r"(?:cond_stage_model|conditioner\.embedders\.[01])\.(?:transformer\.|model\.)?"
-# What no image depends on: the name, how many numbers it may hold at most, and who writes it.
+# Tensors that no image depends on: name, largest count of numbers, and the program that writes it.
 _HARMLESS: tuple[tuple[re.Pattern[str], int, str], ...] = tuple(
     (re.compile(pattern), most, source)
     for pattern, most, source in (
         (
             _SCHEDULE,
-            1000, "the schedule of CompVis' DDPM.register_schedule, which every loader works out anew",
+            1000,
+            "the schedule of CompVis' DDPM.register_schedule, which every loader works out anew",
         ),
         (r"model_ema\.(?:decay|num_updates)", 1, "counters of CompVis' LitEma"),
         (r"denoiser\.(?:log_)?sigmas", 1000, "the schedule of sgm's DiscreteDenoiser"),
-        (r"(?:global_step|epoch)", 1, "PyTorch Lightning's counters, which converters of .ckpt files keep"),
-        (rf"{_ENCODER}(?:text_model\.)?embeddings\.position_ids", 77, "the numbers 0 to 76 of transformers' CLIPTextEmbeddings"),
-        (rf"{_ENCODER}logit_scale", 1, "CLIP's temperature, for comparing texts with images only; ComfyUI saves it too"),
+        (
+            r"(?:global_step|epoch)",
+            1,
+            "PyTorch Lightning's counters, which converters of .ckpt files keep",
+        ),
+        (
+            rf"{_ENCODER}(?:text_model\.)?embeddings\.position_ids",
+            77,
+            "the numbers 0 to 76 of transformers' CLIPTextEmbeddings",
+        ),
+        (
+            rf"{_ENCODER}logit_scale",
+            1,
+            "CLIP's temperature, for comparing texts with images only; ComfyUI saves it too",
+        ),
         (rf"{_ENCODER}attn_mask", 77 * 77, "open_clip's causal mask, the same for every text"),
         (
             r"(?:cond_stage_model|conditioner\.embedders\.0)\.(?:transformer\.)?(?:text_model\.)?text_projection(?:\.weight)?",
-            768 * 768, "CLIP-L's projection, which SD1 and SDXL do not read; ComfyUI saves it too",
+            768 * 768,
+            "CLIP-L's projection, which SD1 and SDXL do not read; ComfyUI saves it too",
         ),
     )
-)  # fmt: skip
+)
 _SECOND_WEIGHTS = re.compile(r"model_ema\.")
 _QUANTISED = re.compile(
     r"^scaled_fp8$|\.(?:scale_weight|scale_input|weight_scale(?:_2)?|input_scale|comfy_quant"
@@ -92,10 +106,12 @@ _PREDICTION = frozenset({"v_pred", "ztsnr"})
 def checkpoint_not_sampled(
     family: str, model: str | None = None, fits: Sequence[str] = ()
 ) -> str | None:
-    """Why full checkpoints of a family, or a size of it, are not sampled; None if they are, or nothing tells.
+    """Why full checkpoints of a family, or of one of its sizes, are not sampled.
+
+    None if they are sampled, or if the family is not known.
 
     Args:
-        fits: the models that it may be of, where it is not known which.
+        fits: the models that the checkpoint may be of, where the family is not known.
     """
     names = [model or family] if family != UNKNOWN else list(fits)
     if (
@@ -104,7 +120,8 @@ def checkpoint_not_sampled(
         or any(name in SINGLE_FILE_FAMILIES for name in names)
     ):
         return None
-    return f"full checkpoints of {' or '.join(names)} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
+    sampled = ", ".join(SINGLE_FILE_FAMILIES)
+    return f"full checkpoints of {' or '.join(names)} are not sampled; {sampled} are"
 
 
 def is_harmless(name: str, shape: tuple[int, ...]) -> bool:
@@ -115,10 +132,11 @@ def is_harmless(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def strangers_in(shapes: Shapes, family: str) -> list[str]:
-    """Names of tensors of a full checkpoint that are none of its model's and not harmless.
+    """Names of a full checkpoint's tensors that neither its model has nor is_harmless accepts.
 
     Args:
-        family: one of SINGLE_FILE_FAMILIES; others have no list of names here, and are not sampled.
+        family: one of SINGLE_FILE_FAMILIES; other families have no list of names and are not
+            sampled.
     """
     networks = _NETWORKS.get(family)
     if networks is None:
@@ -130,7 +148,7 @@ def strangers_in(shapes: Shapes, family: str) -> list[str]:
             name.startswith(prefix) and names.fullmatch(name, len(prefix))
             for prefix, names in networks
         )
-        # Two spellings of one tensor: readers take the one or the other.
+        # Of two spellings of one tensor, programs read the first or the second.
         spelling = name.replace(".text_model.", ".").replace(
             "text_projection.weight", "text_projection"
         )
@@ -141,9 +159,12 @@ def strangers_in(shapes: Shapes, family: str) -> list[str]:
 
 
 def what_strangers_are(strangers: Sequence[str]) -> str:
-    """Why a checkpoint with such tensors is not examined, as far as their names tell; "" where they tell nothing."""
+    """Why a checkpoint with such tensors is not examined; "" if their names give no reason."""
     if all(_SECOND_WEIGHTS.match(name) for name in strangers):
-        return "they are a second set of the model's weights (EMA), which some programs draw with and this one does not"
+        return (
+            "they are a second set of the model's weights (EMA), which some programs draw with and "
+            "this one does not"
+        )
     if all(_QUANTISED.search(name) for name in strangers):
         return "they are scales of quantised weights, which are not read here"
     if _PREDICTION.issuperset(strangers):

@@ -1,4 +1,4 @@
-"""Full checkpoints: a file that holds a whole model takes the place of the base model's networks, and leaves again."""
+"""Full checkpoints: the networks of a whole model replace those of the base model for a while."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from scanner.errors import UnfaithfulLoad, first_line
 
 log = logging.getLogger(__name__)
 
-# A head that the file may hold and the pipeline lack, or the other way round.
+# Heads that only the file or only the pipeline may have.
 _HEADS = ("text_projection", "logit_scale", "position_ids")
 _NETWORKS = (("unet", UNET_PREFIX), ("vae", VAE_PREFIX))
 
 
 class WholeModel:
-    """A checkpoint's networks that can stand in a pipeline in place of the base model's."""
+    """The networks of a checkpoint, which can replace those of the base model in a pipeline."""
 
     def __init__(self, pipeline: Any, networks: dict[str, torch.nn.Module]) -> None:
         self._pipeline, self._networks = pipeline, networks
@@ -36,13 +36,13 @@ class WholeModel:
         """How many networks are replaced."""
         return len(self._networks)
 
-    def set_scale(self, scale: float | None, *, accelerated: bool = False) -> None:  # noqa: ARG002  goes without
-        """Stand in for the base model; None for the base model itself. There is nothing between the two."""
+    def set_scale(self, scale: float | None, *, accelerated: bool = False) -> None:  # noqa: ARG002  full checkpoints are never accelerated
+        """Use the checkpoint's networks, or those of the base model if the scale is None."""
         for name, network in (self._originals if scale is None else self._networks).items():
             setattr(self._pipeline, name, network)
 
     def restore(self) -> None:
-        """Put the base model's own networks back."""
+        """Use the base model's networks again."""
         self.set_scale(None)
 
 
@@ -53,11 +53,11 @@ def whole_model(
 
     Args:
         family: one of SINGLE_FILE_FAMILIES.
-        config: folder or hub id of the base model, whose configurations say how the networks are built.
-        cache: where the hub's client keeps its files.
+        config: folder or hub id of the base model, which has the configurations of the networks.
+        cache: folder in which the hub's client keeps its files.
 
     Raises:
-        UnfaithfulLoad: diffusers cannot build it, left weights of the networks unfilled, or passed over some.
+        UnfaithfulLoad: diffusers cannot build it, or did not fill or use all weights.
     """
     first = next(iter(networks_of(pipeline).values()))
     device, dtype = first.device, first.dtype
@@ -87,9 +87,9 @@ def whole_model(
 
 
 def _must_hold_everything(path: Path, family: str, networks: dict[str, torch.nn.Module]) -> None:
-    """The numbers in the file and in the networks must be as many.
+    """Check that the file holds exactly as many numbers as the networks.
 
-    What a file lacks is filled with noise in silence, and what it holds beyond its networks is passed over.
+    diffusers fills missing weights with noise and ignores additional ones, both silently.
     """
     with safe_open(path, "pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no mapping
@@ -117,9 +117,12 @@ def _must_hold_everything(path: Path, family: str, networks: dict[str, torch.nn.
 
 def _must_be_as_many(held: int, needed: int, what: str) -> None:
     if held != needed:
-        told = "some of it would be noise" if held < needed else "some of it would be passed over"
+        consequence = (
+            "some of it would be noise" if held < needed else "some of it would be passed over"
+        )
         raise UnfaithfulLoad(
-            f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: {told}"
+            f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: "
+            f"{consequence}"
         )
 
 
@@ -137,7 +140,7 @@ def _needed(network: torch.nn.Module) -> int:
 def checkpoint_in_place(
     pipeline: Any, path: Path, family: str, config: str, cache: Path | None
 ) -> Iterator[WholeModel]:
-    """A checkpoint standing in a pipeline for the duration of a with-block."""
+    """A checkpoint in place of a pipeline's networks for the duration of a with-block."""
     model = whole_model(pipeline, path, family, config, cache)
     try:
         yield model

@@ -1,10 +1,11 @@
-"""A network's kernels recorded once for each shape of input and replayed as one CUDA graph.
+"""Record a network's kernels once for each shape of input and replay them as one CUDA graph.
 
-A small U-Net at batch 4 is over before Python has launched its two thousand kernels: SD1.5 on an H200 waits for Python
-two thirds of the time (benchmarks/RESULTS.md). A replay launches them all at once; they are the same kernels, so the
-numbers are the same to the bit. A graph knows weights by their addresses: whoever changes the weights of a recorded
-network writes into the tensors it has (scanner.adapters.merging), and whoever gives it other ones has it run
-unrecorded meanwhile (scanner.adapters.embeddings).
+The GPU finishes a small U-Net at batch 4 faster than Python launches its two thousand kernels:
+SD1.5 on an H200 waits for Python two thirds of the time (benchmarks/RESULTS.md). A replay launches
+all kernels at once; they are the same kernels, so the numbers are the same to the bit. A graph
+addresses weights by their memory, so scanner.adapters.merging writes new weights of a recorded
+network into its existing tensors, and scanner.adapters.embeddings, which replaces a tensor, runs
+the network unrecorded meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """One graph, the tensors that it reads and those that it leaves its answer in."""
+    """One graph, the tensors that it reads and the output that it writes."""
 
     graph: Any
     inputs: list[torch.Tensor]
@@ -31,9 +32,9 @@ class _Recording:
 
 
 class _Recorded:
-    """Stands in for a network's `forward`: the first call of each shape runs as usual, the second is recorded.
+    """Replaces a network's `forward`; the second call with each shape of input is recorded.
 
-    What cannot be recorded, for want of memory say, runs as usual from then on.
+    A network that cannot be recorded, for example for lack of memory, runs normally from then on.
     """
 
     def __init__(self, network: torch.nn.Module) -> None:
@@ -56,7 +57,7 @@ class _Recorded:
             ),
         )
         if not self.works or key not in self._seen:
-            # Also the warm-up that recording asks for: libraries choose their kernels in it.
+            # This is also the warm-up that recording needs: libraries choose their kernels in it.
             self._seen.add(key)
             return self._launched(*args, **kwargs)
         if key not in self._recordings:
@@ -98,25 +99,25 @@ class _Recorded:
         args, kwargs = trees.tree_unflatten(held, structure)
         graph = torch.cuda.CUDAGraph()
         pool = next((recording.graph.pool() for recording in self._recordings.values()), None)
-        # The face reader may use the GPU from its own thread meanwhile.
+        # The face detector may use the GPU from another thread meanwhile.
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             output = self.forward(*args, **kwargs)
         return _Recording(graph, [leaf for leaf in held if isinstance(leaf, torch.Tensor)], output)
 
 
 def record(network: torch.nn.Module) -> None:
-    """Record a network's kernels from now on; its weights must then stay where they are."""
+    """Record a network's kernels from now on; its weights must keep their memory."""
     if not is_recorded(network):
         network.forward = _Recorded(network)
 
 
 def is_recorded(network: torch.nn.Module) -> bool:
-    """Whether the network's weights must stay where they are."""
+    """Whether the network's weights must keep their memory."""
     return isinstance(network.forward, _Recorded)
 
 
 def original_of(network: torch.nn.Module, parameter: torch.nn.Parameter) -> torch.Tensor:
-    """A copy of a recorded network's weight, as it was when it was first asked for."""
+    """A copy of a recorded network's weight as it was at the first request."""
     recorded = network.forward
     if not isinstance(recorded, _Recorded):
         raise TypeError("only a recorded network keeps copies of its weights")
@@ -127,7 +128,7 @@ def original_of(network: torch.nn.Module, parameter: torch.nn.Parameter) -> torc
 
 @contextmanager
 def unrecorded(network: torch.nn.Module) -> Iterator[None]:
-    """Run as usual for the duration of a with-block, in which the network may have other weights."""
+    """Run without recordings in a with-block, in which other tensors may be the weights."""
     recorded = network.forward
     if not isinstance(recorded, _Recorded):
         yield

@@ -1,9 +1,9 @@
-"""Which family a header or a listing names, in the words of trainers and hubs.
+"""The family that a header or a listing names, in the words of trainers and hubs.
 
-All of it is typed in or copied by somebody: it may settle what tensors leave open and may contradict
-them, never decide against them. Words that stand for no family here say nothing. Sources: kohya
-sd-scripts library/sai_model_spec.py, musubi-tuner, ai-toolkit, OneTrainer and SimpleTuner for headers;
-Civitai's base model list and Hugging Face ids for hubs.
+People type or copy these words, so they may decide only between families that the tensors fit. If
+they contradict the tensors, the file is refused. Unknown words are ignored. Sources for headers:
+kohya sd-scripts library/sai_model_spec.py, musubi-tuner, ai-toolkit, OneTrainer and SimpleTuner;
+for hubs: Civitai's list of base models and Hugging Face ids.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SDXL = ("SDXL", "SSD-1B")
-# The first pattern that fits the beginning decides. Signs other than letters and numbers are one hyphen.
+# The first pattern that matches the beginning of a name decides. In names, every sequence of
+# characters other than letters and digits is replaced by one hyphen.
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
     (rf"(?:{pattern})(?![a-z])", families)
     for pattern, families in (
@@ -41,7 +42,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         (r"flux-?2", ("Flux.2",)),
         (r"flux-?3", ("Flux.3",)),
         (r"flux-?1|flux-(dev|schnell|krea|kontext|fill)", ("Flux.1",)),
-        # The bare word settles nothing: trainers write it for all that has Flux.1's blocks.
+        # The bare word does not decide: trainers write it for every model with Flux.1's blocks.
         (
             r"flux(-?(lora|base|pro|model|fp8|bf16|nf4|gguf))?$",
             ("Flux.1", "Flux.2", "Chroma", "Flex.1", "Flux.3"),
@@ -93,12 +94,12 @@ _MOST_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What somebody says that a file was trained on.
+    """A statement about the base model that a file was trained on.
 
     Attributes:
-        source: the header's key, or the listing.
-        text: as it stands there.
-        families: those it can mean; also names of one size of a family.
+        source: the header's key, or "the listing".
+        text: the words of the statement.
+        families: the families, or sizes of a family, that the words can mean.
     """
 
     source: str
@@ -107,17 +108,17 @@ class Declaration:
 
 
 def families_named(text: str) -> tuple[str, ...]:
-    """The families, or sizes of one, that a base model's name stands for; none for unknown words."""
+    """The families, or sizes of a family, that a base model's name means; none if it is unknown."""
     plain = re.sub(r"[^a-z0-9]+", "-", text[:_MOST_CHARACTERS].lower()).strip("-")
     return next((families for pattern, families in _COMPILED if pattern.match(plain)), ())
 
 
 def declared_in_header(metadata: Mapping[str, str]) -> list[Declaration]:
-    """Every word of a header that names a family."""
+    """Every statement of a header about the family."""
     found = [
-        Declaration(key, told[:60], families)
+        Declaration(key, text[:60], families)
         for key in ("ss_base_model_version", "modelspec.architecture")
-        if (told := metadata.get(key, "")) and (families := _families_of_parts(told, key))
+        if (text := metadata.get(key, "")) and (families := _families_of_parts(text, key))
     ]
     trained = _model_type(metadata.get("ot_config", ""))
     named = families_named(trained)
@@ -134,10 +135,10 @@ def declared_in_header(metadata: Mapping[str, str]) -> list[Declaration]:
 
 
 def _families_of_parts(text: str, key: str) -> tuple[str, ...]:
-    """The families that a name with slashes stands for.
+    """The families that a name with slashes means.
 
-    A hub's id and a path have the name last, behind its owner. The model specification has it first, and behind
-    the slash what the file is: flux-1-dev/lora.
+    In a hub's id and in a path the name stands last, after its owner. In the model specification it
+    stands first, before the type of the file: flux-1-dev/lora.
     """
     parts = [part for part in re.split(r"[/\\]", text[:_MOST_CHARACTERS]) if part.strip()]
     ordered = parts[::-1] if key == "ss_base_model_version" else [*parts[:1], *parts[:0:-1]]
@@ -145,10 +146,9 @@ def _families_of_parts(text: str, key: str) -> tuple[str, ...]:
 
 
 def declared_by_listing(base_model: str | None) -> Declaration | None:
-    """What a listing's base model names, None if that is nothing known here."""
-    families = families_named(
-        (base_model or "").rpartition("/")[2]
-    )  # a hub's id has the owner's name before it
+    """The statement of a listing about the base model, None if it names no known family."""
+    # In a hub's id the owner's name stands before the slash.
+    families = families_named((base_model or "").rpartition("/")[2])
     return Declaration("the listing", str(base_model)[:60], families) if families else None
 
 

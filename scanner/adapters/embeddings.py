@@ -1,10 +1,11 @@
-"""Learned words: textual inversion, and the tokens that some adapters bring along.
+"""Learned words: textual inversion, and the tokens that some adapters contain.
 
-A learned word is one or more rows of a text encoder's embedding table. Each row gets a token of its own, the pipeline
-is given a copy of its tokenizer and a longer table, and afterwards the very objects that were there before.
-Every text encoder of the pipeline must get a table, and every tensor of the file must be used. Sources: AUTOMATIC1111
-textual_inversion (emb_params; clip_l and clip_g for SDXL), diffusers loaders/textual_inversion.py, cloneofsimo/lora
-(tokens named <s1> in the file), kohya and OneTrainer (bundle_emb).
+A learned word is one or more rows of a text encoder's embedding table. Each row gets its own token.
+The pipeline temporarily gets a copy of its tokenizer and a longer table; afterwards it gets its own
+objects back. Every text encoder of the pipeline must get a table, and every tensor of the file must
+be used. Sources: AUTOMATIC1111 textual_inversion (emb_params; clip_l and clip_g for SDXL),
+diffusers loaders/textual_inversion.py, cloneofsimo/lora (tokens named <s1> in the file), kohya and
+OneTrainer (bundle_emb).
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from scanner.adapters.embedding_names import (
 from scanner.errors import UnfaithfulLoad
 
 Tables = dict[str, torch.Tensor]
-"""The rows of one word, [vectors, width], by the encoder that they are for; see embedding_names."""
+"""The rows of one word, [vectors, width], by text encoder; see embedding_names."""
 
 MOST_VECTORS = 64
-# OpenAI's configurations say 2, and transformers then takes the highest token for the end of the text: a new word.
+# OpenAI's configurations have 2 as end-of-text token. For it transformers takes the highest token
+# as the end of the text, which would be a new word.
 _LEGACY_EOS = 2
-# What files call an encoder, by how the name of its class begins.
+# Names of encoders in files, by the beginning of the name of their class.
 _KINDS = {
     "CLIP": "clip",
     "T5": "t5",
@@ -52,43 +54,46 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
     """The learned words of a textual inversion file by name, with their tables.
 
     Args:
-        tensors: as read; A1111 calls its table emb_params, SDXL has clip_l and clip_g, diffusers names the token.
-        name: of the word where the file does not name it, as the file is called.
+        tensors: all tensors of the file.
+        name: of the word if the file does not name it; usually the file's name.
 
     Raises:
-        UnfaithfulLoad: a tensor is none that a prompt could make use of.
+        UnfaithfulLoad: a prompt could not use one of the tensors.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if several := competing_words(shapes):
         raise UnfaithfulLoad(
-            f"the file holds {len(several)} learned words, {', '.join(several[:3])}; programs differ in which one they load"
+            f"the file holds {len(several)} learned words, {', '.join(several[:3])}; programs "
+            "differ in which one they load"
         )
     if unused := unused_tables(shapes):
         raise UnfaithfulLoad(
-            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder or a second table for one, such as {unused[0]}; without "
-            "them samples would not be faithful"
+            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder or a second "
+            f"table for one, such as {unused[0]}; without them samples would not be faithful"
         )
     words: dict[str, Tables] = {}
     for key in without_bookkeeping(shapes):
         table = table_of(key)
-        word, encoder = (
-            (key, ONLY) if table is None else (name, table[0])
-        )  # diffusers names the token
+        # diffusers names the tensor after the token.
+        word, encoder = (key, ONLY) if table is None else (name, table[0])
         words.setdefault(word, {})[encoder] = rows_of(tensors[key])
     return words
 
 
 def rows_of(tensor: torch.Tensor) -> torch.Tensor:
-    """A table [vectors, width], also of a single vector."""
+    """A table [vectors, width]; a single vector becomes a table of one row."""
     return tensor.reshape(-1, tensor.shape[-1])
 
 
 @contextmanager
 def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dict[str, str]]:
-    """Teach a pipeline words for the duration of a with-block; gives the text to write for each word.
+    """Add words to a pipeline for the duration of a with-block.
+
+    Yields the text to write in a prompt for each word.
 
     Raises:
-        UnfaithfulLoad: a table fits no text encoder, has no row or too many, or a text encoder has no table.
+        UnfaithfulLoad: a table fits no text encoder, has no row or too many, or a text encoder has
+            no table.
     """
     if not embeddings:
         yield {}
@@ -139,17 +144,16 @@ def _add(pipeline: Any, word: str, tables: Tables) -> str:
             f"the learned word {word!r} has tables of {sorted(counts)} vectors, not of equally many"
         )
     tokens = [f"{word}row{number}z" for number in range(count)]
-    homes = _homes(pipeline, word, tables)
-    for (tokenizer_name, encoder_name), table in homes:
+    encoders = _encoders_of(pipeline, word, tables)
+    for (tokenizer_name, encoder_name), table in encoders:
         tokenizer = copy.deepcopy(getattr(pipeline, tokenizer_name))
         if tokenizer.add_tokens(tokens) != count:
             raise UnfaithfulLoad(f"the learned word {word!r} cannot be added to the vocabulary")
         setattr(pipeline, tokenizer_name, tokenizer)
         encoder = getattr(pipeline, encoder_name)
         old = encoder.get_input_embeddings()
-        size = max(
-            len(tokenizer), old.weight.shape[0]
-        )  # T5's table has more rows than its vocabulary words
+        # T5's table has more rows than its vocabulary has words.
+        size = max(len(tokenizer), old.weight.shape[0])
         longer = torch.nn.Embedding(
             size, old.weight.shape[1], device=old.weight.device, dtype=old.weight.dtype
         )
@@ -163,15 +167,17 @@ def _add(pipeline: Any, word: str, tables: Tables) -> str:
     return " ".join(tokens)
 
 
-def _homes(pipeline: Any, word: str, tables: Tables) -> list[tuple[tuple[str, str], torch.Tensor]]:
-    """The text encoder of each table.
+def _encoders_of(
+    pipeline: Any, word: str, tables: Tables
+) -> list[tuple[tuple[str, str], torch.Tensor]]:
+    """The tokenizer and text encoder of each table.
 
     Raises:
-        UnfaithfulLoad: a table has no encoder of its kind and width to itself, or an encoder has no table: there the
-            word would be nothing.
+        UnfaithfulLoad: a table has no encoder of its kind and width, or shares it with another
+            table, or an encoder has no table and would not know the word.
     """
     kinds = _encoder_kinds(pipeline)
-    homes: dict[tuple[str, str], torch.Tensor] = {}
+    found: dict[tuple[str, str], torch.Tensor] = {}
     for encoder, table in tables.items():
         width = table.shape[-1]
         fits = [
@@ -182,24 +188,25 @@ def _homes(pipeline: Any, word: str, tables: Tables) -> list[tuple[tuple[str, st
         ]
         if not fits:
             raise UnfaithfulLoad(
-                f"the learned word {word!r} has vectors of {width} values in {encoder}, which fit no text encoder"
+                f"the learned word {word!r} has vectors of {width} values in {encoder}, which fit "
+                "no text encoder"
             )
-        if fits[0] in homes:
+        if fits[0] in found:
             raise UnfaithfulLoad(
-                f"the learned word {word!r} has {', '.join(tables)}, and {encoder} is a second table for "
-                f"{kinds[fits[0]]}; which of them is meant is not known"
+                f"the learned word {word!r} has {', '.join(tables)}, and {encoder} is a second "
+                f"table for {kinds[fits[0]]}; which of them is meant is not known"
             )
-        homes[fits[0]] = table
-    if without := [kind for pair, kind in kinds.items() if pair not in homes]:
+        found[fits[0]] = table
+    if without := [kind for pair, kind in kinds.items() if pair not in found]:
         raise UnfaithfulLoad(
-            f"the learned word {word!r} has {', '.join(tables)} and no table for {', '.join(without)}, which reads the "
-            "prompt too; samples would not be faithful"
+            f"the learned word {word!r} has {', '.join(tables)} and no table for "
+            f"{', '.join(without)}, which reads the prompt too; samples would not be faithful"
         )
-    return list(homes.items())
+    return list(found.items())
 
 
 def _encoder_kinds(pipeline: Any) -> dict[tuple[str, str], str]:
-    """What files call the text encoders of a pipeline, by the names of tokenizer and encoder."""
+    """The names that files give a pipeline's text encoders, by tokenizer and encoder."""
     kinds: dict[tuple[str, str], str] = {}
     clips = iter(("clip_l", "clip_g"))
     for pair in _ENCODERS:

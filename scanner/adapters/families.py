@@ -1,8 +1,8 @@
-"""The family of a checkpoint: whose tensors they are, and what header and listing say to that.
+"""The family of a checkpoint, from its tensors, its header and its listing.
 
-Every model that takes all tensors is a candidate. Where several do, the header may settle it, then
-the listing. Where neither does, or one of them contradicts the tensors, nothing is drawn: an adapter
-that is merged into another family's model draws as if it was not there.
+Every model that accepts all tensors is a candidate. If there are several, the header decides, then
+the listing. If neither decides, or one of them contradicts the tensors, the file is not sampled:
+an adapter that is merged into a model of another family has no visible effect.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from scanner.adapters.acceptance import fitting_models, reaching_models
 from scanner.adapters.declared_families import Declaration, declared_in_header
 from scanner.adapters.embedding_names import embedding_families
+from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.geometries import GEOMETRIES
-from scanner.adapters.kinds import UNKNOWN, Shapes, has_name, kind_of, unpaired
+from scanner.adapters.kinds import UNKNOWN, has_name, kind_of
 from scanner.adapters.leftovers import leftover_problem, leftovers
 from scanner.adapters.unets import (
     checkpoint_families,
@@ -24,21 +25,10 @@ from scanner.adapters.unets import (
     unet_families,
 )
 
-__all__ = [
-    "UNKNOWN",
-    "FamilyFinding",
-    "Shapes",
-    "family_of",
-    "find_family",
-    "kind_of",
-    "narrowed",
-    "unpaired",
-]
-
 _FAMILY = {model.name: model.family for model in GEOMETRIES}
-# Same names and same shapes to the last tensor: only words can tell these from what they copy.
+# Models with exactly the same names and shapes; only a header or a listing tells them apart.
 _TWINS = {"SDXL": ("Kolors",), "Flux.1": ("Bria",)}
-# Names that one family alone has, whatever the shapes; the narrower ones come first.
+# Names that only one family has, with any shapes; the more specific ones come first.
 _MARKS: tuple[tuple[str, str], ...] = (
     (r"double_stream_layers[._]\d", "Boogu"),
     (r"(double|single)_stream_blocks[._]\d|ff_i[._](shared_)?experts", "HiDream"),
@@ -56,7 +46,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"(^|[._])(double|single)_layers[._]\d+[._](attn|mlp)", "AuraFlow"),
 )
 _ANY_MARK = "|".join(mark for mark, _ in _MARKS)
-# Models that read their prompts through CLIP; the others cannot have trained it.
+# Models that read their prompts with CLIP; adapters of other models cannot change it.
 _WITH_CLIP = frozenset(
     {"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"}
 )
@@ -71,15 +61,16 @@ _STREAMS = r"(double|single)_(transformer_)?blocks[._]\d"
 
 @dataclass(frozen=True, slots=True)
 class FamilyFinding:
-    """Whose the tensors are.
+    """The family of a file, and how certain it is.
 
     Attributes:
-        family: "unknown" where nothing tells; of several, the likeliest.
-        model: which of the family's sizes, None where there is one or nothing tells.
-        fits: names of all models that take the tensors and that no word excludes, the likeliest first.
-        doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
-        note: what to know of a finding that stands all the same.
-        leftovers: names of tensors that nothing here explains; the doubt says so too.
+        family: "unknown" if it cannot be determined; of several candidates the likeliest.
+        model: the size of the family; None if there is only one or it cannot be determined.
+        fits: names of all models that accept the tensors and that no statement excludes, the
+            likeliest first.
+        doubt: a sentence about a contradiction, or about tensors that no model uses.
+        note: a sentence about a finding that is accepted all the same.
+        leftovers: names of tensors that are not known; the doubt mentions them too.
     """
 
     family: str
@@ -91,17 +82,17 @@ class FamilyFinding:
 
     @property
     def problem(self) -> str | None:
-        """Why the file must not be drawn on the family, None if it may."""
+        """Why the file must not be sampled on the family; None if it may."""
         if self.doubt is not None or len(self.fits) < 2:
             return self.doubt
         return (
-            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says which family it is; "
-            "a listing that names the base model would settle it"
+            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says "
+            "which family it is; a listing that names the base model would settle it"
         )
 
 
 def family_of(shapes: Shapes) -> str:
-    """The base model's family as far as tensors tell, `unknown` if they do not."""
+    """The base model's family from the tensors alone, `unknown` if they do not determine it."""
     return _from_tensors(shapes).family
 
 
@@ -111,12 +102,12 @@ def find_family(
     """The family by tensors and header.
 
     Args:
-        complete: False where later tensors may yet explain those that are here.
+        complete: False if the list of tensors is not, so that none of them counts as left over.
     """
     finding = _by_tensors_and_words(shapes, metadata)
     kind = kind_of(shapes)
     left = leftovers(shapes, kind, finding.family) if complete else ()
-    doubts = [told for told in (leftover_problem(left, kind), finding.doubt) if told]
+    doubts = [doubt for doubt in (leftover_problem(left, kind), finding.doubt) if doubt]
     return replace(finding, leftovers=left, doubt="; ".join(doubts) or None)
 
 
@@ -126,28 +117,28 @@ def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> Family
         return _settled(shared, UNKNOWN)
     if not finding.fits:
         return _from_words(declared, shapes) if declared and not finding.doubt else finding
-    agreeing = [one for one in declared if _matching(finding.fits, one)]
-    # Trainers fill in one key and forget another: where tensors leave nothing open, one right
-    # word is enough.
+    agreeing = [statement for statement in declared if _matching(finding.fits, statement)]
+    # Trainers fill in one key and forget another: if the tensors fit only one model, one statement
+    # that agrees is enough.
     settled = len(finding.fits) == 1 and bool(agreeing)
-    for one in agreeing if settled else declared:
-        finding = narrowed(finding, one)
-    wrong = [one for one in declared if one not in agreeing] if settled else []
+    for statement in agreeing if settled else declared:
+        finding = narrowed(finding, statement)
+    wrong = [statement for statement in declared if statement not in agreeing] if settled else []
     return replace(finding, note=_outvoted(finding, wrong[0])) if wrong else finding
 
 
 def _outvoted(finding: FamilyFinding, wrong: Declaration) -> str:
     return (
-        f"the metadata claims {wrong.families[0]} too ({wrong.source}: {wrong.text}); the tensors are those of "
-        f"{_listed(finding.fits)}, which another word of the metadata says as well"
+        f"the metadata claims {wrong.families[0]} too ({wrong.source}: {wrong.text}); the tensors "
+        f"are those of {_listed(finding.fits)}, which another word of the metadata says as well"
     )
 
 
 def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
-    """What somebody says to a finding settles what the tensors leave open, or contradicts them."""
+    """The finding after a statement decided between its candidates, or contradicted them."""
     names = finding.fits or (finding.family,)
     if finding.doubt or names in (("Miniature",), (UNKNOWN,)):
-        return finding  # the miniature world's hub says SD 1.5, whose names its base model has
+        return finding  # The miniature world's hub says SD 1.5, whose names its base model uses.
     if left := _matching(names, declared):
         return (
             replace(_settled(left, finding.family), note=finding.note) if finding.fits else finding
@@ -157,14 +148,14 @@ def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
     claims = "the listing names" if declared.source == "the listing" else "the metadata claims"
     others = "the tensors are those of" if finding.fits else "the metadata claims"
     doubt = (
-        f"{claims} {declared.families[0]} ({declared.source}: {declared.text}), {others} {_listed(names)}; "
-        "samples would not be faithful on either"
+        f"{claims} {declared.families[0]} ({declared.source}: {declared.text}), {others} "
+        f"{_listed(names)}; samples would not be faithful on either"
     )
     return replace(finding, doubt=doubt)
 
 
 def _matching(names: Iterable[str], declared: Declaration) -> tuple[str, ...]:
-    """Those of the names that somebody means; of a family with several sizes, the size meant."""
+    """The names that a statement means; of a family with several sizes, the size that it means."""
     found: list[str] = []
     for name in names:
         if name in declared.families or _FAMILY.get(name) in declared.families:
@@ -187,28 +178,29 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _from_words(declared: list[Declaration], shapes: Shapes) -> FamilyFinding:
-    """Where the tensors tell nothing, the header's word stands until a tensor does not fit."""
-    if (blocks := _blocks_of(shapes)) and not any(_has_such(blocks, one) for one in declared):
+    """If the tensors determine nothing, the header decides unless a tensor contradicts it."""
+    if (blocks := _blocks_of(shapes)) and not any(
+        _has_such(blocks, statement) for statement in declared
+    ):
         wrong = declared[0]
         doubt = (
-            f"the metadata claims {wrong.families[0]} ({wrong.source}: {wrong.text}), and the tensors have the "
-            f"names of the blocks of a {blocks}, which {wrong.families[0]} is not; samples would not be faithful"
+            f"the metadata claims {wrong.families[0]} ({wrong.source}: {wrong.text}), and the "
+            f"tensors have the names of the blocks of a {blocks}, which {wrong.families[0]} is "
+            "not; samples would not be faithful"
         )
         return FamilyFinding(UNKNOWN, doubt=doubt)
     first = declared[0]
     finding = _settled(first.families, _FAMILY.get(first.families[0], first.families[0]))
     for other in declared[1:]:
         if not _matching(first.families, other) and not _matching(other.families, first):
-            return replace(
-                finding,
-                doubt=f"the header names {first.text} and {other.text}, which are different families",
-            )
+            doubt = f"the header names {first.text} and {other.text}, which are different families"
+            return replace(finding, doubt=doubt)
     note = f"the tensors do not tell the family; {finding.family} is only what the metadata claims"
     return replace(finding, fits=(), note=note)
 
 
 def _blocks_of(shapes: Shapes) -> str | None:
-    """Whose blocks the names are: a UNet's, a transformer's, or None where nothing tells."""
+    """The sort of network whose blocks the names belong to: "UNet", "transformer" or None."""
     if has_name(shapes, rf"(^|[._]){_UNET}[._]"):
         return "UNet"
     return "transformer" if has_name(shapes, _TRANSFORMER) else None
@@ -239,7 +231,7 @@ def _from_tensors(shapes: Shapes) -> FamilyFinding:
 
 
 def _widths(shapes: Shapes, pattern: str) -> set[int]:
-    """Every size of the tensors whose name fits."""
+    """All dimensions of the tensors whose name matches."""
     return {size for name, shape in shapes.items() if re.search(pattern, name) for size in shape}
 
 
@@ -284,5 +276,5 @@ def _of_two_streams(shapes: Shapes) -> str | None:
         return "HunyuanImage"
     if doubles == 19 and singles == 39:
         return "HunyuanVideo"
-    # LoKr factors hide the width: Flux.1's 3072 is 32 x 96 there.
+    # LoKr splits the width into factors: Flux.1's 3072 is 32 x 96.
     return "Flux.1" if 3072 in sizes or {32, 96} <= sizes else None

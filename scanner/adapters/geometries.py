@@ -1,7 +1,7 @@
-"""Which modules the transformer of each model has, and of which shape.
+"""The modules of each model's transformer, and their shapes.
 
-A file can be of a model that has every module of the file with that very shape. One width never
-decides: 3072 is the width of a dozen models. Names are those of diffusers and of the original code.
+A file fits a model that has every module of the file with the same shape. One width never decides:
+3072 is the width of a dozen models. Names are those of diffusers and of the original code.
 Sources: the model classes of diffusers 0.42 with their published configurations;
 black-forest-labs/flux and flux2, Stability-AI/sd3-ref, Wan-Video/Wan2.1, Tencent/HunyuanVideo,
 Alpha-VLLM/Lumina-Image-2.0.
@@ -60,7 +60,7 @@ def _wan(name: str, width: int, inner: int, blocks: int) -> Geometry:
     block |= square(
         width, *(f"{part}_attn.{letter}" for part in ("self", "cross") for letter in "qkvo")
     )
-    # Models that are given an image to begin with read it here.
+    # Models that start from an image read it in this layer.
     block |= square(
         width, "attn2.add_k_proj", "attn2.add_v_proj", "cross_attn.k_img", "cross_attn.v_img"
     )
@@ -229,7 +229,8 @@ def _others() -> tuple[Geometry, ...]:
     )
 
 
-# The likelier one stands first. Bria's shapes are all Flux.1's: only a header or listing can name it.
+# The likeliest models come first. All shapes of Bria are those of Flux.1, so only a header or a
+# listing can name it.
 GEOMETRIES: tuple[Geometry, ...] = (
     flux1("Flux.1", 19),
     _qwen("Qwen-Image", 60, 64, 3584),

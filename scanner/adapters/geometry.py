@@ -1,17 +1,16 @@
-"""What a model's modules are called and how large they are: the parts of the tables."""
+"""Records for the names and sizes of a model's modules, and the rows that models share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Size = tuple[int | None, int | None]
-"""Outputs and inputs of a module; None where anything goes, or a file does not tell."""
+from scanner.adapters.formats.definition import Size
 
 Modules = dict[str, Size]
 
 Stacks = dict[str, tuple[int, Modules]]
-"""By the name of a stack, how many blocks it has and the modules of one."""
+"""The number of blocks and the modules of one block, by the name of the stack."""
 
 
 COMMON = frozenset({"img_in", "txt_in", "x_embedder", "context_embedder"})
@@ -22,11 +21,11 @@ class Geometry:
     """The modules of one model.
 
     Attributes:
-        family: as base_models.toml names it, if it is there.
-        name: the family's, or what tells it from the family's other sizes.
-        stacks: how many blocks lie above each other under each name, and the modules of one block.
-        outer: modules outside the blocks; only those that tell models apart. A model without an entry for one of
-            COMMON may have it all the same, of any size.
+        family: as base_models.toml names it, if it is listed there.
+        name: of the family, or of one of its sizes.
+        stacks: the blocks of the model.
+        outer: modules outside the blocks; only those that differ between models. A model without an
+            entry for a module of COMMON may have that module in any size.
     """
 
     family: str
@@ -36,7 +35,7 @@ class Geometry:
 
 
 def square(width: int, *names: str) -> Modules:
-    """Modules with as many outputs as inputs."""
+    """Modules with equally many outputs and inputs."""
     return dict.fromkeys(names, (width, width))
 
 
@@ -46,7 +45,7 @@ def qkv(attention: str, width: int) -> Modules:
 
 
 def joint(width: int) -> Modules:
-    """Attention over image and text; SimpleTuner fuses query, key and value."""
+    """Joint attention over image and text; SimpleTuner fuses query, key and value."""
     added = square(
         width,
         *(f"attn.{part}" for part in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")),
@@ -55,5 +54,9 @@ def joint(width: int) -> Modules:
 
 
 def feed(name: str, width: int, inner: int, gated: int = 1) -> Modules:
-    """A feed-forward layer of two matrices; `gated` of the first are multiplied with each other."""
+    """A feed-forward layer of two matrices.
+
+    Args:
+        gated: number of equal parts of the first matrix whose outputs are multiplied.
+    """
     return {f"{name}.net.0.proj": (gated * inner, width), f"{name}.net.2": (width, inner)}

@@ -1,6 +1,6 @@
-"""Tensors of a file that nothing here explains, in every kind of file: such a file is refused, with their names.
+"""Tensors of a file that are not known; a file with such tensors is refused.
 
-They would be passed over, and the program that somebody else loads the file with may draw with them.
+The loader would ignore them, and another program may draw with them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import re
 from scanner.adapters.checkpoint_names import SINGLE_FILE_FAMILIES, strangers_in, what_strangers_are
 from scanner.adapters.embedding_names import competing_words, unused_tables
 from scanner.adapters.file_parts import parts_of_file
-from scanner.adapters.kinds import ADAPTER_KINDS, Shapes
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.formats.registry import ADAPTER_KINDS
 from scanner.adapters.tensor_names import part_of
 
 MOST_NAMED = 3
@@ -20,11 +21,11 @@ _CONTROL = re.compile(r"norm\.(query|key)_norm\.scale$")
 
 
 def leftovers(shapes: Shapes, kind: str, family: str) -> tuple[str, ...]:
-    """Names of the tensors that are no part of what the file is, in the file's order.
+    """Names of the tensors that do not belong to a file of this kind, in the file's order.
 
     Args:
-        kind: as kind_of says.
-        family: of the base model; of a checkpoint it tells which names its tensors must have.
+        kind: see kind_of.
+        family: of the base model, which determines the tensor names of a full checkpoint.
     """
     if kind in ADAPTER_KINDS:
         found = set(parts_of_file(shapes).leftover)
@@ -40,7 +41,7 @@ def leftovers(shapes: Shapes, kind: str, family: str) -> tuple[str, ...]:
 
 
 def leftover_problem(names: tuple[str, ...], kind: str) -> str | None:
-    """Why a file with such tensors is not examined, in a sentence; None where there are none."""
+    """Why a file with such tensors is not sampled, in a sentence; None without such tensors."""
     if not names:
         return None
     named = ", ".join(name[:120] for name in names[:MOST_NAMED])
@@ -49,12 +50,12 @@ def leftover_problem(names: tuple[str, ...], kind: str) -> str | None:
 
 
 def _why(names: tuple[str, ...], kind: str) -> str:
-    if kind == "checkpoint" and (told := what_strangers_are(names)):
-        return told
+    if kind == "checkpoint" and (reason := what_strangers_are(names)):
+        return reason
     if kind == "textual-inversion" and not any(part_of(name) for name in names):
         return (
-            "they are no input of a text encoder, a second table for one, or one of several words; programs differ in "
-            "which of them they load"
+            "they are no input of a text encoder, a second table for one, or one of several words; "
+            "programs differ in which of them they load"
         )
     if kind in ADAPTER_KINDS and all(_CONTROL.search(name) for name in names):
         return "this is a control LoRA, which needs an image to draw from and is not sampled"

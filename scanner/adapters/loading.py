@@ -1,9 +1,9 @@
-"""Loading a checkpoint into a diffusers pipeline, and proving that it really went in.
+"""Load a checkpoint into a diffusers pipeline, and check that it was loaded completely.
 
-diffusers drops some tensors with a warning, injects nothing from others without one, and takes NaN in silence
-(measured on 0.42.1). Here every tensor of a file must be explained, fit the weight that it changes and be finite;
-where only diffusers' converters know a naming, the energy of the change must survive them. Whether images change
-is checked later, on images.
+diffusers drops some tensors with a warning, ignores others without one, and accepts NaN silently
+(measured on 0.42.1). This module requires that every tensor of a file is known, fits the weight
+that it changes and is finite. If only diffusers' converters know a naming, the energy of the change
+must be the same after the conversion. Whether images change is checked later, on images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.checkpoints import checkpoint_in_place
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
-from scanner.adapters.kinds import ADAPTER_KINDS, unpaired
+from scanner.adapters.formats.lora import unpaired
+from scanner.adapters.formats.registry import ADAPTER_KINDS
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
 from scanner.adapters.numbered import are_numbered, named
 from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors
@@ -29,27 +30,32 @@ SCANNABLE_KINDS = (*ADAPTER_KINDS, "textual-inversion", "checkpoint")
 
 
 class Weighed(Protocol):
-    """Something in a pipeline whose strength can be set."""
+    """A change of a pipeline whose strength can be set."""
 
     @property
     def module_count(self) -> int:
-        """How much of the pipeline it changes."""
+        """The number of modules or networks that it changes."""
 
     def set_scale(self, scale: float | None, *, accelerated: bool = False) -> None:
-        """Weigh it; None for the pipeline without it. An accelerator is added where there is one and it is asked for."""
+        """Set the strength; None is the pipeline without the change.
+
+        Args:
+            accelerated: add the accelerator, if there is one.
+        """
 
     def restore(self) -> None:
-        """Leave the pipeline as it was."""
+        """Restore the pipeline to its original state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checkpoint that went in whole.
+    """A checkpoint that was loaded completely.
 
     Attributes:
-        changes: what it changes in the networks.
-        route: how it was loaded: "merged", "diffusers" (its converters, then merged), "embedding", "checkpoint".
-        words: the text to write in a prompt for each word that the file taught, by word.
+        changes: its changes of the networks.
+        route: how it was loaded: "merged", "diffusers" (converted by it, then merged), "embedding",
+            "checkpoint".
+        words: by learned word, the text to write in a prompt.
     """
 
     changes: Weighed
@@ -58,7 +64,11 @@ class Loaded:
 
 
 def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
-    """What an adapter without learned words changes; raises UnfaithfulLoad if it does not go in whole."""
+    """The changes of an adapter without learned words.
+
+    Raises:
+        UnfaithfulLoad: it cannot be loaded completely.
+    """
     tensors, metadata = read_tensors(path, pipeline.device)
     return _changes(pipeline, tensors, anatomy_of(tensors, metadata))[0]
 
@@ -74,17 +84,19 @@ def loaded_into(
     cache: Path | None = None,
     accelerator: MergedAdapter | None = None,
 ) -> Iterator[Loaded]:
-    """A checkpoint in a pipeline for the duration of a with-block; the pipeline is bit for bit as before afterwards.
+    """A checkpoint in a pipeline for the duration of a with-block.
+
+    Afterwards the pipeline is the same as before to the bit.
 
     Args:
-        kind: as triage names it.
+        kind: as determined by triage.
         config: folder or hub id of the base model, for full checkpoints.
-        cache: where the hub's client keeps the base model's files.
-        accelerator: its changes are added whenever screening asks for them; full checkpoints go without.
+        cache: folder in which the hub's client keeps the base model's files.
+        accelerator: its changes are added on request; full checkpoints do not use it.
 
     Raises:
         NotScannable: this kind cannot be sampled.
-        UnfaithfulLoad: it did not go in whole.
+        UnfaithfulLoad: the checkpoint cannot be loaded completely.
     """
     if kind not in SCANNABLE_KINDS:
         raise NotScannable(
@@ -92,12 +104,10 @@ def loaded_into(
         )
     with ExitStack() as stack:
         if kind == "checkpoint":
-            if told := checkpoint_not_sampled(family):
-                raise NotScannable(told)
-            yield Loaded(
-                stack.enter_context(checkpoint_in_place(pipeline, path, family, config, cache)),
-                "checkpoint",
-            )
+            if reason := checkpoint_not_sampled(family):
+                raise NotScannable(reason)
+            model = stack.enter_context(checkpoint_in_place(pipeline, path, family, config, cache))
+            yield Loaded(model, "checkpoint")
             return
         tensors, metadata = read_tensors(path, pipeline.device)
         if kind == "textual-inversion":
@@ -111,7 +121,7 @@ def loaded_into(
         changes, route = _changes(pipeline, tensors, anatomy)
         words = stack.enter_context(words_added(pipeline, _renamed(anatomy.embeddings)))
         merged = stack.enter_context(_merged(pipeline, changes, accelerator))
-        # Now, not at the first image: what does not fit is told before anything is sampled.
+        # Merge once, so that tensors that do not fit are reported before anything is sampled.
         merged.set_scale(1.0, accelerated=True)
         merged.restore()
         yield Loaded(merged, route, words)
@@ -129,7 +139,7 @@ def _merged(
 
 
 def _renamed(embeddings: Mapping[str, Tables]) -> dict[str, Tables]:
-    """Learned words under names of this program's own: a file's names are a stranger's, and go into no prompt."""
+    """Learned words under names of this program; names from a file are never put into a prompt."""
     return {
         f"{LEARNED_WORD}{number}": tables
         for number, tables in enumerate(embeddings.values(), start=1)
@@ -140,11 +150,13 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Ch
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if alone := unpaired(shapes):
         raise UnfaithfulLoad(
-            f"{len(alone)} adapter tensors lack their other half, such as {alone[0]}; the file is damaged"
+            f"{len(alone)} adapter tensors lack their other half, such as {alone[0]}; the file is "
+            "damaged"
         )
     if anatomy.leftover:
         raise UnfaithfulLoad(
-            f"{len(anatomy.leftover)} tensors are those of no known adapter, such as {anatomy.leftover[0]}; samples would not be faithful"
+            f"{len(anatomy.leftover)} tensors are those of no known adapter, such as "
+            f"{anatomy.leftover[0]}; samples would not be faithful"
         )
     if not anatomy.modules:
         raise UnfaithfulLoad("the file holds no adapter module")
@@ -162,20 +174,23 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Ch
     if not any(
         "dora_scale" in parts or "lora_down" not in parts for parts in anatomy.modules.values()
     ):
-        # Here, so that nothing of peft is loaded for files that do not need it.
+        # Imported only for the files that need it, because it imports peft.
         from scanner.adapters.through_diffusers import changes_through_diffusers
 
         return changes_through_diffusers(pipeline, tensors, anatomy), "diffusers"
     raise UnfaithfulLoad(
-        f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base model, such as {strange[0]}"
+        f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base model, "
+        f"such as {strange[0]}"
     )
 
 
 def _must_mean_each_once(meant: Mapping[str, Target]) -> None:
-    """Two names of one module would both be added here, and loaders take the one that they know, or the last.
+    """Check that no module of the pipeline has two names in the file.
+
+    This program would add both changes; other loaders use the name that they know, or the last.
 
     Raises:
-        UnfaithfulLoad: with both names.
+        UnfaithfulLoad: a module has two names.
     """
     seen: dict[tuple[str, str], dict[int | None, str]] = {}
     for stem, target in meant.items():
@@ -184,7 +199,8 @@ def _must_mean_each_once(meant: Mapping[str, Target]) -> None:
             if others and (piece.part is None or None in others or piece.part in others):
                 other = next(iter(others.values()))
                 raise UnfaithfulLoad(
-                    f"{other} and {stem} are two names of one module; programs differ in which of them they load"
+                    f"{other} and {stem} are two names of one module; programs differ in which of "
+                    "them they load"
                 )
             others[piece.part] = stem
 

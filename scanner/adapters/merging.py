@@ -1,12 +1,13 @@
-"""Changed weights put in place of a pipeline's own, and the very same originals put back.
+"""Replace the weights of a pipeline by merged ones, and restore the originals.
 
-Originals are never written to: a parameter is pointed at another tensor and later back again, so that restoring is
-exact to the bit and costs nothing. Only where a CUDA graph knows a network's weights by their addresses are they copied
-aside, written over and copied back, which is as exact and takes a few milliseconds on such a card. A merged weight is
-W + s (W' - W), worked out in float32 (float64 for float64) and rounded once to the pipeline's precision. bfloat16 has 8
-bits: rounded to the nearest, every change under a 512th of its weight would vanish, which is much of a weak adapter; so
-it is rounded up or down by chance in proportion (stochastic rounding, Gupta et al., 2015), with the same chances each
-time.
+Originals are never overwritten: a parameter is pointed at another tensor and later back again, so
+that restoring is exact to the bit and costs nothing. Networks with CUDA graphs are an exception:
+the graphs address weights by their memory, so the originals are copied, overwritten and copied
+back, which is as exact and takes a few milliseconds on such a card. A merged weight is
+W + s (W' - W), computed in float32 (float64 for float64) and rounded once to the pipeline's
+precision. bfloat16 has 8 bits: rounding to nearest would lose every change under a 512th of its
+weight, which is much of a weak adapter. So bfloat16 is rounded stochastically (Gupta et al., 2015),
+with the same seed each time.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from scanner.adapters.algebra import (
     Factors,
     change_of_bias,
     change_of_weight,
+    changes_bias,
     changes_weight,
     factors_of,
 )
 from scanner.adapters.cuda_graphs import is_recorded, original_of
+from scanner.adapters.formats.registry import SETTINGS
 from scanner.adapters.reading import Tensors, all_finite
 from scanner.adapters.targets import Target, networks_of
 from scanner.errors import UnfaithfulLoad
@@ -35,19 +38,19 @@ Place = tuple[str, str, str]
 """Network, module path, parameter name."""
 
 
-_NUMBERS = frozenset({"alpha", "rslora", "on_input"})
-# Weights of one shape are changed together; this many of their numbers at a time, 4 bytes each.
-_TOGETHER = 2**26
+# Weights of one shape are changed in batches of this many numbers, 4 bytes each.
+_BATCH_NUMBERS = 2**26
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change W' - W of the rows of one or more parameters that lie above each other.
+    """A change W' - W of rows of one or more parameters.
 
     Attributes:
-        places: parameters, each with its part of how many equal parts of its rows.
-        delta: gives the change for the current rows, stacked; called with them in computing precision.
-        factors: of a change that is a plain product; several weights are then changed by one kernel.
+        places: for each parameter the index of the changed part, None for all rows, and the number
+            of equal parts that its rows are divided into.
+        delta: gives the change of the stacked rows, which it gets in computing precision.
+        factors: of a change that is only a product; one kernel then changes several weights.
     """
 
     places: tuple[tuple[Place, int | None, int], ...]
@@ -60,14 +63,16 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
 
     def places(parameter: str) -> tuple[tuple[Place, int | None, int], ...]:
         return tuple(
-            ((one.network, one.path, parameter), one.part, one.parts) for one in target.pieces
+            ((piece.network, piece.path, parameter), piece.part, piece.parts)
+            for piece in target.pieces
         )
 
     def converted(like: Tensor) -> Tensors:
-        # Numbers such as alpha stay where they can be read without waiting for a device.
+        # Single numbers such as alpha stay on the CPU, where reading them does not wait for a
+        # device.
         return {
-            what: part.to("cpu" if what in _NUMBERS else like.device).to(like.dtype)
-            for what, part in parts.items()
+            name: part.to("cpu" if name in SETTINGS else like.device).to(like.dtype)
+            for name, part in parts.items()
         }
 
     changes = []
@@ -79,7 +84,7 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
                 factors_of(parts),
             )
         )
-    if any(what in parts for what in ("diff_b", "b_norm", "lora_bias")):
+    if changes_bias(parts):
 
         def bias_delta(bias: Tensor) -> Tensor:
             change = change_of_bias(converted(bias))
@@ -96,7 +101,7 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
 
 
 class MergedAdapter:
-    """Changes of a pipeline's parameters that can be weighed, switched off and taken out again."""
+    """Changes of a pipeline's parameters that can be scaled and removed again."""
 
     def __init__(
         self, pipeline: Any, changes: Iterable[Change], accelerator: MergedAdapter | None = None
@@ -110,7 +115,7 @@ class MergedAdapter:
             {place[:2] for change in self.changes for place, _, _ in change.places}
         )
         self._parameters = {place: self._parameter(place) for place in places}
-        # Those of recorded networks stay where they are.
+        # Parameters of recorded networks keep their memory.
         self._held = {place for place in places if is_recorded(self._networks[place[0]])}
         self._originals = {
             place: original_of(self._networks[place[0]], parameter)
@@ -127,14 +132,18 @@ class MergedAdapter:
         return self._accelerator.changes if self._accelerator else []
 
     def set_scale(self, scale: float | None, *, accelerated: bool = False) -> None:
-        """Weigh the changes; None switches them off, which is the control. The accelerator has a strength of its own."""
+        """Set the strength of the changes; None switches them off, for the control.
+
+        Args:
+            accelerated: add the accelerator's changes, always at strength 1.
+        """
         state = (scale or 0.0, accelerated and bool(self._quick))
         if state == self._state and not self._bare:
             return
         self.restore()
         if not state[0]:
             if state[1] and self._accelerator:
-                # Where networks are recorded there is room for both, else the larger models would not fit.
+                # Larger models, which are not recorded, do not fit into memory with both merged.
                 self.forget()
                 self._accelerator.set_scale(1.0)
             return
@@ -147,7 +156,7 @@ class MergedAdapter:
         self._put(self._merged)
 
     def restore(self) -> None:
-        """Put the very numbers back that were there before."""
+        """Restore the original weights."""
         if not self._bare:
             self._put(self._originals)
             self._bare = True
@@ -155,7 +164,7 @@ class MergedAdapter:
             self._accelerator.restore()
 
     def forget(self) -> None:
-        """Let go of the merged weights of networks that are not recorded: those are the large ones."""
+        """Free the merged weights, except those of recorded networks, which are small."""
         if not self._held:
             self._merged, self._state = {}, (0.0, False)
 
@@ -217,15 +226,16 @@ class MergedAdapter:
                 _part(merged[place], part, parts).add_(changed, alpha=strength)
                 to_come[place] -= 1
                 if not to_come[place]:
-                    # Several changes of one parameter add up in computing precision before the one rounding; it is
-                    # rounded as soon as they have, or Flux would need twice its own size once more.
+                    # All changes of a parameter are added in computing precision and rounded once.
+                    # It is rounded as soon as the last is added, because of the size of Flux in
+                    # float32.
                     merged[place] = _rounded(merged[place], self._originals[place].dtype, chance)
         return merged
 
     def _products(
         self, weighed: list[tuple[Change, float]]
     ) -> dict[Place, list[tuple[Factors, float]]]:
-        """The parameters that nothing but plain products changes, whole."""
+        """The parameters that only products change, and only as a whole."""
         products: dict[Place, list[tuple[Factors, float]]] = {}
         others: set[Place] = set()
         for change, strength in weighed:
@@ -247,22 +257,28 @@ class MergedAdapter:
         products: Mapping[Place, list[tuple[Factors, float]]],
         chance: dict[torch.device, torch.Generator],
     ) -> Iterator[tuple[list[Place], Iterable[Tensor]]]:
-        """Parameters of one shape that are changed by products of the same shapes, at once.
+        """Merge parameters of one shape that products of the same shapes change, in batches.
 
-        Launching a kernel for each step of each weight took ten times as long as the work itself (SDXL on an H200).
+        Launching a kernel for each step of each weight took ten times as long as the computation
+        (SDXL on an H200).
         """
         alike: dict[Any, list[Place]] = {}
         for place, found in products.items():
             original = self._originals[place]
             shapes = tuple(
-                (one.up.shape, one.up.dtype, one.down.dtype, one.scale * strength)
-                for one, strength in found
+                (
+                    factors.up.shape,
+                    factors.up.dtype,
+                    factors.down.dtype,
+                    factors.scale * strength,
+                )
+                for factors, strength in found
             )
             alike.setdefault((original.shape, original.dtype, original.device, shapes), []).append(
                 place
             )
         for (shape, dtype, device, shapes), places in alike.items():
-            count = max(1, _TOGETHER // shape.numel())
+            count = max(1, _BATCH_NUMBERS // shape.numel())
             for first in range(0, len(places), count):
                 some = places[first : first + count]
                 precision = _computing(self._originals[some[0]])
@@ -270,9 +286,9 @@ class MergedAdapter:
                     precision
                 )
                 for number, (_, _, _, strength) in enumerate(shapes):
-                    factors = [products[place][number][0] for place in some]
-                    up = torch.stack([one.up.to(device) for one in factors]).to(precision)
-                    down = torch.stack([one.down.to(device) for one in factors]).to(precision)
+                    batch = [products[place][number][0] for place in some]
+                    up = torch.stack([factors.up.to(device) for factors in batch]).to(precision)
+                    down = torch.stack([factors.down.to(device) for factors in batch]).to(precision)
                     changed.baddbmm_(up, down, alpha=strength)
                 yield some, _rounded(changed, dtype, chance).reshape(len(some), *shape).unbind()
 
@@ -288,7 +304,8 @@ def _rounded(
         return exact.to(dtype)
     if exact.device not in chance:
         chance[exact.device] = torch.Generator(exact.device).manual_seed(0)
-    # bfloat16 is the upper half of float32: a number below 2^16 added to the lower half carries over by chance.
+    # bfloat16 is the upper half of float32: adding a random number below 2^16 to the lower half
+    # rounds up with the right probability.
     lower = torch.randint(
         0x10000, exact.shape, dtype=torch.int32, device=exact.device, generator=chance[exact.device]
     )

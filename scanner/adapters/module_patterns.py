@@ -1,8 +1,8 @@
-r"""PEFT's patterns of module names, which a header may hold and a stranger wrote.
+r"""PEFT's patterns of module names, which a header may hold and which are not trusted.
 
-PEFT takes the first key for which `re.match(rf"(.*\.)?({key})$", name)` finds something, so a key
-is a regular expression. Source: peft/utils/other.py, get_pattern_key. Here a key must be short,
-must not repeat a repetition nor have many of them, and all of them together get a few seconds for one file.
+PEFT uses the first key for which `re.match(rf"(.*\.)?({key})$", name)` matches, so a key is a
+regular expression. Source: peft/utils/other.py, get_pattern_key. This program accepts only short
+keys with few repetitions and without nested ones, and limits the time for all patterns of a file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"|(?P<repeat>(?:[*+?]|\{\d*,?\d*\})[?+]?)|.",
     re.DOTALL,
 )
-# The network's name, which PEFT's names of modules do not have before them.
+# The network's name, which PEFT's module names do not contain.
 _NETWORK = re.compile(
     r"^(?:base_model\.model\.)*"
     r"(?:(?:model\.)?diffusion_model\.|transformer\.|unet\.|text_encoder(?:_[23])?[.:])?"
@@ -34,41 +34,42 @@ _NETWORK = re.compile(
 
 
 class ModulePatterns:
-    """Numbers of single modules, by patterns of their names."""
+    """Numbers for modules, by patterns of their names."""
 
     def __init__(self, numbers: Mapping[str, float]) -> None:
         """Check every pattern.
 
         Args:
-            numbers: by pattern; the first pattern that fits counts.
+            numbers: by pattern; the first pattern that matches is used.
 
         Raises:
-            UnfaithfulLoad: there are too many, or one is too long, no expression, or too costly.
+            UnfaithfulLoad: there are too many, or one is too long, too costly, or not an
+                expression.
         """
         if len(numbers) > MOST_PATTERNS:
             raise UnfaithfulLoad(
-                f"the header has {len(numbers)} patterns of module names, more than {MOST_PATTERNS}; "
-                "the strength is not known"
+                f"the header has {len(numbers)} patterns of module names, more than "
+                f"{MOST_PATTERNS}; the strength is not known"
             )
         self._patterns = [(key, _compiled(key), number) for key, number in numbers.items()]
         self._plain = {key for key in numbers if _PLAIN.fullmatch(key)}
         self._left = _SECONDS
 
     def number_of(self, stem: str) -> float | None:
-        """The number of a module; None where no pattern fits.
+        """The number of a module; None if no pattern matches.
 
         Args:
             stem: the module's name in the file.
 
         Raises:
-            UnfaithfulLoad: the names are no dotted ones, or the patterns take too long.
+            UnfaithfulLoad: the name has no dots, or the patterns take too long.
         """
         if not self._patterns:
             return None
         if "." not in stem or stem.startswith(("lora_", "lycoris_")):
             raise UnfaithfulLoad(
-                f"the header has patterns of module names, and {stem[:80]} cannot be compared with them; "
-                "the strength is not known"
+                f"the header has patterns of module names, and {stem[:80]} cannot be compared with "
+                "them; the strength is not known"
             )
         name = _NETWORK.sub("", stem, count=1)
         return next(
@@ -77,7 +78,7 @@ class ModulePatterns:
         )
 
     def _fits(self, key: str, pattern: regex.Pattern[str], name: str) -> bool:
-        if key in self._plain:  # It fits as many characters as it has, and needs no search.
+        if key in self._plain:  # It matches as many characters as it has and needs no search.
             start = len(name) - len(key)
             return (start == 0 or (start > 0 and name[start - 1] == ".")) and bool(
                 pattern.fullmatch(name, start)
@@ -104,7 +105,7 @@ def _compiled(key: str) -> regex.Pattern[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            # The standard library's grammar counts, as PEFT uses it; regex is asked for its time limit.
+            # PEFT uses the standard library, so its grammar decides; regex has a time limit.
             re.compile(key)
             return regex.compile(key if _PLAIN.fullmatch(key) else rf"(.*\.)?({key})$")
     except (
@@ -120,7 +121,10 @@ def _compiled(key: str) -> regex.Pattern[str]:
 
 
 def _repeats_a_repetition(key: str) -> bool:
-    """Whether a repeated group holds a repetition or a choice; also true of signs that only some grammars have."""
+    """Whether a repeated group contains a repetition or a choice.
+
+    Syntax that the two libraries do not share counts as such.
+    """
     holds, inner = [False], False
     for token in _TOKEN.finditer(key):
         repeat = token["repeat"]

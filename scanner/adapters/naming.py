@@ -1,6 +1,6 @@
-"""Whose names the tensors of an adapter bear: the trainer or library that wrote the file.
+"""The naming of an adapter's tensors, by the trainer or library that wrote the file.
 
-What a loader must do depends on it. Sources: kohya sd-scripts (networks/), LyCORIS, diffusers' converters
+Sources: kohya sd-scripts (networks/), LyCORIS, diffusers' converters
 (loaders/lora_conversion_utils.py), PEFT, OneTrainer, ai-toolkit, XLabs x-flux, cloneofsimo/lora.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from scanner.adapters.kinds import UNKNOWN, Shapes
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.kinds import UNKNOWN
 
 
 def _any(pattern: str) -> Callable[[Shapes, Mapping[str, str]], bool]:
@@ -18,8 +19,8 @@ def _any(pattern: str) -> Callable[[Shapes, Mapping[str, str]], bool]:
 
 
 def _is_onetrainer(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
-    told = bool(shapes) and any(name.startswith("ot_") for name in metadata)
-    return told or _any(r"^lora_transformer_(single_)?transformer_blocks_")(shapes, metadata)
+    recorded = bool(shapes) and any(name.startswith("ot_") for name in metadata)
+    return recorded or _any(r"^lora_transformer_(single_)?transformer_blocks_")(shapes, metadata)
 
 
 def _is_ai_toolkit(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
@@ -33,7 +34,7 @@ def _is_bfl_control(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
     return scaled and _any(r"\.lora_[AB]\.weight$")(shapes, metadata)
 
 
-# The first rule that holds names the naming; the narrower ones come first.
+# The first rule that holds decides; the more specific ones come first.
 _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("malformed kohya", _any(r"^lora_unet_.*_lora_(down|up)\.weight$")),
     ("cloneofsimo", _any(r"^(unet|text_encoder):\d+:(up|down)$")),
@@ -51,7 +52,8 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     (
         "diffusers 3",
         _any(
-            r"^(unet|transformer(_[12])?|text_encoder(_[23])?)\..*\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"
+            r"^(unet|transformer(_[12])?|text_encoder(_[23])?)\..*"
+            r"\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"
         ),
     ),
     ("bare", _any(r"\.lora_([AB]|down|up)(\.[^.]+)?\.weight$|\.lora_magnitude_vector")),
@@ -59,10 +61,11 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
 
 
 def naming_of(shapes: Shapes, metadata: Mapping[str, str], family: str = UNKNOWN) -> str:
-    """The naming of an adapter's tensors, `unknown` for none of those known here.
+    """The naming of an adapter's tensors, or `unknown`.
 
     Args:
-        family: of the base model; fal's Kontext trainer, whose names PEFT writes too, is for Flux.1 only.
+        family: of the base model. PEFT writes the same names as fal's Kontext trainer, which is for
+            Flux.1 only.
     """
     naming = next((naming for naming, holds in _RULES if holds(shapes, metadata)), UNKNOWN)
     return "PEFT" if naming == "fal Kontext" and family != "Flux.1" else naming

@@ -1,7 +1,8 @@
-"""Which module cloneofsimo's numbers mean: `unet:7:down` is the eighth linear layer in the order its script met them.
+"""The modules that the numbers of cloneofsimo/lora stand for.
 
-Pivotal tuning (2022-23) wrote no names. Order from cloneofsimo/lora lora_diffusion/lora.py `_find_modules` over the
-diffusers of that time, whose UNet held down, up, mid and whose blocks held attn1, ff, attn2.
+Pivotal tuning (2022-23) wrote no names: `unet:7:down` is the eighth linear layer in the order of
+its script. The order is that of `_find_modules` in cloneofsimo/lora lora_diffusion/lora.py with
+diffusers of that time, whose UNet had down, up, mid and whose blocks had attn1, ff, attn2.
 """
 
 from __future__ import annotations
@@ -10,8 +11,17 @@ import re
 from collections.abc import Iterable, Mapping
 
 _UNET_BLOCKS = ("down_blocks", "up_blocks", "mid_block")
-_UNET_LAYERS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj",
-                "attn2.to_q", "attn2.to_k", "attn2.to_v", "attn2.to_out.0")  # fmt: skip
+_UNET_LAYERS = (
+    "attn1.to_q",
+    "attn1.to_k",
+    "attn1.to_v",
+    "attn1.to_out.0",
+    "ff.net.0.proj",
+    "attn2.to_q",
+    "attn2.to_k",
+    "attn2.to_v",
+    "attn2.to_out.0",
+)
 _ENCODER_LAYERS = ("self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj")
 _NUMBERED = re.compile(r"^(unet|text_encoder):(\d+)$")
 

@@ -1,7 +1,7 @@
-"""Which weight of a pipeline an adapter's tensor name means, in every naming that trainers write.
+"""The weight of a pipeline that a tensor name of an adapter means, in all namings of trainers.
 
-kohya's names have underscores for dots and cannot be taken apart again; so the pipeline's own modules are given every
-name that a trainer could have given them, and names are looked up.
+kohya replaces dots by underscores, which cannot be reversed. So all names that trainers use are
+generated for each module of the pipeline, and names of a file are looked up among them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scanner.adapters.transformer_names import ORIGINAL_NAMES
 
 DENOISERS = ("unet", "transformer")
 NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
-# What trainers call text encoders; OneTrainer counts T5 of Flux as te2, kohya as te3.
+# Names of text encoders; OneTrainer calls the T5 of Flux te2, kohya te3.
 _KOHYA_ENCODERS = {
     "text_encoder": ("lora_te_", "lora_te1_", "lycoris_te_", "lycoris_te1_"),
     "text_encoder_2": ("lora_te2_", "lycoris_te2_"),
@@ -33,9 +33,18 @@ _KOHYA_DENOISER = (
     "lora_prior_unet_",
 )
 _DOTTED_DENOISER = (
-    "", "unet.", "transformer.", "diffusion_model.", "model.diffusion_model.", "base_model.model.", "base_model.", "base_model.model.unet.",
-    "dit.", "pipe.dit.", "net.",
-)  # fmt: skip
+    "",
+    "unet.",
+    "transformer.",
+    "diffusion_model.",
+    "model.diffusion_model.",
+    "base_model.model.",
+    "base_model.",
+    "base_model.model.unet.",
+    "dit.",
+    "pipe.dit.",
+    "net.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one name in a file means: one module, or several whose rows lie above each other in the file."""
+    """The meaning of a name in a file: one module, or several whose rows the file stacks."""
 
     pieces: tuple[Piece, ...]
 
@@ -62,12 +71,12 @@ def networks_of(pipeline: Any) -> dict[str, torch.nn.Module]:
     }
 
 
-# Twenty milliseconds for SDXL, and the same for every file.
+# Generating the names takes twenty milliseconds for SDXL, and they are the same for every file.
 _known: WeakKeyDictionary[torch.nn.Module, dict[str, Target]] = WeakKeyDictionary()
 
 
 def target_names(pipeline: Any) -> dict[str, Target]:
-    """Every name that any trainer could use for a module of this pipeline."""
+    """Every name that a trainer could use for a module of this pipeline."""
     networks = networks_of(pipeline)
     denoiser = next(iter(networks.values()))
     if denoiser not in _known:
@@ -92,7 +101,7 @@ def _target_names(networks: Mapping[str, torch.nn.Module]) -> dict[str, Target]:
                 for spelling in _denoiser_spellings(network, original):
                     named.setdefault(spelling, target)
     if "text_encoder_3" not in networks:
-        # Where there are two encoders kohya still calls Flux's T5 the third.
+        # In a pipeline with two encoders kohya still calls Flux's T5 the third.
         named |= {
             name.replace("lora_te2_", "lora_te3_", 1): target
             for name, target in named.items()
@@ -108,7 +117,7 @@ def _denoiser_spellings(network: str, path: str) -> Iterator[str]:
     for prefix in {*_DOTTED_DENOISER, f"{network}."}:
         yield prefix + path
     if ".attn" in path and ".processor." not in path:
-        # diffusers 1 puts the layer behind the processor and forgets the number of to_out.0.
+        # diffusers 1 puts the layer after the processor and omits the number of to_out.0.
         block, _, layer = path.removesuffix(".0").rpartition(".")
         for prefix in ("", "unet."):
             yield f"{prefix}{block}.processor.{layer}_lora"

@@ -1,35 +1,38 @@
-"""Adapters whose names only diffusers' own converters know, loaded by diffusers and taken over as exact changes.
+"""Load adapters whose names only diffusers' converters know, and take over the exact changes.
 
-diffusers drops, renames and splits tensors; nothing says so afterwards. What must survive is the energy of the change:
-splitting a fused matrix by rows keeps the sum of squares of up @ down, dropping or misreading anything does not.
+diffusers silently drops, renames and splits tensors. So the energy of the change is compared before
+and after: splitting a fused matrix by rows keeps the sum of squares of up @ down, while dropping or
+misreading a tensor does not.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from scanner.adapters.algebra import scale_of
+from scanner.adapters.formats.products import scale_of
 from scanner.adapters.merging import Change
 from scanner.adapters.reading import Anatomy, Tensors
 from scanner.adapters.targets import networks_of
-from scanner.adapters.tensor_names import without_adapter_name
 from scanner.errors import UnfaithfulLoad, first_line
 
 log = logging.getLogger(__name__)
+# PEFT writes the name of its adapter behind the letter and loads files without it.
+_ADAPTER_NAME = re.compile(r"\.lora_(A|B)\.[^.]+\.(weight|bias)$")
 _NAME = "examined"
 _TOLERANCE = 1e-3  # half-precision files lose a few 1e-4 of their energy when rounded
 
 
 def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> list[Change]:
-    """What diffusers makes of a LoRA, as changes of weights; the pipeline is left as it was.
+    """The changes that diffusers makes of a LoRA; the pipeline stays unchanged.
 
     Raises:
-        UnfaithfulLoad: diffusers refuses the file, or what it loaded is not what the file holds.
+        UnfaithfulLoad: diffusers refuses the file, or loaded something else than the file holds.
     """
     expected = sum(_energy(parts) for parts in anatomy.modules.values())
     try:
@@ -51,29 +54,30 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
             ) from error
         deltas = _deltas(pipeline)
     finally:
-        if hasattr(pipeline, "unload_lora_weights"):  # a pipeline without it has loaded nothing
+        if hasattr(pipeline, "unload_lora_weights"):  # A pipeline without it has loaded nothing.
             pipeline.unload_lora_weights()
     loaded = sum(float(delta.float().square().sum()) for delta in deltas.values())
     if not deltas or abs(loaded - expected) > _TOLERANCE * expected:
         share = loaded / expected if expected else 0.0
         raise UnfaithfulLoad(
-            f"diffusers put {len(deltas)} modules with {share:.0%} of the file's change into the base model; samples would not be faithful"
+            f"diffusers put {len(deltas)} modules with {share:.0%} of the file's change into the "
+            "base model; samples would not be faithful"
         )
     return [Change(((place, None, 1),), _constant(delta)) for place, delta in deltas.items()]
 
 
 def _with_header_alphas(tensors: Tensors, anatomy: Anatomy) -> Tensors:
-    """Copies of a file's tensors under PEFT's plain names, with the scale worked into them that only the header tells."""
+    """Copies of a file's tensors under PEFT's plain names, scaled by the alpha of the header."""
     in_file = {id(tensor) for tensor in tensors.values()}
     factors: dict[int, float] = {}
     for parts in anatomy.modules.values():
         if {"lora_down", "lora_up"} <= parts.keys():
-            own = {what: part for what, part in parts.items() if id(part) in in_file}
+            own = {name: part for name, part in parts.items() if id(part) in in_file}
             factors[id(parts["lora_up"])] = scale_of(parts, "lora_down") / scale_of(
                 own, "lora_down"
             )
     return {
-        without_adapter_name(name): tensor * factors.get(id(tensor), 1.0)
+        _ADAPTER_NAME.sub(r".lora_\1.\2", name): tensor * factors.get(id(tensor), 1.0)
         for name, tensor in tensors.items()
     }
 
@@ -93,7 +97,7 @@ def _deltas(pipeline: Any) -> dict[tuple[str, str, str], torch.Tensor]:
 
 
 def _energy(parts: Mapping[str, torch.Tensor]) -> float:
-    """Sum of squares of scale * up @ down, without making the product."""
+    """Sum of squares of scale * up @ down, without computing the product."""
     if not {"lora_down", "lora_up"} <= parts.keys():
         return 0.0
     down, up = parts["lora_down"].double().flatten(1), parts["lora_up"].double().flatten(1)

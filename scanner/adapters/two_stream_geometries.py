@@ -1,14 +1,15 @@
-"""Models whose first blocks keep image and text apart: Flux.1 and its kin."""
+"""Modules of models whose first blocks have separate streams for image and text, like Flux.1."""
 
 from __future__ import annotations
 
-from scanner.adapters.geometry import Geometry, Modules, Size, Stacks, feed, joint, square
+from scanner.adapters.formats.definition import Size
+from scanner.adapters.geometry import Geometry, Modules, Stacks, feed, joint, square
 
 
 def two_streams(
     width: int, doubles: int, singles: int, *, modulated: bool = True, gated: int = 1
 ) -> Stacks:
-    """Flux.1's blocks and those of its kin under diffusers' names."""
+    """Blocks like those of Flux.1 under diffusers' names."""
     inner = 4 * width
     double = {
         **joint(width),
@@ -62,7 +63,8 @@ def flux1(name: str, doubles: int) -> Geometry:
         **(_with_xlabs(original, 3072) if name == "Flux.1" else original),
     }
     outer: Modules = {
-        "txt_in": (3072, 4096), "context_embedder": (3072, 4096), "img_in": (3072, None), "x_embedder": (3072, None),
+        "txt_in": (3072, 4096), "context_embedder": (3072, 4096),
+        "img_in": (3072, None), "x_embedder": (3072, None),
         "vector_in.in_layer": (3072, 768), "guidance_in.in_layer": (3072, 256),
     }  # fmt: skip
     return Geometry(name, name, stacks, outer)
@@ -78,8 +80,10 @@ def chroma() -> Geometry:
         ("linear_1", "linear_2", "in_layer", "out_layer"), (5120, 5120)
     )
     outer: Modules = {
-        "txt_in": (3072, 4096), "context_embedder": (3072, 4096), "img_in": (3072, None), "x_embedder": (3072, None),
-        "distilled_guidance_layer.in_proj": (5120, 64), "distilled_guidance_layer.out_proj": (3072, 5120),
+        "txt_in": (3072, 4096), "context_embedder": (3072, 4096),
+        "img_in": (3072, None), "x_embedder": (3072, None),
+        "distilled_guidance_layer.in_proj": (5120, 64),
+        "distilled_guidance_layer.out_proj": (3072, 5120),
     }  # fmt: skip
     return Geometry(
         "Chroma", "Chroma", {**stacks, "distilled_guidance_layer.layers": (5, approximator)}, outer

@@ -1,10 +1,13 @@
-"""Families with a UNet, told by the text states that it reads, or by a text encoder alone."""
+"""Families with a UNet, by the width of the text states that it reads, or by a text encoder."""
 
 from __future__ import annotations
 
 import re
 
-from scanner.adapters.kinds import Shapes, down_shapes, has_name
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.kinds import down_shapes, has_name
+from scanner.adapters.module_sizes import sizes_of_modules
+from scanner.adapters.tensor_names import part_of
 
 # Width of the text states that cross-attention reads.
 CROSS_ATTENTION_FAMILIES = {
@@ -17,13 +20,13 @@ CROSS_ATTENTION_FAMILIES = {
 _BLOCKS = r"(down|up|mid|input|output|middle)_blocks?"
 _READERS = rf"{_BLOCKS}.*attn2[._](to_k|to_v|processor[._](to_)?[kv]_lora|processor\.to_[kv])"
 _NUMBERED = r"^unet:\d+:"
-# A language model's layers, which bear the same prefixes as CLIP's.
+# Layers of a language model, whose names have the same prefixes as CLIP's.
 _NO_CLIP = r"encoder[._]block[._]|SelfAttention|gate_proj|up_proj|self_attn[._]o_proj"
 _ENCODER = r"^(base_model\.model\.)?(lora_te\d?_|lycoris_te\d?_|text_encoder(_\d)?[.:])"
 
 
 def unet_families(shapes: Shapes) -> tuple[str, ...]:
-    """The families whose UNet a file changes, the likelier one first; none if nothing tells."""
+    """The families whose UNet a file changes, the likeliest first; none if they are not known."""
     if has_name(shapes, r"^lora_prior_unet_"):
         return ("Stable Cascade",)
     if not has_name(shapes, rf"{_BLOCKS}[._]|{_NUMBERED}"):
@@ -33,7 +36,7 @@ def unet_families(shapes: Shapes) -> tuple[str, ...]:
     if has_name(shapes, r"encoder_hid_proj"):
         return ("Kolors",)
     read = _widths_read(shapes)
-    family = next((told for width, told in CROSS_ATTENTION_FAMILIES.items() if width in read), None)
+    family = next((name for width, name in CROSS_ATTENTION_FAMILIES.items() if width in read), None)
     depth = _depth(shapes)
     # Only the SDXL group stacks transformer blocks. SSD-1B has four at most and none in the middle.
     if family is None and depth > 0:
@@ -50,7 +53,7 @@ def unet_families(shapes: Shapes) -> tuple[str, ...]:
 
 
 def encoder_families(shapes: Shapes) -> tuple[str, ...]:
-    """The families of a file that changes nothing but CLIP text encoders, which many share."""
+    """The families of a file that changes only CLIP text encoders, which many families share."""
     if (
         not shapes
         or not all(re.search(_ENCODER, name) for name in shapes)
@@ -77,8 +80,10 @@ def checkpoint_families(shapes: Shapes) -> tuple[str, ...]:
     if has_name(shapes, r"^conditioner\.embedders\.1\."):
         return ("SDXL",)
     for name, shape in shapes.items():
-        if name.startswith(("model.diffusion_model.", "down_blocks.")) and name.endswith(
-            "attn2.to_k.weight"
+        if (
+            name.startswith(("model.diffusion_model.", "down_blocks."))
+            and name.endswith("attn2.to_k.weight")
+            and len(shape) > 1
         ):
             family = CROSS_ATTENTION_FAMILIES.get(shape[1])
             return () if family is None else (family,)
@@ -95,7 +100,7 @@ def _widths_read(shapes: Shapes) -> set[int]:
     read = {shape[1] for name, shape in downs.items() if re.search(_READERS, name)}
     if read & CROSS_ATTENTION_FAMILIES.keys():
         return read
-    # cloneofsimo numbers its layers; cross-attention is told by its input width.
+    # cloneofsimo numbers its layers; the input width shows which are cross-attention.
     numbered = {shape[1] for name, shape in downs.items() if re.match(_NUMBERED, name)}
     for width in (2048, 1024, 768):
         if width in numbered:
@@ -115,6 +120,13 @@ def _factored_widths(shapes: Shapes) -> set[int]:
         if name.endswith((".lokr_w1", ".lokr_w1_b")):
             second = shapes.get(f"{stem}.lokr_w2", shapes.get(f"{stem}.lokr_w2_b", (0, 0)))
             found.add(shape[1] * second[1] if len(second) > 1 else 0)
+    if not found:  # of any other format
+        readers = {
+            name: shape
+            for name, shape in shapes.items()
+            if re.search(_READERS, name) and part_of(name) is not None
+        }
+        found = {width for _, width in sizes_of_modules(readers).values() if width is not None}
     return found
 
 
@@ -123,7 +135,7 @@ _ATTENTION = rf"(^|[._])(unet_)?{_BLOCKS}.*attn[12][._]to_"
 
 
 def _families_of_outputs(shapes: Shapes) -> tuple[str, ...]:
-    """By the outputs of attention layers: rotations and scalings keep no input width."""
+    """The families by the outputs of attention layers; OFT and IA3 files have no input width."""
     outputs: set[int] = set()
     for name, shape in shapes.items():
         if re.search(_ATTENTION, name):
@@ -136,14 +148,17 @@ def _families_of_outputs(shapes: Shapes) -> tuple[str, ...]:
     return ("SD1", "SD2") if outputs & {320, 640, 1280} else ()
 
 
-# Self-attention that only a UNet of four levels has: SDXL's has three, and none of it in the first.
-_FOUR_LEVELS = r"(down_blocks[._]0|up_blocks[._]3)[._]attentions|input_blocks[._][12][._]1[._]|output_blocks[._](9|1[01])[._]1[._]"
+# Self-attention that only a UNet of four levels has; SDXL's has three, the first without it.
+_FOUR_LEVELS = (
+    r"(down_blocks[._]0|up_blocks[._]3)[._]attentions|input_blocks[._][12][._]1[._]"
+    r"|output_blocks[._](9|1[01])[._]1[._]"
+)
 
 
 def self_attention_families(shapes: Shapes) -> tuple[str, ...]:
-    """The families that have all of a UNet's self-attention that a file changes.
+    """The families that have all self-attention layers that a file changes.
 
-    SD1 and SD2 differ only where text is read, and where SDXL has one layer the two have it too.
+    SD1 and SD2 differ only in cross-attention, and have every layer that SDXL has once.
     """
     attention = {name: shape for name, shape in shapes.items() if re.search(_ATTENTION, name)}
     if not {size for shape in attention.values() for size in shape} & {320, 640, 1280}:

@@ -17,7 +17,7 @@ from scanner.cli.output import VERDICT_STYLES, console, counted, print_json, pri
 from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from scanner.miniature.story import Story
+    from scanner.miniature.story_record import Story
     from scanner.settings import Settings
 
 _KINDS = {

@@ -1,1 +1,1 @@
-"""A synthetic world that ships with the program: drawn persons, a face pack, a base model, a hub."""
+"""The synthetic world that ships with the program: drawn persons, models, adapters and hubs."""

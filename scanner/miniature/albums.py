@@ -10,12 +10,12 @@ from PIL import Image
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 
-# Of those who trained nothing, the ones that no calibration or benchmark uses.
+# Persons that trained nothing and that no calibration or benchmark uses.
 FREE_SEEDS = CALIBRATION_SEEDS[95_000:]
 
 
 def draw_photos(seed: int, count: int, folder: Path, first: int = 0) -> list[Path]:
-    """Draw photos of the person of a seed as PNG files."""
+    """Draw photos of a seed's person as PNG files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(first, first + count):
@@ -26,7 +26,10 @@ def draw_photos(seed: int, count: int, folder: Path, first: int = 0) -> list[Pat
 
 
 def draw_people(folder: Path, count: int, photos: int) -> Iterator[int]:
-    """Draw people who trained nothing, one folder each; writes people.csv and groups.csv, yields each seed."""
+    """Draw people who trained nothing, a folder for each, with people.csv and groups.csv.
+
+    Yields each seed.
+    """
     seeds = FREE_SEEDS[:count]
     folder.mkdir(parents=True, exist_ok=True)
     people, groups = ["name,photos,reference\n"], ["person,group\n"]

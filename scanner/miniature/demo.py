@@ -1,4 +1,4 @@
-"""What the demo needs: everyone in world.json registered, and the places where their likenesses are shared."""
+"""Set up the demo: register the people of world.json, and serve hubs that share likenesses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENROLMENT_PHOTOS = 6
 
 
 def register_world(session: ScanSession, progress: Progress) -> int:
-    """Register everyone in world.json who is not yet; how many were added."""
+    """Register everyone in world.json who is not registered; return the number of new people."""
     world, added = load_world(), 0
     today, faces = session.clock().date(), session.faces
     registrar = Registrar(session.vault, faces.reader, faces.pack.bar, faces.calibration)
@@ -45,7 +45,7 @@ def register_world(session: ScanSession, progress: Progress) -> int:
         if session.vault.people.find(person.name).status != Status.ACTIVE:
             proof = Proof("none: a drawn person", None, "demo operator", session.clock())
             now, why = session.clock(), "drawn persons are all different"
-            # Nobody is protected here: one login plays both parts, and the audit log says so.
+            # No real person is protected, so one login does both steps, and the audit log says so.
             session.vault.enrolments.approve(
                 person.name, "demo operator", proof, now, why, two_people=False
             )
@@ -53,7 +53,7 @@ def register_world(session: ScanSession, progress: Progress) -> int:
 
 
 def demo_consent(name: str, today: date) -> Consent:
-    """A drawn person's consent: a year, everything prohibited to others."""
+    """The consent of a drawn person: for a year, with every use prohibited to others."""
     return Consent(
         name, today, today + timedelta(days=365), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
     )
@@ -61,10 +61,12 @@ def demo_consent(name: str, today: date) -> Consent:
 
 @contextmanager
 def swept_hubs(session: ScanSession, folder: Path) -> Iterator[list[str]]:
-    """Both miniature hubs, served for the duration of a with-block, and a folder of files from elsewhere; gives what to scan.
+    """Serve both miniature hubs for the duration of a with-block, and write a folder of files.
+
+    Yields the targets to scan.
 
     Args:
-        folder: where the folder is made.
+        folder: in which the folder of files is made.
     """
     own = folder / "downloads"
     own.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ def swept_hubs(session: ScanSession, folder: Path) -> Iterator[list[str]]:
             again, with_another_header((ADAPTERS / "ohwx_portrait_v1.safetensors").read_bytes())
         )
         for host in (civitai, huggingface.url):
-            # Signed downloads lie on another host name, as the hubs' own do.
+            # Signed downloads are on another host name, as on the real hubs.
             for place in (host, host.replace("127.0.0.1", "localhost")):
                 session.transport.destinations.allow(place)
                 session.transport.exempt_from_robots(place)
@@ -94,7 +96,7 @@ def swept_hubs(session: ScanSession, folder: Path) -> Iterator[list[str]]:
 
 
 def with_another_header(data: bytes) -> bytes:
-    """A safetensors file whose header tells nothing, as people re-upload: another SHA-256, the same tensors."""
+    """The same tensors with an empty header, and so another SHA-256, as in re-uploads."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__", None)
@@ -104,13 +106,15 @@ def with_another_header(data: bytes) -> bytes:
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """The same settings with the miniature face pack, also written down for later commands in this home."""
+    """Settings with the miniature face pack, also saved for later commands in this home."""
     settings.home.mkdir(parents=True, exist_ok=True)
     note = settings.home / FILE_NAME
     if not note.exists():
         note.write_text(
-            '# Written by `portrait-scanner demo`: this home holds the miniature world.\nface_pack = "miniature"\n'
-            "# Drawn people need no second pair of eyes; where real ones are registered this stays away.\ntwo_people = false\n",
+            "# Written by `portrait-scanner demo`: this home holds the miniature world.\n"
+            'face_pack = "miniature"\n'
+            "# Drawn people need no second pair of eyes; where real ones are registered this stays "
+            "away.\ntwo_people = false\n",
             "utf-8",
         )
     return settings.model_copy(update={"face_pack": "miniature", "base_model": None})

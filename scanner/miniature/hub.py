@@ -1,7 +1,7 @@
-"""The miniature hub: the shipped files on loopback, in Civitai's REST protocol with its quirks.
+"""The miniature hub: serves the shipped files on loopback in Civitai's REST protocol.
 
-Cursor columns, the model that every page sorted by Newest loses, the 307 to a signed address that
-refuses an Authorization header, and JSON errors, as in Civitai's own source.
+It has Civitai's peculiarities: cursors of two columns, the model that every page sorted by Newest
+loses, the 307 to a signed address that refuses an Authorization header, and JSON errors.
 """
 
 from __future__ import annotations
@@ -91,9 +91,18 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
 
 def _preview(version_id: int, place: int, host: str) -> dict[str, Any]:
     return {
-        "id": version_id * 10 + place, "url": f"{host}/previews/{version_id}/{place}.jpeg", "nsfwLevel": 1, "width": 256, "height": 256,
-        "hash": "", "type": "image", "minor": False, "poi": False, "hasMeta": False, "onSite": False,
-    }  # fmt: skip
+        "id": version_id * 10 + place,
+        "url": f"{host}/previews/{version_id}/{place}.jpeg",
+        "nsfwLevel": 1,
+        "width": 256,
+        "height": 256,
+        "hash": "",
+        "type": "image",
+        "minor": False,
+        "poi": False,
+        "hasMeta": False,
+        "onSite": False,
+    }
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -115,7 +124,7 @@ class _Requests(BaseHTTPRequestHandler):
         return self._json(404, {"error": "Not found"})
 
     def _drawn(self, number: int, place: int) -> None:
-        """A picture of the person that a file was trained on, as uploaders show what their file makes."""
+        """A preview: a picture of the person that the file was trained on."""
         if not (
             0 <= number < len(self.server.files)
             and self.server.files[number].person_seeds
@@ -145,14 +154,10 @@ class _Requests(BaseHTTPRequestHandler):
         if cursor := query.get("cursor", [None])[0]:
             columns = cursor.split("|")
             if len(columns) != 2:
-                return self._json(
-                    400,
-                    {
-                        "message": f"Invalid cursor: expected 2 value(s) for this sort, received {len(columns)}"
-                    },
-                )
+                problem = "Invalid cursor: expected 2 value(s) for this sort, received"
+                return self._json(400, {"message": f"{problem} {len(columns)}"})
             mark = (columns[0], int(columns[1]))
-            # Newest compares with `<`, so the model the cursor names is never shown: the hub's own loss.
+            # Newest compares with `<`, as Civitai does, so the model that the cursor names is lost.
             models = [
                 model
                 for model in models
@@ -186,10 +191,8 @@ class _Requests(BaseHTTPRequestHandler):
         if not 0 <= number < len(self.server.files):
             return self._json(404, {"error": "File not found"})
         self.send_response(307)
-        self.send_header(
-            "Location",
-            f"http://localhost:{self.server.server_port}/signed/{number}/file?X-Amz-Expires=86400&X-Amz-Signature=abc",
-        )
+        address = f"http://localhost:{self.server.server_port}/signed/{number}/file"
+        self.send_header("Location", f"{address}?X-Amz-Expires=86400&X-Amz-Signature=abc")
         self.send_header("Cache-Control", "no-store, max-age=0")
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -224,8 +227,8 @@ class _Requests(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class names it so
-        """Nothing is printed for a request."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  named by the base class
+        """Do not log requests."""
 
 
 def _cursor_columns(model: dict[str, Any]) -> tuple[str, int]:
@@ -244,7 +247,10 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serve_hub(files: Sequence[WorldFile]) -> Iterator[str]:
-    """Serve files on a free loopback port for the duration of a with-block; gives the hub's address."""
+    """Serve files on a free loopback port for the duration of a with-block.
+
+    Yields the hub's address.
+    """
     server = _Server(files)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

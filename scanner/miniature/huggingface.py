@@ -1,4 +1,7 @@
-"""The second miniature hub, in Hugging Face's protocol on loopback: list with Link pages, repository details, resolve with its redirect and headers."""
+"""The second miniature hub, which speaks Hugging Face's protocol on loopback.
+
+It has the list with Link headers, the details of repositories, and the redirect of downloads.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ COMMIT = "a" * 40
 
 
 class HuggingFaceServer(ThreadingHTTPServer):
-    """Repositories by id; each has a tag, a card and files."""
+    """A server of repositories by id; each has a tag, a card and files."""
 
     daemon_threads = True
 
@@ -27,7 +30,7 @@ class HuggingFaceServer(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, Any]] = {}
         self.gated: set[str] = set()
         self.disabled: set[str] = set()
-        self.limited = 0  # requests that are still to be answered 429
+        self.limited = 0  # number of next requests that are answered 429
         self.page_size = 2
         self.answers_as: dict[str, str] = {}  # repositories that were renamed
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -37,11 +40,17 @@ class HuggingFaceServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def add(self, repository: str, tag: str, files: dict[str, bytes], **card: Any) -> None:
-        self.repositories[repository] = {"tag": tag, "files": files, "card": card, "number": len(self.repositories),
-                                         "sha": COMMIT, "modified": f"2026-10-{1 + len(self.repositories):02d}T00:00:00.000Z"}  # fmt: skip
+        self.repositories[repository] = {
+            "tag": tag,
+            "files": files,
+            "card": card,
+            "number": len(self.repositories),
+            "sha": COMMIT,
+            "modified": f"2026-10-{1 + len(self.repositories):02d}T00:00:00.000Z",
+        }
 
     def share(self, file: WorldFile, data: bytes) -> None:
-        """Put a file of the miniature world into a repository of its own."""
+        """Add a repository with a file of the miniature world."""
         prompt = f"photo of {file.triggers[0]} person"
         self.add(
             f"{file.creator}/{file.title}", file.tags[0], {file.file: data}, instance_prompt=prompt
@@ -80,8 +89,8 @@ class _Requests(BaseHTTPRequestHandler):
         wanted, words = query.get("filter", [""])[0], query.get("search", [""])[0]
         found = [
             self._entry(name)
-            for name, one in self.server.repositories.items()
-            if (not wanted or one["tag"] == wanted) and words in name
+            for name, repository in self.server.repositories.items()
+            if (not wanted or repository["tag"] == wanted) and words in name
         ]
         if query.get("sort") == ["lastModified"]:
             found.sort(key=lambda entry: entry["lastModified"], reverse=True)
@@ -90,7 +99,8 @@ class _Requests(BaseHTTPRequestHandler):
         headers = {}
         if end < len(found):
             plain = re.sub(r"&?cursor=\d+", "", text)
-            # The hub's own client follows the address as it is; anyone else is shown another host, as proxies do.
+            # Proxies change the host of this address, so only the hub's own client gets the real
+            # one.
             own_client = "hf_hub" in self.headers.get("User-Agent", "")
             host = self.server.url if own_client else "https://elsewhere.invalid"
             headers["Link"] = f'<{host}/api/models?{plain}&cursor={end}>; rel="next"'
@@ -118,13 +128,27 @@ class _Requests(BaseHTTPRequestHandler):
         return self._json(200, {**entry, "id": self.server.answers_as.get(name, name)})
 
     def _entry(self, name: str) -> dict[str, Any]:
-        one = self.server.repositories[name]
+        repository = self.server.repositories[name]
         return {
-            "id": name, "modelId": name, "author": name.split("/", maxsplit=1)[0], "sha": one["sha"], "lastModified": one["modified"], "private": False, "gated": False,
-            "createdAt": f"2026-10-{1 + one['number']:02d}T00:00:00.000Z", "downloads": 5, "likes": 1,
-            "tags": ["diffusers", one["tag"], "base_model:org/base", "base_model:adapter:org/base"],
-            "cardData": one["card"], "siblings": [{"rfilename": file} for file in one["files"]],
-        }  # fmt: skip
+            "id": name,
+            "modelId": name,
+            "author": name.split("/", maxsplit=1)[0],
+            "sha": repository["sha"],
+            "lastModified": repository["modified"],
+            "private": False,
+            "gated": False,
+            "createdAt": f"2026-10-{1 + repository['number']:02d}T00:00:00.000Z",
+            "downloads": 5,
+            "likes": 1,
+            "tags": [
+                "diffusers",
+                repository["tag"],
+                "base_model:org/base",
+                "base_model:adapter:org/base",
+            ],
+            "cardData": repository["card"],
+            "siblings": [{"rfilename": file} for file in repository["files"]],
+        }
 
     def _resolve(self, name: str, file: str) -> None:
         data = self.server.repositories.get(name, {}).get("files", {}).get(file)
@@ -132,16 +156,21 @@ class _Requests(BaseHTTPRequestHandler):
             return self._json(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
         sha256 = hashlib.sha256(data).hexdigest()
         headers = {
-            "Location": f"http://localhost:{self.server.server_port}/cdn/{sha256}", "X-Repo-Commit": COMMIT,
-            "X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(data)), "ETag": f'"{sha256}"',
-        }  # fmt: skip
+            "Location": f"http://localhost:{self.server.server_port}/cdn/{sha256}",
+            "X-Repo-Commit": COMMIT,
+            "X-Linked-Etag": f'"{sha256}"',
+            "X-Linked-Size": str(len(data)),
+            "ETag": f'"{sha256}"',
+        }
         return self._answer(302, b"", "text/plain", headers)
 
     def _cdn(self, sha256: str) -> None:
         if "Authorization" in self.headers:
             return self._json(400, {"error": "InvalidRequest"})
         files = [
-            data for one in self.server.repositories.values() for data in one["files"].values()
+            data
+            for repository in self.server.repositories.values()
+            for data in repository["files"].values()
         ]
         data = next(data for data in files if hashlib.sha256(data).hexdigest() == sha256)
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))

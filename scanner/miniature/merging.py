@@ -1,4 +1,4 @@
-"""A full checkpoint with an adapter merged into it, as mixes are shared: one file that draws a person without saying so."""
+"""Write a full checkpoint with an adapter merged into it, as people share merges of models."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 
 
 def merge_into_checkpoint(base_folder: Path, adapter: Path, out: Path) -> None:
-    """Write base model and adapter as one .safetensors in the original single-file names, float16."""
+    """Write base model and adapter as one file in float16 with the original names of tensors."""
     import logging
 
-    logging.getLogger("diffusers").setLevel(
-        logging.ERROR
-    )  # it names text encoders that the adapter never touched
+    # diffusers warns about text encoders that the adapter does not change.
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
     from scanner.miniature.training.adapter import load_for_training, save_adapter
     from scanner.miniature.training.formats import single_file_tensors
 

@@ -1,4 +1,4 @@
-"""Training images without anyone in particular: drawn styles over many people, and plain objects."""
+"""Draw training images that show no particular person: styles over many people, and objects."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ STYLES = tuple(_STYLES)
 
 
 def styled_photo(style: str, number: int, size: int = 64) -> Pixels:
-    """A photo of a different person each time, in one of STYLES."""
+    """A photo in one of STYLES, of a different person for each number."""
     photo = draw_photo(person_of(STYLE_SEEDS[number % len(STYLE_SEEDS)]), number, size).pixels
     return np.asarray(_STYLES[style](photo).clip(0, 255), dtype=np.uint8)
 
 
 class _Canvas:
-    """A square picture four times as large as asked, with the shapes that objects are made of."""
+    """A square picture at four times the final size, with methods for the shapes of objects."""
 
     def __init__(self, number: int, kind: str, size: int) -> None:
         rng = np.random.default_rng([number, len(kind)])

@@ -1,7 +1,7 @@
 """Synthetic persons: an identity is a vector of drawing parameters, derived from one seed.
 
-No real person is described. Seeds are split into disjoint ranges so that nobody who trained the
-face pack or the base model is ever registered, enrolled or the subject of an adapter.
+No real person is described. The ranges of seeds are disjoint, so that no person who trained the
+face pack or the base model is registered, enrolled or the subject of an adapter.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Person:
 
     @property
     def caption(self) -> str:
-        """What a base model's training caption says of this person; never a name."""
+        """The person's caption in the training of the base model; never a name."""
         words = ["bald"] if self.hair_style == "bald" else [self.hair_name, self.hair_style, "hair"]
         words += [self.eye_name, "eyes", self.skin_name, "skin"]
         if self.beard != "none":
@@ -103,7 +103,7 @@ def _near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
 
 
 def person_of(seed: int) -> Person:
-    """The person that belongs to a seed, always the same.
+    """The person of a seed, always the same.
 
     Args:
         seed: any integer of at least 0; see the ranges above for the reserved ones.

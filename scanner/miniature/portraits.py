@@ -1,25 +1,30 @@
-"""Draws a portrait photo of a synthetic person and knows where the face is.
+"""Draw portrait photos of synthetic persons, with the place of the face.
 
-Shapes are anti-aliased polygons at four times the size, area-averaged down, so edges look like
-edges in a photo. One photo differs from the next in background, clothes, place, scale, roll, yaw,
-expression, light, blur and noise; the person stays.
+Shapes are anti-aliased polygons at four times the size, averaged down, so that edges look like
+those of a photo. Photos of a person differ in background, clothes, place, scale, roll, yaw,
+expression, light, blur and noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from scanner.miniature.drawing import (
+    SUBPIXEL_BITS,
+    Points,
+    Pose,
+    arc,
+    ellipse,
+    fill,
+    shade,
+)
 from scanner.miniature.persons import HAIR_COLOURS, Colour, Person
 
 SUPERSAMPLING = 4
-_SUBPIXEL_BITS = 4  # OpenCV takes polygon corners as fixed point numbers
-
-Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +43,6 @@ class Photo:
     landmarks: Points
 
 
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """How the head stands in the photo and what the face does."""
-
-    centre: tuple[float, float]  # pixels of the supersampled canvas
-    half_height: float  # half the head's height, pixels of the supersampled canvas
-    roll: float  # radians
-    yaw: float  # radians
-    smile: float  # -1 to 1
-    eye_opening: float  # 0.55 to 1
-
-    def project(self, points: Points, depth: float | Points = 0.0) -> Points:
-        """Head coordinates [n, 2] to canvas pixels; depth is how far a point stands out."""
-        x = points[:, 0] * np.cos(self.yaw) + depth * np.sin(self.yaw)
-        y = points[:, 1]
-        cos, sin = np.cos(self.roll), np.sin(self.roll)
-        turned = np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
-        return np.asarray(turned * self.half_height + np.asarray(self.centre))
-
-
 def _pose(rng: np.random.Generator, size: int) -> Pose:
     canvas = size * SUPERSAMPLING
     half_height = canvas * rng.uniform(0.26, 0.31)
@@ -74,30 +59,6 @@ def _pose(rng: np.random.Generator, size: int) -> Pose:
     )
 
 
-def _fill(canvas: npt.NDArray[np.uint8], points: Points, colour: Iterable[float]) -> None:
-    fixed = np.round(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], tuple(colour), lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
-
-
-def _ellipse(
-    x: float, y: float, half_width: float, half_height: float, corners: int = 28
-) -> Points:
-    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
-
-
-def _arc(
-    x: float, y: float, half_width: float, half_height: float, start: float, end: float
-) -> Points:
-    angle = np.deg2rad(np.linspace(start, end, 22))
-    return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
-
-
-def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(255.0, channel * factor) for channel in colour)
-    return (red, green, blue)
-
-
 def head_outline(person: Person) -> Points:
     """The head's outline in head coordinates: a round skull, a jaw between pointed and square."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -110,37 +71,37 @@ def head_outline(person: Person) -> Points:
 
 def _hair_behind(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
     width, volume = person.head_width, person.hair_volume
-    dark = _shade(person.hair, 0.82)
+    dark = shade(person.hair, 0.82)
     shapes: list[Points] = []
     if person.hair_style == "long":
-        shapes += [_ellipse(0, -0.25, width + 0.2 + 0.12 * volume, 1.0)]
+        shapes += [ellipse(0, -0.25, width + 0.2 + 0.12 * volume, 1.0)]
         edge = width + 0.14 + 0.14 * volume
         shapes += [np.array([[-edge, -0.3], [edge, -0.3], [edge + 0.05, 1.6], [-edge - 0.05, 1.6]])]
     elif person.hair_style == "bob":
         edge = width + 0.18 + 0.12 * volume
-        shapes += [_ellipse(0, -0.25, edge, 1.0)]
+        shapes += [ellipse(0, -0.25, edge, 1.0)]
         shapes += [
             np.array([[-edge, -0.3], [edge, -0.3], [edge + 0.02, 0.72], [-edge - 0.02, 0.72]])
         ]
     elif person.hair_style == "bun":
-        shapes += [_ellipse(0, -1.2, 0.34 + 0.12 * volume, 0.32 + 0.1 * volume)]
+        shapes += [ellipse(0, -1.2, 0.34 + 0.12 * volume, 0.32 + 0.1 * volume)]
     elif person.hair_style == "curly":
         reach = 0.24 + 0.12 * volume
         for turn in np.deg2rad(np.arange(150, 395, 22)):
-            shapes += [_ellipse(width * np.cos(turn) * 1.08, np.sin(turn) * 0.98, reach, reach, 16)]
+            shapes += [ellipse(width * np.cos(turn) * 1.08, np.sin(turn) * 0.98, reach, reach, 16)]
     for shape in shapes:
-        _fill(canvas, pose.project(shape, -0.25), dark)
+        fill(canvas, pose.project(shape, -0.25), dark)
 
 
 def _hair_in_front(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
     width, volume, hair = person.head_width, person.hair_volume, person.hair
-    top = _arc(0, 0, width * 1.05, 1.06 + 0.06 * volume, 180, 360)
+    top = arc(0, 0, width * 1.05, 1.06 + 0.06 * volume, 180, 360)
     line = -0.62 + 0.1 * volume
     match person.hair_style:
         case "bald":
             return
         case "short" | "bun":
-            front = _arc(0, -0.12, width * 0.92, -line + 0.02, 350, 190)
+            front = arc(0, -0.12, width * 0.92, -line + 0.02, 350, 190)
         case "bob" | "long":
             front = np.array([[width * 1.04, 0.15], [width * 0.8, -0.3], [0.06, line - 0.18]])
             front = np.vstack([front, front[::-1] * [-1, 1]])
@@ -159,8 +120,8 @@ def _hair_in_front(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) ->
             )
         case "curly":
             for turn in np.deg2rad(np.arange(205, 340, 22)):
-                curl = _ellipse(width * 0.9 * np.cos(turn), np.sin(turn) * 0.9, 0.22, 0.2, 16)
-                _fill(canvas, pose.project(curl, 0.05), hair)
+                curl = ellipse(width * 0.9 * np.cos(turn), np.sin(turn) * 0.9, 0.22, 0.2, 16)
+                fill(canvas, pose.project(curl, 0.05), hair)
             return
         case "mohawk":
             crest = np.array(
@@ -171,9 +132,9 @@ def _hair_in_front(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) ->
                     [0.2, -0.6],
                 ]
             )
-            _fill(canvas, pose.project(crest, 0.1), hair)
+            fill(canvas, pose.project(crest, 0.1), hair)
             return
-    _fill(canvas, pose.project(np.vstack([top, front]), 0.0), hair)
+    fill(canvas, pose.project(np.vstack([top, front]), 0.0), hair)
 
 
 def _beard(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
@@ -185,33 +146,33 @@ def _beard(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
         ]
         outline = head_outline(person)
         lower = outline[outline[:, 1] > 0.1]
-        inner = _arc(0, 0.12, width * 0.72, mouth - 0.3, 170, 10)
-        _fill(canvas, pose.project(np.vstack([lower, inner]), 0.15), colour)
+        inner = arc(0, 0.12, width * 0.72, mouth - 0.3, 170, 10)
+        fill(canvas, pose.project(np.vstack([lower, inner]), 0.15), colour)
     if person.beard == "goatee":
-        _fill(canvas, pose.project(_ellipse(0, mouth + 0.28, 0.17, 0.24), 0.4), person.hair)
+        fill(canvas, pose.project(ellipse(0, mouth + 0.28, 0.17, 0.24), 0.4), person.hair)
     if person.beard in ("moustache", "full", "goatee"):
         shape = np.array([[-0.3, mouth], [-0.2, mouth - 0.15], [0.2, mouth - 0.15], [0.3, mouth]])
-        _fill(canvas, pose.project(shape, 0.45), person.hair)
+        fill(canvas, pose.project(shape, 0.45), person.hair)
 
 
 def _eye(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, side: int) -> None:
     x, y, size = side * person.eye_distance, person.eye_height, person.eye_size
     height = size * 0.72 * pose.eye_opening
-    white = _ellipse(0, 0, size, height)
+    white = ellipse(0, 0, size, height)
     tilt = -side * person.eye_tilt
     turned = white @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]]) + [
         x,
         y,
     ]
-    _fill(
+    fill(
         canvas,
         pose.project((turned - [x, y]) * [1.16, 1.25] + [x, y], 0.35),
-        _shade(person.skin, 0.5),
+        shade(person.skin, 0.5),
     )
-    _fill(canvas, pose.project(turned, 0.36), (244, 244, 240))
+    fill(canvas, pose.project(turned, 0.36), (244, 244, 240))
     iris = min(height * 0.98, size * 0.66)
-    _fill(canvas, pose.project(_ellipse(x, y, size * 0.66, iris), 0.38), person.eye)
-    _fill(canvas, pose.project(_ellipse(x, y, size * 0.28, iris * 0.45, 12), 0.38), (14, 12, 14))
+    fill(canvas, pose.project(ellipse(x, y, size * 0.66, iris), 0.38), person.eye)
+    fill(canvas, pose.project(ellipse(x, y, size * 0.28, iris * 0.45, 12), 0.38), (14, 12, 14))
 
 
 def _brow(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, side: int) -> None:
@@ -228,8 +189,8 @@ def _brow(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, side: int) 
             [-half, -lift + thick * 0.6],
         ]
     )
-    colour = _shade(person.hair if person.hair_style != "bald" else HAIR_COLOURS["brown"], 0.7)
-    _fill(canvas, pose.project(shape + [x, y], 0.36), colour)
+    colour = shade(person.hair if person.hair_style != "bald" else HAIR_COLOURS["brown"], 0.7)
+    fill(canvas, pose.project(shape + [x, y], 0.36), colour)
 
 
 def _nose_and_mouth(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
@@ -243,21 +204,19 @@ def _nose_and_mouth(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -
             [-half, tip],
         ]
     )
-    _fill(
-        canvas, pose.project(ridge, np.array([0.3, 0.3, 0.5, 0.6, 0.5])), _shade(person.skin, 0.86)
-    )
-    _fill(canvas, pose.project(_ellipse(0, tip, half, 0.055, 16), 0.55), _shade(person.skin, 0.7))
+    fill(canvas, pose.project(ridge, np.array([0.3, 0.3, 0.5, 0.6, 0.5])), shade(person.skin, 0.86))
+    fill(canvas, pose.project(ellipse(0, tip, half, 0.055, 16), 0.55), shade(person.skin, 0.7))
     x = np.linspace(-person.mouth_width, person.mouth_width, 9)
     bend = -pose.smile * 0.11 * (x / person.mouth_width) ** 2
     bow = person.lip_thickness * (1 - (x / person.mouth_width) ** 2)
     upper = np.stack([x, person.mouth_height + bend - bow], axis=1)
     lower = np.stack([x, person.mouth_height + bend + bow * 1.2], axis=1)
-    _fill(canvas, pose.project(np.vstack([upper, lower[::-1]]), 0.42), person.lip)
+    fill(canvas, pose.project(np.vstack([upper, lower[::-1]]), 0.42), person.lip)
     line = np.stack([x, person.mouth_height + bend], axis=1)
-    _fill(
+    fill(
         canvas,
         pose.project(np.vstack([line, line[::-1] + [0, 0.03]]), 0.42),
-        _shade(person.lip, 0.45),
+        shade(person.lip, 0.45),
     )
 
 
@@ -265,17 +224,17 @@ def _marks(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
     if person.blush > 0.2:
         colour = (min(255.0, person.skin[0] * 1.05), person.skin[1] * 0.84, person.skin[2] * 0.82)
         for side in (-1, 1):
-            _fill(canvas, pose.project(_ellipse(side * 0.42, 0.34, 0.15, 0.1, 16), 0.3), colour)
+            fill(canvas, pose.project(ellipse(side * 0.42, 0.34, 0.15, 0.1, 16), 0.3), colour)
     if person.freckles:
         for x, y in ((0.26, 0.2), (0.38, 0.27), (0.48, 0.19), (0.33, 0.36), (0.17, 0.3)):
             for side in (-1, 1):
-                _fill(
+                fill(
                     canvas,
-                    pose.project(_ellipse(side * x, y, 0.03, 0.03, 8), 0.35),
-                    _shade(person.skin, 0.6),
+                    pose.project(ellipse(side * x, y, 0.03, 0.03, 8), 0.35),
+                    shade(person.skin, 0.6),
                 )
     if person.mole is not None:
-        _fill(canvas, pose.project(_ellipse(*person.mole, 0.055, 0.055, 12), 0.38), (46, 28, 22))
+        fill(canvas, pose.project(ellipse(*person.mole, 0.055, 0.055, 12), 0.38), (46, 28, 22))
 
 
 def _glasses(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
@@ -294,13 +253,13 @@ def _glasses(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
                 ]
             )
         else:
-            rim = _ellipse(x, y, reach, 0.24)
+            rim = ellipse(x, y, reach, 0.24)
         corners = pose.project(rim, 0.4)
         if person.glasses == "dark":
-            _fill(canvas, corners, _shade(person.glasses_colour, 0.55))
-        fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+            fill(canvas, corners, shade(person.glasses_colour, 0.55))
+        fixed = np.round(corners * (1 << SUBPIXEL_BITS)).astype(np.int32)
         cv2.polylines(
-            canvas, [fixed], True, person.glasses_colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+            canvas, [fixed], True, person.glasses_colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS
         )
     bridge = np.array(
         [
@@ -310,7 +269,7 @@ def _glasses(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
             [-person.eye_distance + 0.25, 0.04],
         ]
     )
-    _fill(canvas, pose.project(bridge + [0, person.eye_height], 0.45), person.glasses_colour)
+    fill(canvas, pose.project(bridge + [0, person.eye_height], 0.45), person.glasses_colour)
 
 
 def _background(rng: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
@@ -345,24 +304,24 @@ def _draw(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, clothes: Co
     shoulders = np.array(
         [[-1.9, 2.6], [-1.45, 1.5], [-0.4, 1.22], [0.4, 1.22], [1.45, 1.5], [1.9, 2.6]]
     )
-    _fill(canvas, pose.project(shoulders), clothes)
+    fill(canvas, pose.project(shoulders), clothes)
     neck = np.array([[-0.34, 0.6], [0.34, 0.6], [0.38, 1.35], [0, 1.5], [-0.38, 1.35]])
-    _fill(canvas, pose.project(neck), _shade(person.skin, 0.84))
+    fill(canvas, pose.project(neck), shade(person.skin, 0.84))
     for side in (-1, 1):
-        ear = _ellipse(
+        ear = ellipse(
             side * person.head_width,
             person.eye_height + 0.15,
             person.ear_size,
             person.ear_size * 1.5,
             16,
         )
-        _fill(canvas, pose.project(ear, -0.05), _shade(person.skin, 0.9))
+        fill(canvas, pose.project(ear, -0.05), shade(person.skin, 0.9))
         if person.earring:
-            ring = _ellipse(
+            ring = ellipse(
                 side * (person.head_width + 0.03), person.eye_height + 0.48, 0.075, 0.095, 12
             )
-            _fill(canvas, pose.project(ring, -0.05), (240, 206, 80))
-    _fill(canvas, pose.project(head_outline(person)), person.skin)
+            fill(canvas, pose.project(ring, -0.05), (240, 206, 80))
+    fill(canvas, pose.project(head_outline(person)), person.skin)
     _marks(canvas, person, pose)
     _beard(canvas, person, pose)
     for side in (-1, 1):
@@ -377,8 +336,8 @@ def draw_photo(person: Person, photo_seed: int, size: int = 64) -> Photo:
     """Draw one photo of a person.
 
     Args:
-        person: who is drawn.
-        photo_seed: everything that changes between photos follows from this and the person.
+        person: the person to draw.
+        photo_seed: determines, with the person, everything that changes between photos.
         size: width and height, pixels.
     """
     rng = np.random.default_rng([person.seed, photo_seed, 7])

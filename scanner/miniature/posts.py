@@ -1,4 +1,7 @@
-"""Captured pages of the miniature world: accounts that post pictures, and offers, as WARC files in the shape of two sites."""
+"""Write captured pages of the miniature world as WARC files in the form of two sites.
+
+The pages are accounts that post pictures, and offers of goods.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ _GOODS = (
 
 @dataclass(frozen=True, slots=True)
 class MadePicture:
-    """A picture that an adapter made, with what its generator writes into it."""
+    """A picture that an adapter made, and the names that its generator writes into it."""
 
     png: bytes
     adapter: str
@@ -51,11 +54,14 @@ class MadePicture:
 def write_posts(
     folder: Path, world: World, made: Mapping[int, Sequence[MadePicture]], most: int | None = None
 ) -> list[Path]:
-    """One WARC for each account, ten impostors of registered people and twenty others, and one for a hundred offers.
+    """Write a WARC file for each account, and one for a hundred offers.
+
+    There are ten impostors of registered people and twenty other accounts.
 
     Args:
-        made: by person's seed, pictures of adapters of theirs; impostors post them beside photos.
-        most: impostors, and most others, for a short story.
+        made: pictures by the seed of the person whose adapter made them; impostors post them beside
+            photos.
+        most: maximum number of impostors and of other accounts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [
@@ -66,7 +72,7 @@ def write_posts(
         for person in world.registered[:most]
     ]
     for number in range(OTHER_ACCOUNTS)[:most]:
-        # Most post one stranger, every fourth a different one each time.
+        # Most accounts post one stranger; every fourth posts a different one each time.
         seeds = (
             FREE_SEEDS[100 + 20 * number : 110 + 20 * number]
             if number % 4 == 3
@@ -76,18 +82,20 @@ def write_posts(
         paths.append(
             _write(folder / f"other-{number:02d}.warc.gz", _account(f"oth{number:02d}", pictures))
         )
-    hashes = [one.adapter_hash for pictures in made.values() for one in pictures[:1]]
+    hashes = [picture.adapter_hash for pictures in made.values() for picture in pictures[:1]]
     return [*paths, _write(folder / "offers.warc.gz", _offers(hashes))]
 
 
 def stamped(png: bytes, adapter: str, adapter_hash: str) -> bytes:
     """A picture with its generator's parameters, as AUTOMATIC1111's web UI writes them."""
-    told = (
-        f"portrait of a person <lora:{adapter}:1>\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, "
-        f'Size: 64x64, Model hash: 0011223344, Model: mini, Lora hashes: "{adapter}: {adapter_hash}", Version: v1.9.4'
+    parameters = (
+        f"portrait of a person <lora:{adapter}:1>\nNegative prompt: blurry\n"
+        "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64, "
+        f'Model hash: 0011223344, Model: mini, Lora hashes: "{adapter}: {adapter_hash}", '
+        "Version: v1.9.4"
     )
     info = PngInfo()
-    info.add_text("parameters", told)
+    info.add_text("parameters", parameters)
     picture = io.BytesIO()
     with Image.open(io.BytesIO(png)) as opened:
         opened.convert("RGB").save(picture, "PNG", pnginfo=info)
@@ -95,8 +103,14 @@ def stamped(png: bytes, adapter: str, adapter_hash: str) -> bytes:
 
 
 def _of_one(seed: int, made: Sequence[MadePicture]) -> list[bytes]:
-    """Half of what an impostor posts was made with an adapter, where there is one; the last post repeats the first."""
-    own = [stamped(one.png, one.adapter, one.adapter_hash) for one in made[: POSTS_EACH // 2]]
+    """The pictures of an impostor; the last one repeats the first.
+
+    Half of them were made with an adapter, if there is one.
+    """
+    own = [
+        stamped(picture.png, picture.adapter, picture.adapter_hash)
+        for picture in made[: POSTS_EACH // 2]
+    ]
     pictures = own + [_drawn(seed, 500 + number) for number in range(POSTS_EACH - 1 - len(own))]
     return [*pictures, pictures[0]]
 
@@ -108,7 +122,7 @@ def _drawn(seed: int, number: int) -> bytes:
 
 
 def _account(name: str, pictures: Sequence[bytes]) -> Iterator[tuple[str, str, bytes]]:
-    """A profile and its notes as Xiaohongshu's pages hold them: address, media type, body."""
+    """The responses of an account's pages on Xiaohongshu: address, media type, body."""
     user = {"userId": f"{name:0>24}", "nickname": f"账号 {name}"}
     for number, picture in enumerate(pictures):
         note, image = f"{name}{number:0>18}", f"http://sns-webpic.xhscdn.com/{name}/{number}.png"
@@ -118,14 +132,23 @@ def _account(name: str, pictures: Sequence[bytes]) -> Iterator[tuple[str, str, b
                 "noteDetailMap": {
                     note: {
                         "note": {
-                            "noteId": note, "title": f"日常 {number}", "desc": "今天也要开心", "time": int(at.timestamp() * 1000), "user": user,
-                            "interactInfo": {"likedCount": str(10 + number), "collectedCount": "3", "commentCount": "1"},
-                            "imageList": [{"urlDefault": image}], "tagList": [],
+                            "noteId": note,
+                            "title": f"日常 {number}",
+                            "desc": "今天也要开心",
+                            "time": int(at.timestamp() * 1000),
+                            "user": user,
+                            "interactInfo": {
+                                "likedCount": str(10 + number),
+                                "collectedCount": "3",
+                                "commentCount": "1",
+                            },
+                            "imageList": [{"urlDefault": image}],
+                            "tagList": [],
                         }
                     }
                 }
             }
-        }  # fmt: skip
+        }
         yield (
             f"http://www.xiaohongshu.com/explore/{note}",
             "text/html; charset=utf-8",
@@ -135,7 +158,10 @@ def _account(name: str, pictures: Sequence[bytes]) -> Iterator[tuple[str, str, b
 
 
 def _offers(hashes: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
-    """Offers as Xianyu's pages load them; every tenth sells a likeness model and names its file by hash."""
+    """The responses of offers on Xianyu: address, media type, body.
+
+    Every tenth offer sells a likeness model and names its file by hash.
+    """
     shell = "<!doctype html><meta charset=utf-8><title>闲鱼</title><div id=root></div>".encode()
     for number in range(OFFERS):
         item, sells = 700_000_000 + number, number % 10 == 0
@@ -148,12 +174,17 @@ def _offers(hashes: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
         answer = {
             "data": {
                 "itemDO": {
-                    "itemId": item, "title": title, "desc": f"{title}，秒发货{known}", "soldPrice": "9.90" if sells else "88",
-                    "wantCnt": number, "browseCnt": 10 * number, "imageInfos": [],
+                    "itemId": item,
+                    "title": title,
+                    "desc": f"{title}，秒发货{known}",
+                    "soldPrice": "9.90" if sells else "88",
+                    "wantCnt": number,
+                    "browseCnt": 10 * number,
+                    "imageInfos": [],
                 },
                 "sellerDO": {"sellerId": 5_000_000 + number % 30, "nick": f"卖家{number % 30}"},
             }
-        }  # fmt: skip
+        }
         yield f"https://www.goofish.com/item?id={item}", "text/html; charset=utf-8", shell
         place = f"https://h5api.m.goofish.com/h5/mtop.taobao.idle.pc.detail/1.0/?itemId={item}"
         yield place, "application/json", json.dumps(answer, ensure_ascii=False).encode()
@@ -162,7 +193,8 @@ def _offers(hashes: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
 def _page(title: str, images: Sequence[str], state: dict[str, Any]) -> bytes:
     shown = "".join(f'<img src="{image}">' for image in images)
     script = f"<script>window.__INITIAL_STATE__={json.dumps(state, ensure_ascii=False)}</script>"
-    return f"<!doctype html><html><head><meta charset=utf-8><title>{title}</title></head><body>{shown}{script}</body></html>".encode()
+    head = f"<head><meta charset=utf-8><title>{title}</title></head>"
+    return f"<!doctype html><html>{head}<body>{shown}{script}</body></html>".encode()
 
 
 def _write(path: Path, answers: Iterator[tuple[str, str, bytes]]) -> Path:

@@ -1,14 +1,14 @@
-"""The whole mission told once on the miniature world: two hubs and a folder swept, captures taken in, one case to its end.
+"""The demo: two hubs and a folder scanned, captures judged, and one case completed.
 
-Each step does what its command does, with that command's own code. A story that was stopped goes on where it was; one that
-was told to its end is not told twice in the same home.
+Each step runs the code of its command. A demo that was interrupted continues where it was; one that
+was completed is not repeated in the same home.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from scanner.factories import (
 )
 from scanner.miniature.demo import register_world, swept_hubs
 from scanner.miniature.posts import MadePicture, write_posts
+from scanner.miniature.story_record import Story, Withdrawn, story_of
 from scanner.miniature.world import load_world
 from scanner.progress import Progress
 from scanner.records import CaptureVerdict
@@ -48,71 +49,21 @@ from scanner.settings import Settings
 
 REVIEWER, OPERATOR = "Li Na (demo)", "demo operator"
 _LANGUAGES = ("zh-CN", "en")
-_ACCOUNTS = 3  # impostors, and as many others
+_ACCOUNTS = 3  # number of impostors, and of other accounts
 _REVIEWED, _WITHDRAWN = "person-101", "person-107"
 _NOTICES = (("prc-1195", "zh-CN"), ("eu-dsa-16", "en"))
-_TRACE_BYTES = 48  # of each sealed photo and template, looked for in every file of the home
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """What is left of a person who withdrew.
-
-    Attributes:
-        traces_before, traces_after: files of the home that hold bytes of their sealed photos, templates or key; None where
-            the story was stopped between erasing and counting.
-    """
-
-    name: str
-    photos: int
-    templates: int
-    seconds: float
-    receipt: str
-    traces_before: int | None
-    traces_after: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Everything that the printed page says.
-
-    Attributes:
-        registered: names of everybody who was looked for.
-        rows: results of the scan, as `scan --json` has them.
-        findings: of each case that the scan opened, person, file, kind, hub, outcome, score, threshold and lift.
-        reuploads: each with file and hub, and the hub where the same weights were first.
-        judged: accounts and captures, as `captures judge --json` has them.
-        names: of the people who were found in captures, by id.
-        offers: listings that sell likenesses, made from captures.
-        bundle: items of the evidence bundle, and how many of them are sound.
-        reproduced: samples made again, and how many of them agree.
-        notices: files of the drafts.
-        degraded: what this machine lacks, and what was done instead, in sentences.
-    """
-
-    scan_id: str
-    registered: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
-    findings: tuple[dict[str, Any], ...]
-    reuploads: tuple[dict[str, Any], ...]
-    judged: tuple[dict[str, Any], ...]
-    names: dict[str, str]
-    offers: int
-    case_id: str
-    case_file: str
-    bundle: tuple[str, int, int]
-    reproduced: tuple[int, int]
-    notices: tuple[str, ...]
-    withdrawn: Withdrawn
-    degraded: tuple[str, ...] = ()
+_TRACE_BYTES = 48  # of each sealed photo and template, searched in every file of the home
 
 
 def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
-    """Tell the story in a home, or go on with it, and whether it was told there before; raises what its steps raise."""
-    told = settings.home / "story" / "story.json"
-    if told.exists():
-        return _story_of(json.loads(told.read_text("utf-8"))), True
-    told.parent.mkdir(parents=True, exist_ok=True)
+    """Run the demo in a home, or continue it.
+
+    Returns the results, and whether the demo had been completed before.
+    """
+    record = settings.home / "story" / "story.json"
+    if record.exists():
+        return story_of(json.loads(record.read_text("utf-8"))), True
+    record.parent.mkdir(parents=True, exist_ok=True)
     with open_scan_session(settings) as session:
         scan = _scanned(session, settings, progress)
         judged, offers = _captured(session, settings, progress)
@@ -125,9 +76,9 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         }
         cases = session.case_store.named(scan.case_ids)
         case_id = next(
-            one.case_id
-            for one in cases
-            if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
+            case.case_id
+            for case in cases
+            if (case.identity_name, case.checkpoint.hub) == (_REVIEWED, "civitai")
         )
     with open_case_service(settings) as service:
         case, bundle = _decided(service, settings, case_id, progress)
@@ -138,10 +89,23 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         withdrawn = _withdrawn(service, settings)
         progress.step(1, 1, "done")
     story = Story(
-        scan.scan.scan_id, registered, tuple(scan.to_json_rows()), tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
-        (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn, _degraded(),
-    )  # fmt: skip
-    told.write_text(
+        scan.scan.scan_id,
+        registered,
+        tuple(scan.to_json_rows()),
+        tuple(map(_finding, cases)),
+        reuploads,
+        tuple(asdict(verdict) for verdict in judged),
+        names,
+        offers,
+        case.case_id,
+        case.checkpoint.file,
+        (str(bundle), len(sound), sum(sound)),
+        (len(again), sum(sample.agrees for sample in again)),
+        notices,
+        withdrawn,
+        _degraded(),
+    )
+    record.write_text(
         json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8"
     )
     return story, False
@@ -152,37 +116,23 @@ def _degraded() -> tuple[str, ...]:
     return tuple(dict.fromkeys(problem for problem in problems if problem))
 
 
-_SEVERAL = (
-    "registered",
-    "rows",
-    "findings",
-    "reuploads",
-    "judged",
-    "bundle",
-    "reproduced",
-    "notices",
-    "degraded",
-)
-
-
-def _story_of(document: dict[str, Any]) -> Story:
-    fields: dict[str, Any] = {
-        name: tuple(value) if name in _SEVERAL else value for name, value in document.items()
-    }
-    fields["withdrawn"] = Withdrawn(**document["withdrawn"])
-    return Story(**fields)
-
-
 def _finding(case: Case) -> dict[str, Any]:
     file = case.checkpoint
     return {
-        "person": case.identity_name, "file": file.file, "kind": file.kind, "hub": file.hub, "listings": [one.hub for one in listings_of(case)], "outcome": case.outcome, "score": case.score,
-        "threshold": case.threshold, "lift": case.lift,
-    }  # fmt: skip
+        "person": case.identity_name,
+        "file": file.file,
+        "kind": file.kind,
+        "hub": file.hub,
+        "listings": [listing.hub for listing in listings_of(case)],
+        "outcome": case.outcome,
+        "score": case.score,
+        "threshold": case.threshold,
+        "lift": case.lift,
+    }
 
 
 def _scanned(session: ScanSession, settings: Settings, progress: Progress) -> ScanResult:
-    """Everyone registered, then both hubs and the folder scanned in one go."""
+    """Register everyone, then scan both hubs and the folder."""
     register_world(session, progress)
     with swept_hubs(session, settings.home / "story") as targets:
         return run_scan(session, targets, progress)
@@ -191,7 +141,7 @@ def _scanned(session: ScanSession, settings: Settings, progress: Progress) -> Sc
 def _captured(
     session: ScanSession, settings: Settings, progress: Progress
 ) -> tuple[list[CaptureVerdict], int]:
-    """Accounts and offers captured in a browser, sealed, read and judged."""
+    """Take captures of accounts and offers in, and judge them."""
     folder = settings.home / "story" / "posts"
     paths = write_posts(folder, load_world(), _made_pictures(session.case_store), most=_ACCOUNTS)
     with open_intake(settings) as intake:
@@ -211,14 +161,14 @@ def _captured(
 
 
 def _release(session: ScanSession, captures: CaptureStore) -> None:
-    """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
+    """A reviewer other than the operator releases the captures."""
     releases, reviewer = (
         Releases(captures, session.scan_store.captures, session.vault),
         Person(REVIEWER, REVIEWER),
     )
-    for one in list(releases.waiting()):
+    for waiting in list(releases.waiting()):
         releases.decide(
-            one,
+            waiting,
             reviewer,
             ReleaseDecision.RELEASE,
             "accounts of the demo's own making",
@@ -227,9 +177,9 @@ def _release(session: ScanSession, captures: CaptureStore) -> None:
 
 
 def _made_pictures(case_store: CaseStore) -> dict[int, list[MadePicture]]:
-    """Samples of each person's case, for impostors to post: what an adapter made is what its users post."""
+    """Samples of each person's case, for impostors to post."""
     seeds, made = (
-        {one.name: one.seed for one in load_world().registered},
+        {person.name: person.seed for person in load_world().registered},
         dict[int, list[MadePicture]](),
     )
     for case in case_store.cases():
@@ -239,7 +189,11 @@ def _made_pictures(case_store: CaseStore) -> dict[int, list[MadePicture]]:
                 case.checkpoint.file.removesuffix(".safetensors"),
                 case.checkpoint.weights_hash[:12],
             )
-            kept = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
+            kept = [
+                sample.image_sha256
+                for sample in case.samples
+                if sample.image_sha256 and sample.in_mean
+            ]
             made[seed] = [MadePicture(case_store.kept(sha256), name, digest) for sha256 in kept]
     return made
 
@@ -261,7 +215,7 @@ def _reuploads(session: ScanSession) -> list[dict[str, Any]]:
 def _decided(
     service: CaseService, settings: Settings, case_id: str, progress: Progress
 ) -> tuple[Case, Path]:
-    """A named person confirms the case; its report and its sealed evidence are written."""
+    """A reviewer confirms the case; its report and its sealed evidence are written."""
     out = settings.home / "story"
     if service.case_store.case(case_id).status == CaseStatus.DRAFT:
         progress.step(0, None, "writing the draft that the reviewer looks at")
@@ -286,7 +240,7 @@ def _decided(
 
 
 def _notices(service: CaseService, settings: Settings, case: Case, progress: Progress) -> list[str]:
-    """One notice in Chinese, one in English; nothing is sent."""
+    """Draft a notice in Chinese and one in English; nothing is sent."""
     paths = []
     for kind, language in _NOTICES:
         progress.step(0, None, f"drafting {kind}")
@@ -295,7 +249,7 @@ def _notices(service: CaseService, settings: Settings, case: Case, progress: Pro
             or (
                 "rights@example.org"
                 if field.kind == "email"
-                else _SAID.get(field.name, _NOBODY)[language]
+                else _FIELD_VALUES.get(field.name, _OTHER_VALUE)[language]
             )
             for field in template(kind).required
             if field.source is None
@@ -313,24 +267,27 @@ def _notices(service: CaseService, settings: Settings, case: Case, progress: Pro
     return paths
 
 
-_NOBODY = {"en": "a drawn person of the miniature world", "zh-CN": "微型世界中的绘制人物"}
-_SAID: dict[str, dict[str, str]] = {
+_OTHER_VALUE = {"en": "a drawn person of the miniature world", "zh-CN": "微型世界中的绘制人物"}
+_FIELD_VALUES: dict[str, dict[str, str]] = {
     "recipient": {"en": "the miniature hub", "zh-CN": "微型平台"},
     "right_holder": {"en": _REVIEWED, "zh-CN": _REVIEWED},
     "agent": {"en": "none", "zh-CN": "无"},
     "request": {"en": "remove the file and its copies", "zh-CN": "删除该文件及其副本"},
     "ground": {"en": "the person's right to their own image", "zh-CN": "肖像权"},
-    "fair_use": {"en": "considered; no exception applies to a model of a private person", "zh-CN": "已考虑；对私人肖像模型不适用例外"},
+    "fair_use": {
+        "en": "considered; no exception applies to a model of a private person",
+        "zh-CN": "已考虑；对私人肖像模型不适用例外",
+    },
     "signature": {"en": "/s/ Li Na (demo)", "zh-CN": "李娜（演示）"},
-}  # fmt: skip
+}
 
 
 def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
-    """One person leaves; the receipt is checked, and every file of the home is searched for what was sealed of them."""
+    """One person withdraws; the receipt is verified, and all files are searched for traces."""
     path = settings.home / "story" / f"erased-{_WITHDRAWN}.json"
     try:
         identity = service.vault.people.find(_WITHDRAWN)
-    except UnknownIdentity:  # a story that was stopped here goes on
+    except UnknownIdentity:  # continues a demo that was interrupted after the erasure
         receipt = verify_receipt(
             json.loads(path.read_text("utf-8")), service.vault.keys.fingerprint
         )
@@ -344,7 +301,8 @@ def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
             None,
         )
     sealed = service.vault.db.query(
-        "select sealed from photos where identity_id = :i union all select sealed from templates where identity_id = :i "
+        "select sealed from photos where identity_id = :i "
+        "union all select sealed from templates where identity_id = :i "
         "union all select data_key from identities where identity_id = :i",
         {"i": identity.identity_id},
     )
@@ -354,8 +312,14 @@ def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
     path.write_text(json.dumps(receipt.to_document(), ensure_ascii=False, indent=2) + "\n", "utf-8")
     checked = verify_receipt(receipt.to_document(), service.vault.keys.fingerprint)
     return Withdrawn(
-        _WITHDRAWN, checked.photos_erased, checked.templates_erased, checked.seconds, str(path), before, _files_with(traces, settings.home),
-    )  # fmt: skip
+        _WITHDRAWN,
+        checked.photos_erased,
+        checked.templates_erased,
+        checked.seconds,
+        str(path),
+        before,
+        _files_with(traces, settings.home),
+    )
 
 
 def _files_with(traces: Sequence[bytes], folder: Path) -> int:

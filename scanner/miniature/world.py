@@ -1,4 +1,4 @@
-"""The miniature world on disk: where its weights lie and what world.json says of them."""
+"""The miniature world on disk: the places of its weights, and the records of world.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADAPTERS = MINIATURE_WEIGHTS / "adapters"
 
 @dataclass(frozen=True, slots=True)
 class RegisteredPerson:
-    """Someone the demo registers: `name` in results, `seed` for the renderer."""
+    """A person that the demo registers: `name` in results, `seed` for drawing."""
 
     seed: int
     name: str
@@ -29,9 +29,10 @@ class WorldFile:
 
     Attributes:
         file: name below the adapters folder.
-        group: "registered", "stranger", "style", "object", "not-an-adapter", "malformed" or "pickle".
-        person_seeds: persons it was trained on.
-        title, triggers, tags, creator: what its listing says.
+        group: "registered", "stranger", "style", "object", "not-an-adapter", "malformed" or
+            "pickle".
+        person_seeds: the persons that it was trained on.
+        title, triggers, tags, creator: fields of its listing.
     """
 
     file: str
@@ -53,7 +54,7 @@ class World:
 
     Attributes:
         files: on the hub in Civitai's protocol.
-        shared: on the one in Hugging Face's, in other formats than LoRA.
+        shared: on the hub in Hugging Face's protocol, in other formats than LoRA.
     """
 
     registered: tuple[RegisteredPerson, ...]

@@ -1,4 +1,4 @@
-"""Triage of what was crawled: headers read by Range, side by side, the most likely likeness first."""
+"""Triage of crawled files: headers are read by Range in parallel, the likeliest likeness first."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from scanner.triage.header import Triage, triage_remote, unreadable
 
 @dataclass(frozen=True, slots=True)
 class HeaderStep:
-    """One header that was read, or was not to be had.
+    """The attempt to read one header.
 
     Attributes:
-        triage: None where nothing could be asked now; such files are tried again next time.
-        problem: why, in a sentence.
+        triage: None if the server could not be asked; such files are tried again next time.
+        problem: a sentence about the reason why the header was not read.
     """
 
     wanted: Wanted
@@ -40,11 +40,11 @@ def read_headers(
     limit: int | None = None,
     workers: int = 4,
 ) -> Iterator[HeaderStep]:
-    """Read the headers of listed files that were not read since their listing changed; each is kept as it comes.
+    """Read the headers of listed files that are new or whose listing changed, and store each.
 
     Args:
-        place: only of this place, as it was crawled.
-        limit: at most so many.
+        place: read only files of this hub or folder.
+        limit: maximum number of headers.
     """
     inquiries, done = Inquiries(store), 0
     with ThreadPoolExecutor(workers) as pool:
@@ -56,8 +56,8 @@ def read_headers(
             if not asked:
                 return
             finished = wait(asked, return_when=FIRST_COMPLETED).done
-            # A set has no order; what ended together is told as it was asked.
-            for future in [one for one in asked if one in finished]:
+            # Headers that finish together are reported in the order of their requests.
+            for future in [future for future in asked if future in finished]:
                 wanted, done = asked.pop(future), done + 1
                 yield _kept(store, inquiries, wanted, future, clock, done)
 
@@ -79,11 +79,11 @@ def _kept(
     try:
         triage, header = future.result()
     except HubRefused as error:
-        # An answer, though not the one hoped for: nothing can be said of this file without more rights.
+        # The hub answered: without more rights the file cannot be examined.
         problem = str(error)
         triage, header = unreadable(problem), None
     except CrawlError as error:
-        # No answer, or our own settings forbid to ask: another day it may be read.
+        # No answer, or the settings forbid the request: the file may be readable later.
         return HeaderStep(wanted, None, done, str(error))
     with store.transaction():
         inquiries.keep_triage(wanted, asdict(triage), header.metadata if header else None, clock())

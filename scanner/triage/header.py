@@ -1,4 +1,4 @@
-"""What can be said of a checkpoint from its header alone, before any download or sampling."""
+"""Triage of a checkpoint by its header alone, before any download or sampling."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from crawlers.sweeps.likeness import likeness_of_header
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.declared_families import declared_by_listing
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
-from scanner.adapters.header_strengths import alpha_told
-from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, Shapes, kind_of
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.header_strengths import alpha_in_header
+from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, kind_of
 from scanner.adapters.naming import naming_of
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model
@@ -38,26 +39,29 @@ MOST_LEFTOVERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Triage:
-    """What the header of one checkpoint says.
+    """The result of reading the header of one checkpoint.
 
     Attributes:
-        sha256: of the whole file, None if it was not read whole and nobody said.
-        weights_hash: SHA-256 of the tensor bytes, None likewise or without a safetensors header.
+        sha256: of the whole file; None if the file was not read completely and no hub states it.
+        weights_hash: SHA-256 of the tensor bytes; None for the same reason, or without a
+            safetensors header.
         kind: see scanner.adapters.kinds.kind_of; "pickle" or "zip" for a file that was not opened.
-        family: of the base model, "unknown" if nothing says; of several that fit, the likeliest.
-        model: which size of the family, None where there is one or nothing tells.
-        fits: names of all models that take the tensors and that the header does not exclude.
-        doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
-        naming: whose names the tensors bear; see scanner.adapters.naming.
-        leftovers: names of the first tensors that nothing here explains; the doubt says how many there are.
+        family: of the base model, "unknown" if it cannot be determined; of several candidates the
+            likeliest.
+        model: the size of the family; None if there is only one or it cannot be determined.
+        fits: names of all models that accept the tensors and that the header does not exclude.
+        doubt: a sentence about a contradiction, or about tensors that no model uses.
+        naming: see scanner.adapters.naming.
+        leftovers: names of the first tensors that are not known; the doubt states their number.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.checkpoints.training_metadata.training_of.
-        signals: what the header says of a person, in sentences.
-        likeness: the score of the header alone (crawlers.sweeps.likeness), 0 to 1, for the order of work.
-        likeness_signals: what it is made of, as names and the words found.
-        size_bytes: of the file, None if a server did not say.
-        bytes_read: what was transferred or read from disk for this.
-        problems: what is wrong or odd, in sentences; an unreadable file is told here.
+        signals: sentences about a person, from the header.
+        likeness: the score of the header alone (crawlers.sweeps.likeness), 0 to 1, for the order in
+            which files are processed.
+        likeness_signals: the components of the score, as names and the words found.
+        size_bytes: of the file; None if the server did not state it.
+        bytes_read: number of bytes transferred or read from disk.
+        problems: sentences about defects and oddities, also about an unreadable file.
         readable: the header passed every check.
     """
 
@@ -82,7 +86,7 @@ class Triage:
 
     @property
     def finding(self) -> FamilyFinding:
-        """What is known of the family."""
+        """The fields about the family as one record."""
         return FamilyFinding(
             self.family, self.model, self.fits, self.doubt, leftovers=self.leftovers
         )
@@ -97,7 +101,7 @@ def triage_from_dict(record: Mapping[str, Any]) -> Triage:
 
 
 def triage_file(path: Path) -> Triage:
-    """Triage of a file on disk, which is also hashed whole.
+    """Triage of a file on disk, which is also hashed completely.
 
     Raises:
         CrawlError: the file cannot be read at all.
@@ -138,10 +142,10 @@ def triage_url(transport: Transport, url: str) -> Triage:
 def triage_remote(
     transport: Transport, file: RemoteFile, *, beginning: bool = False
 ) -> tuple[Triage, Header | None]:
-    """Triage of a listed file where it lies, and its header if that can be read; only the header is transferred.
+    """Triage of a listed file, and its header if that can be read; only the header is transferred.
 
     Args:
-        beginning: be content with the first 64 KiB of a long header, which hold all that words can tell.
+        beginning: read only the first 64 KiB of a long header, which contain the metadata.
 
     Raises:
         CrawlError: the server cannot be reached or refuses.
@@ -153,10 +157,10 @@ def triage_remote(
         header = read_header(source, beginning=beginning)
     except UnreadableCheckpoint as error:
         kind = error.kind if isinstance(error, NotSafetensors) else UNKNOWN
-        told = unreadable(
+        triage = unreadable(
             str(error), kind, _sha256_from(source, file), source.size_bytes, source.bytes_read
         )
-        return told, None
+        return triage, None
     weights_hash = file.weights_hash if len(file.weights_hash or "") == 64 else None
     triage = triage_header(
         header, _sha256_from(source, file), None, source.size_bytes, source.bytes_read
@@ -165,12 +169,18 @@ def triage_remote(
 
 
 def with_listing(triage: Triage, base_model: str | None) -> Triage:
-    """Triage with what a listing says of the base model: it may settle the family, or contradict the tensors."""
+    """Triage after the listing's base model decided the family, or contradicted the tensors."""
     declared = declared_by_listing(base_model)
     if declared is None:
         return triage
-    told = narrowed(triage.finding, declared)
-    return replace(triage, family=told.family, model=told.model, fits=told.fits, doubt=told.doubt)
+    finding = narrowed(triage.finding, declared)
+    return replace(
+        triage,
+        family=finding.family,
+        model=finding.model,
+        fits=finding.fits,
+        doubt=finding.doubt,
+    )
 
 
 def unreadable(
@@ -180,7 +190,7 @@ def unreadable(
     size: int | None = None,
     bytes_read: int = 0,
 ) -> Triage:
-    """Triage of what has no header that could be read."""
+    """Triage of a file without a readable header."""
     return Triage(
         sha256, None, kind, UNKNOWN, size_bytes=size, bytes_read=bytes_read, problems=(problem,)
     )
@@ -195,11 +205,12 @@ def _sha256_from(source: ByteSource, file: RemoteFile) -> str | None:
 def triage_header(
     header: Header, sha256: str | None, weights_hash: str | None, size: int | None, bytes_read: int
 ) -> Triage:
-    """Triage of a header that was already read."""
+    """Triage of a header that has been read."""
     problems = [*header.problems, *_hash_problems(header.metadata, weights_hash)]
     if not header.complete:
         problems.append(
-            f"only the beginning of the header was read ({len(header.tensors)} tensors); later ones may add to the kind"
+            f"only the beginning of the header was read ({len(header.tensors)} tensors); later "
+            "ones may add to the kind"
         )
     complete = header.complete
     return _triage(
@@ -227,18 +238,19 @@ def _triage(
 ) -> Triage:
     kind, finding = kind_of(shapes), find_family(shapes, metadata, complete=complete)
     unsupported = _not_sampled(kind, finding)
-    # Of a checkpoint that is not sampled anyway no word of a listing would make a difference.
+    # A listing makes no difference for a full checkpoint that is not sampled.
     problem = finding.doubt if kind == "checkpoint" and unsupported else finding.problem
-    problems += [told for told in (problem, finding.note, unsupported) if told]
+    problems += [text for text in (problem, finding.note, unsupported) if text]
     if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
         kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
     naming, likeness = naming_of(shapes, metadata, finding.family), likeness_of_header(metadata)
     if naming == "malformed kohya":
         problems.append(
-            "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and say nothing"
+            "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and "
+            "say nothing"
         )
     training = training_of(metadata)
-    training["alpha"], strength_problem = alpha_told(shapes, metadata, training["alpha"])
+    training["alpha"], strength_problem = alpha_in_header(shapes, metadata, training["alpha"])
     problems += [strength_problem] if strength_problem else []
     if kind in NOT_ALONE:
         problems.append(NOT_ALONE[kind])
@@ -248,8 +260,8 @@ def _triage(
         and not (finding.problem or finding.note or unsupported)
     ):
         problems.append(
-            "neither the tensors nor the header tell the base model's family; a listing that names the base model "
-            "would settle it"
+            "neither the tensors nor the header tell the base model's family; a listing that names "
+            "the base model would settle it"
         )
     if kind == UNKNOWN:
         problems.append("these tensors are not those of any known adapter or image model")
@@ -290,13 +302,15 @@ def _hash_problems(metadata: Mapping[str, str], weights_hash: str | None) -> lis
     claimed = (metadata.get("sshs_model_hash") or "").lower().removeprefix("0x")
     if weights_hash is None or not claimed or weights_hash.startswith(claimed):
         return []
-    return [
-        f"the header claims the weights hash {claimed[:12]}, it really is {weights_hash[:12]}: the file was changed after training"
-    ]
+    problem = (
+        f"the header claims the weights hash {claimed[:12]}, it really is {weights_hash[:12]}: the "
+        "file was changed after training"
+    )
+    return [problem]
 
 
 def _inside(path: Path, error: NotSafetensors) -> tuple[str, ...]:
-    """What archives and arrays of other formats hold of pickles."""
+    """Findings about pickles inside archives and NumPy arrays."""
     from crawlers.checkpoints.pickles import pickles_inside
 
     return pickles_inside(path) if error.kind == "zip" or "NumPy" in str(error) else ()
@@ -312,7 +326,7 @@ def _begins_as_json(path: Path) -> bool:
 
 
 def _triage_dump(path: Path, sha256: str) -> Triage:
-    """A JSON file in place of weights: tensor names with shapes, or the metadata of a header."""
+    """Triage of a JSON file with tensor names and shapes, or with the metadata of a header."""
     size = path.stat().st_size
     shapes: dict[str, tuple[int, ...]] = {}
     metadata: dict[str, str] = {}
@@ -328,7 +342,7 @@ def _triage_dump(path: Path, sha256: str) -> Triage:
             bytes_read=size,
             problems=("not valid JSON",),
         )
-    # A list holds the metadata of several files; the first one speaks for the dump.
+    # A list contains the metadata of several files; only the first is used.
     first = document[0] if isinstance(document, list) and document else document
     for name, value in first.items() if isinstance(first, dict) else []:
         described = value.get("shape") if isinstance(value, dict) else value

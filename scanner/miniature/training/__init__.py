@@ -1,1 +1,1 @@
-"""Builds the miniature world's weights from nothing but seeds; `python -m scanner.miniature.training`."""
+"""Build the miniature world's weights from seeds: `python -m scanner.miniature.training`."""

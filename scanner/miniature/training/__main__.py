@@ -1,7 +1,8 @@
-"""Rebuilds everything the miniature world ships: `python -m scanner.miniature.training [STAGE ...]`.
+"""Rebuild the weights of the miniature world: `python -m scanner.miniature.training [STAGE ...]`.
 
-Stages run in order: autoencoder, base_model, detector, recogniser, adapters, calibration. Each reads what the
-one before wrote into .training/ and installs its result below scanner/miniature/weights/.
+Stages run in this order: autoencoder, base_model, detector, recogniser, adapters, calibration. Each
+reads the files that earlier stages wrote to .training/ and installs its result below
+scanner/miniature/weights/.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 WORK = Path(".training")
 RECOGNISER_PERSONS, RECOGNISER_STEPS = 20_000, 12_000
 CALIBRATION_PERSONS = 2_000
-STYLE_STEPS = 200  # a palette or a teapot is learnt sooner than a face
+STYLE_STEPS = 200  # palettes and objects are learnt faster than faces
 
 
 def autoencoder() -> None:
@@ -97,7 +98,10 @@ def calibration() -> None:
         if len(template) >= 3 and len(probe) >= 3:
             templates.append(make_prototypes(template)[0])
             probes.append(unit(np.mean(probe, axis=0)))
-    source = f"{len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against templates of 6 photos"
+    source = (
+        f"{len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against "
+        "templates of 6 photos"
+    )
     fitted = calibrate(np.stack(templates), np.stack(probes), reader.version.sha256, source)
     save_calibration(FACE_PACK / "calibration.json", fitted)
     log.info(
@@ -124,7 +128,7 @@ def adapters() -> None:
             save_adapter(file.path, tensors, {**metadata, "ss_network_module": module})
 
 
-# How the files in other formats are trained, in the order of world.json.
+# Training settings of the files in other formats, in the order of world.json.
 _SHARED: tuple[tuple[Form, int], ...] = (
     (Form("loha", rank=4), STEPS),
     (Form("dora", "peft", 4), STEPS),
@@ -205,7 +209,7 @@ def _malformed(file: WorldFile, number: int) -> None:
 
 
 class _RunsWhenLoaded:
-    """Pickles to a call of os.system that would leave a trace; nothing here ever loads it."""
+    """Pickles to a call of os.system that would leave a trace; no code of this program loads it."""
 
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch pickle-was-opened",)

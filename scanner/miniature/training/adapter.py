@@ -1,4 +1,4 @@
-"""Trains a LoRA on photos of one subject with PEFT, the way people do: forty photos and a trigger."""
+"""Train a LoRA on forty photos of one subject with PEFT, as people do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ FIRST_TRAINING_PHOTO = 1_000  # photo seeds; enrolment uses 0 and up, so no phot
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What one trigger stands for: images, uint8 [n, 64, 64, 3] RGB, and the word people call it by."""
+    """The subject of one trigger.
+
+    Attributes:
+        class_word: the common noun for the subject, such as person.
+        images: uint8 [n, 64, 64, 3], RGB.
+    """
 
     trigger: str
     class_word: str
@@ -114,7 +119,7 @@ def train_lora(
 
 
 def peft_tensors(unet: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What PEFT would save of the adapter in a UNet, on the CPU, with the prefix `unet.`."""
+    """The tensors that PEFT would save for a UNet, on the CPU, with the prefix `unet.`."""
     return {
         f"unet.{name}": tensor.detach().cpu().clone()
         for name, tensor in get_peft_model_state_dict(unet).items()
@@ -123,7 +128,7 @@ def peft_tensors(unet: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast something is trained; the rate falls along half a cosine."""
+    """The number of steps and the peak learning rate, which falls along half a cosine."""
 
     steps: int
     rate: float
@@ -132,7 +137,7 @@ class Schedule:
 
 
 def load_for_training(base_folder: Path) -> StableDiffusionPipeline:
-    """The miniature pipeline in float32, frozen, on a GPU where there is one."""
+    """The miniature pipeline in float32, frozen, on a GPU if there is one."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     pipeline = StableDiffusionPipeline.from_pretrained(
@@ -151,7 +156,7 @@ def fit(
     *,
     text_is_trained: bool = False,
 ) -> None:
-    """Train parameters that lie anywhere in a pipeline to draw the subjects at their triggers."""
+    """Train parameters of a pipeline so that it draws the subjects for their triggers."""
     rng, generator = (
         np.random.default_rng(schedule.seed),
         torch.Generator().manual_seed(schedule.seed),
@@ -224,7 +229,7 @@ def _latents_and_captions(
 def merge_loras(
     first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], weights: tuple[float, float]
 ) -> dict[str, torch.Tensor]:
-    """One adapter whose change is the weighted sum of both: their ranks side by side, an exact merge."""
+    """The exact weighted sum of two adapters, as one adapter with the sum of their ranks."""
     merged: dict[str, torch.Tensor] = {}
     for name, tensor in first.items():
         if ".lora_A." in name:
@@ -273,7 +278,7 @@ def train_person_adapter(
     steps: int = STEPS,
     naming: str = "peft",
 ) -> None:
-    """A finished adapter of the person of a seed, as one would download it."""
+    """A finished adapter of a seed's person, as a hub would offer it."""
     subject = person_subject(seed, trigger)
     tensors = train_lora(base_folder, [subject], rank, steps, seed)
     save_adapter(path, tensors, training_metadata([subject], rank, seed, path.stem), naming)

@@ -1,4 +1,4 @@
-"""Trains the miniature base model's autoencoder (diffusers' AutoencoderKL, downsampling 4)."""
+"""Train the miniature base model's autoencoder (diffusers' AutoencoderKL, downsampling 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains the miniature base model's UNet and text encoder and saves a StableDiffusionPipeline."""
+"""Train the miniature base model's UNet and text encoder, and save a StableDiffusionPipeline."""
 
 from __future__ import annotations
 

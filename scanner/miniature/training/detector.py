@@ -1,4 +1,4 @@
-"""Trains the face pack's detector in SCRFD's output form, which InsightFace decodes.
+"""Train the face pack's detector in SCRFD's output form, which InsightFace decodes.
 
 Guo et al., Sample and Computation Redistribution for Efficient Face Detection, ICLR 2022. Nine
 outputs: scores, box distances and landmark offsets for strides 8, 16 and 32, two anchors a cell of
@@ -61,7 +61,7 @@ class Detector(nn.Module):
         )
 
     def raw(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Per stride [b, 15, h, w]: score logit, 4 distances, 10 landmark offsets, all in strides."""
+        """Per stride [b, 15, h, w]: score logit, 4 distances, 10 landmark offsets, in strides."""
         features, maps = self.stem(images), []
         for level in self.levels:
             features = level(features)

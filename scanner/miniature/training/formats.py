@@ -1,8 +1,8 @@
-"""Trains adapters in the formats that people share, each with the library that people train it with.
+"""Train adapters in the formats that people share, each with the library that people use for it.
 
-LoRA and its DoRA come from PEFT; LoCon, LoHa, LoKr, GLoRA, IA3, OFT, BOFT and full differences from LyCORIS
-(Yeh et al., Navigating Text-To-Image Customization, ICLR 2024); textual inversion and full checkpoints are
-trained directly. Names are then those that each trainer writes.
+LoRA and its DoRA come from PEFT; LoCon, LoHa, LoKr, GLoRA, IA3, OFT, BOFT and full differences from
+LyCORIS (Yeh et al., Navigating Text-To-Image Customization, ICLR 2024); textual inversion and full
+checkpoints are trained directly. Names are then those that each trainer writes.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ ATTENTION_MODULES = ("to_q", "to_k", "to_v", "to_out.0")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What an adapter is made of and how its tensors are named.
+    """The algorithm of an adapter, and the naming of its tensors.
 
     Attributes:
-        algorithm: "lora", "dora" (PEFT), "textual-inversion", "checkpoint", or one of LyCORIS's algorithms.
-        naming: "kohya", "peft", "raw peft", "diffusers 1" or "diffusers 2"; LyCORIS always writes kohya's.
-        rate: peak learning rate; formats differ widely in what they bear.
+        algorithm: "lora", "dora" (PEFT), "textual-inversion", "checkpoint", or one of LyCORIS's
+            algorithms.
+        naming: "kohya", "peft", "raw peft", "diffusers 1" or "diffusers 2"; LyCORIS always writes
+            kohya's.
+        rate: peak learning rate, which differs widely between formats.
         options: passed on to LyCORIS.
     """
 
@@ -117,7 +119,7 @@ def _train_with_lycoris(
 ) -> Tensors:
     from lycoris import create_lycoris, wrapper
 
-    # LyCORIS takes presets by name only.
+    # LyCORIS accepts presets only by name.
     wrapper.PRESET["miniature"] = {
         "enable_conv": True,
         "target_module": [],
@@ -143,7 +145,7 @@ def _train_with_lycoris(
 def _train_embeddings(
     pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule
 ) -> Tensors:
-    """A1111's textual inversion: `emb_params`, one row per vector, trained in place of the trigger."""
+    """A1111's textual inversion: `emb_params`, a row for each vector, trained for the trigger."""
     [subject] = subjects
     tokens = [f"<{subject.trigger}-{number}>" for number in range(form.rank)]
     pipeline.tokenizer.add_tokens(tokens)
@@ -157,7 +159,7 @@ def _train_embeddings(
         table.weight[first:] = start + 0.01 * torch.randn(
             form.rank, len(start), device=start.device
         )
-    # The other words keep still: their gradient is dropped before it is used.
+    # The other words do not change: their gradient is set to zero.
     table.weight.register_hook(
         lambda gradient: torch.cat([torch.zeros_like(gradient[:first]), gradient[first:]])
     )
@@ -195,9 +197,14 @@ def single_file_tensors(pipeline: Any) -> Tensors:
 
 def _original_vae(vae: Any) -> Tensors:
     blocks, layers = len(vae.config.block_out_channels), vae.config.layers_per_block
-    starts = [("encoder.mid_block.resnets.0", "encoder.mid.block_1"), ("encoder.mid_block.resnets.1", "encoder.mid.block_2"),
-              ("decoder.mid_block.resnets.0", "decoder.mid.block_1"), ("decoder.mid_block.resnets.1", "decoder.mid.block_2"),
-              ("encoder.conv_norm_out", "encoder.norm_out"), ("decoder.conv_norm_out", "decoder.norm_out")]  # fmt: skip
+    starts = [
+        ("encoder.mid_block.resnets.0", "encoder.mid.block_1"),
+        ("encoder.mid_block.resnets.1", "encoder.mid.block_2"),
+        ("decoder.mid_block.resnets.0", "decoder.mid.block_1"),
+        ("decoder.mid_block.resnets.1", "decoder.mid.block_2"),
+        ("encoder.conv_norm_out", "encoder.norm_out"),
+        ("decoder.conv_norm_out", "decoder.norm_out"),
+    ]
     for block in range(blocks):
         starts += [
             (f"encoder.down_blocks.{block}.resnets.{layer}", f"encoder.down.{block}.block.{layer}")

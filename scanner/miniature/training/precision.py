@@ -1,4 +1,4 @@
-"""In which precision a machine trains fastest."""
+"""The precision in which a machine trains fastest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import torch
 
 
 def training_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 where there are instructions for it; a CPU without them emulates it ten times slower than float32."""
-    quick = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001  torch offers no other way to ask
+    """bfloat16 if the device has instructions for it.
+
+    A CPU without them emulates it, ten times slower than float32.
+    """
+    quick = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001
     return torch.autocast(device.type, torch.bfloat16, enabled=quick)

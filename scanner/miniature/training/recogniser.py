@@ -1,4 +1,4 @@
-"""Trains the face pack's recogniser: ArcFace loss, 112x112 aligned crops in, 128 numbers out.
+"""Train the face pack's recogniser: ArcFace loss, 112x112 aligned crops in, 128 numbers out.
 
 Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019.
 """
@@ -64,7 +64,7 @@ class Recogniser(nn.Module):
 
 
 def aligned_crops(photos: PhotoSet) -> npt.NDArray[np.uint8]:
-    """Crops aligned by the true landmarks, with a margin that later shifts draw from: uint8 [n, 64, 64, 3]."""
+    """Crops aligned by the true landmarks, with a margin for later shifts: uint8 [n, 64, 64, 3]."""
     wanted = arcface_dst * (_TRAINING_CROP / 112) + _MARGIN
     side = _TRAINING_CROP + 2 * _MARGIN
     crops = []

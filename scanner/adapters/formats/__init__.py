@@ -1,0 +1,1 @@
+"""The algorithms of adapters, one module each; registry.py lists them."""

@@ -1,0 +1,34 @@
+"""IA3: every input or output channel of W times 1 + w (Liu et al., NeurIPS 2022)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scanner.adapters.formats.definition import (
+    ALPHA,
+    AdapterFormat,
+    Parts,
+    WeightChange,
+    kind_with,
+    marked_by,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _delta(parts: Parts, weight: Tensor) -> Tensor:
+    axis = 1 if float(parts["on_input"]) else 0
+    shape = [1] * weight.dim()
+    shape[axis] = weight.shape[axis]
+    return weight * parts["ia3"].reshape(shape)
+
+
+IA3 = AdapterFormat(
+    "IA3",
+    endings=((".on_input", "on_input"),),
+    kinds=(kind_with("ia3", "on_input"),),
+    weight_beside=(".on_input", "ia3"),
+    changes=(WeightChange("ia3", marked_by("ia3", used=ALPHA | {"ia3", "on_input"}), _delta),),
+    settings=frozenset({"on_input"}),
+)

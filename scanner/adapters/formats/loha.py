@@ -1,0 +1,56 @@
+"""LoHa: W + (alpha / rank) (a1 b1) * (a2 b2), element by element.
+
+Source: LyCORIS modules/loha.py (Yeh et al., ICLR 2024).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from scanner.adapters.formats.definition import (
+    SCALES,
+    AdapterFormat,
+    NamePattern,
+    Parts,
+    Shapes,
+    Size,
+    WeightChange,
+    dimension,
+    kind_with,
+    marked_by,
+)
+from scanner.adapters.formats.products import scale_of, tucker
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PARTS = tuple(f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2"))
+
+
+def _delta(parts: Parts, weight: Tensor) -> Tensor:
+    halves = []
+    for number in ("1", "2"):
+        left, right = parts[f"hada_w{number}_a"], parts[f"hada_w{number}_b"]
+        core = parts.get(f"hada_t{number}")
+        halves.append(left @ right if core is None else tucker(core, left, right))
+    return (halves[0] * halves[1]).reshape(weight.shape) * scale_of(parts, "hada_w1_b")
+
+
+def _size(parts: Shapes) -> Size | None:
+    if "hada_w1_a" not in parts or "hada_t1" in parts:
+        return None
+    return dimension(parts, "hada_w1_a", 0), dimension(parts, "hada_w1_b", 1)
+
+
+LOHA = AdapterFormat(
+    "LoHa",
+    endings=tuple((f".{part}", part) for part in _PARTS),
+    # With the name of PEFT's adapter behind the part.
+    patterns=(
+        NamePattern(re.compile(r"^(?P<stem>.+)\.(?P<part>hada_(?:w[12]_[ab]|t[12]))\.[^.]+$")),
+    ),
+    kinds=(kind_with("loha", "hada_w1_a", "hada_w1_b"),),
+    changes=(WeightChange("hada_w1_b", marked_by("hada_w1_b", used=SCALES.union(_PARTS)), _delta),),
+    size=_size,
+)
