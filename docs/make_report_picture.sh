@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes the picture in README: the upper part of a report, by headless Chromium.
+# Takes docs/report.png, the picture of docs/evidence.md: the upper part of a report, by headless Chromium.
 # usage: docs/make_report_picture.sh REPORT.html OUT.png
 set -euo pipefail
 profile=$(mktemp -d)
