@@ -45,7 +45,7 @@ class VerdictRow:
 # A spreadsheet may read a cell that begins with one of these as a formula (OWASP, CSV Injection).
 _FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
 
-COLUMNS = tuple(one.name for one in fields(VerdictRow))
+COLUMNS = tuple(column.name for column in fields(VerdictRow))
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
