@@ -1,7 +1,7 @@
 """File names in a bag that every tool reads in the same way, on every file system.
 
-RFC 8493 (2.1.3) escapes line breaks and percent signs in manifests; bagit-python undoes only some of
-that, and file systems change letter case and Unicode forms. So a file whose name could change is
+RFC 8493 (2.1.3) escapes line breaks and percent signs in manifests; bagit-python undoes only part
+of that, and file systems change letter case and Unicode forms. So a file whose name could change is
 stored under a number, and its own name is recorded beside it.
 """
 

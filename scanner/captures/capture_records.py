@@ -208,7 +208,7 @@ def _page(page: PageRow) -> SightedPage:
 
 
 def _face_png(data: bytes, box: tuple[float, float, float, float]) -> bytes:
-    """PNG of the face alone; the rest of a stranger's picture is not needed to recognise somebody."""
+    """PNG of the face alone; nothing else of a stranger's picture is needed for a comparison."""
     upright = Image.fromarray(pixels_of(data))
     left, top, right, bottom = box
     wide, high = (right - left) * _MARGIN, (bottom - top) * _MARGIN

@@ -1,9 +1,10 @@
 """Rules for disclosing who is shown in captured pictures.
 
-Captures are evidence of accounts, not a face search. The person who submits a picture chose it, so the
-picture alone must not reveal who is shown. Only an account or a page with an address is searched. A finding is disclosed if two different photographs
-show the person, or if one points to a file with a case about them, and only after a second person
-released it. Until then the answer is the same in all cases. The text of a page is no evidence of
+Captures are evidence of accounts, not a face search. The person who submits a picture chose it, so
+the picture alone must not reveal who is shown. Only an account or a page with an address is
+searched. A finding is disclosed if two different photographs show the person, or if one points to a
+file with a case about them, and only after a second person released it. Until then the answer is
+the same in all cases. The text of a page is no evidence of
 identity: its author could try one name after another to see which one changes the answer.
 """
 

@@ -247,7 +247,7 @@ def _photographs(faces: Sequence[_SubjectFace]) -> int:
 def _by_single_images(
     gathered: _SubjectFaces, snapshot: GallerySnapshot
 ) -> Iterator[IdentityInImages]:
-    """Identities that single images reach with a score over the threshold; a reviewer must decide."""
+    """Identities that a single image reaches with a score over the threshold, as `possible`."""
     if not gathered.faces:
         return
     rows = np.stack([face.face.embedding for face in gathered.faces])

@@ -1,7 +1,7 @@
 """Intake of captures: the original is copied, read in a separate process, sealed and recorded.
 
-A capture that cannot be read is kept with the reason. Taking in a file twice changes nothing. If the
-process is killed, the current capture is taken in again.
+A capture that cannot be read is kept with the reason. Taking in a file twice changes nothing. If
+the process is killed, the current capture is taken in again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Release of captured pictures by a second person, who did not take them in.
 
-A decision covers the present images of an account or page; further images need another decision. The
+A decision covers the present images of an account or page; further images need another one. The
 second person sees the pages, but neither a name nor a score.
 """
 
@@ -135,7 +135,7 @@ class Releases:
     def _submitters(
         self, subject: Subject, handled: dict[str, Handled]
     ) -> tuple[frozenset[str], frozenset[str]]:
-        """Names and login marks of those who took in a subject's captures or corrected its pages."""
+        """Names and login marks of those who took in or corrected a subject's captures."""
         names, marks = set[str](), set[str]()
         for page in subject.pages.values():
             capture = self._captures.known(page.capture_id)

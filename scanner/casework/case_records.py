@@ -1,7 +1,7 @@
 """Comparison of the record of each case with the audit log.
 
-cases.db seals each record (reports.cases.record_seals). The log names the version and SHA-256 of each
-record, so that restoring an older state is detected too. A case is written before its line in the
+cases.db seals each record (reports.cases.record_seals). The log names the version and SHA-256 of
+each record, so that restoring an older state is detected too. A case is written before its line in the
 log. If a process is killed in between, the line is added later, because the seal shows that this
 program wrote the case.
 """
@@ -121,14 +121,14 @@ class CaseRecords:
     def _catch_up(self, case: Case) -> None:
         """Add the missing line about a case.
 
-        A process was killed before it wrote the line, or the vault was restored from a backup that is
-        older than the case.
+        A process was killed before it wrote the line, or the vault was restored from a backup
+        that is older than the case.
         """
         with suppress(ClockWentBackwards):
             self.note(CAUGHT_UP, case, "portrait-scanner")
 
     def require(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
-        """The same for exports: the whole log is verified, and dates and decisions are compared with it."""
+        """The same for exports: the whole log is verified and compared with dates and decisions."""
         if problems := self._vault.audit.problems():
             raise CaseAltered(
                 case_id, f"the audit log itself was altered: {'; '.join(problems[:3])}"
@@ -225,7 +225,7 @@ def _newest(lines: list[AuditEntry]) -> tuple[int, str] | None:
 
 
 def _disagreement(case: Case, lines: list[AuditEntry]) -> str | None:
-    """A difference between the case's own dates and decisions and those of the log; None without."""
+    """A difference between the case's dates and decisions and the log's; None without one."""
     custody = [asdict(line) for line in lines if line.event in CUSTODY]
     try:
         return disagreement({**case_to_dict(case), "custody": custody}, is_whole=True)

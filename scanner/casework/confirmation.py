@@ -1,4 +1,4 @@
-"""Conditions for confirming a case: the reviewer opened its pictures and wrote a reason of their own."""
+"""Conditions for confirming a case: its pictures were opened, and the reason is no copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.cases.case_store import CaseStore
 from reports.cases.review import same_name
 from reports.errors import ConfirmationRefused
 
-# A face may appear in one image by chance, so one comparison cannot confirm that a file draws a person.
+# A face may appear in one image by chance, so one comparison is not enough to confirm a case.
 LEAST_COMPARISONS = 3
 
 
@@ -61,7 +61,7 @@ def viewing_of(
         log: entries about the case's person.
         actor: their name in the log.
         login: their login; pictures opened from another login under their name do not count.
-        exports_count: an unredacted report or bundle counts too, for people who do not use the web app.
+        exports_count: an unredacted report or bundle counts too, for work without the web app.
     """
     comparisons = comparisons_of(case)
     needed = min(LEAST_COMPARISONS, len(comparisons))
@@ -98,8 +98,8 @@ def require_confirmable(
     if not viewing.is_enough:
         raise ConfirmationRefused(
             "unseen",
-            f"open at least {max(1, viewing.needed)} of its pairs of pictures before you confirm it "
-            f"({viewing.opened} were opened under this login): "
+            f"open at least {max(1, viewing.needed)} of its pairs of pictures before you confirm "
+            f"it ({viewing.opened} were opened under this login): "
             f"`portrait-scanner report {case.case_id} --out DIR` writes them all side by side",
         )
     for other, confirmed_by in case_store.confirmations(reason):

@@ -49,7 +49,7 @@ COLUMNS = tuple(column.name for column in fields(VerdictRow))
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
-    """CSV with a byte order mark, so that spreadsheets read it as UTF-8. No value can become a formula."""
+    """CSV with a byte order mark, which spreadsheets need for UTF-8. No value becomes a formula."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns)
     writer.writeheader()

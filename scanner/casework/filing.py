@@ -1,4 +1,4 @@
-"""From findings to cases: authorised uses, one case per person and weights, and succession of cases."""
+"""From findings to cases: authorised uses, one case per person and weights, and succession."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class CaseFiling:
         return case
 
     def _named(self, case: Case, number: int) -> Case:
-        """The case with an unused id; ids of cases that were removed from cases.db count as used."""
+        """The case with an unused id; ids of cases that cases.db has lost count as used."""
         while True:
             parts = f"{weights_of(case)}:{case.identity_id}:{number}"
             case = replace(case, case_id=hashlib.sha256(parts.encode()).hexdigest()[:16])
@@ -176,7 +176,7 @@ class CaseFiling:
         also: Sequence[tuple[str, Entry]] = (),
         unless_changed: Case | None = None,
     ) -> bool:
-        """Store a case and note it in the audit log; returns False, without a change, if it is known."""
+        """Store a case and note it in the audit log; False, without a change, if it is known."""
         is_new = self.case_store.open(case, also, unless_changed)
         if is_new:
             details = {"checkpoint": case.checkpoint.sha256, "outcome": case.outcome}

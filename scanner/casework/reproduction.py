@@ -150,7 +150,7 @@ def _reproducible_case(bundle: Path, signer: str | None) -> Case:
 
 
 def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
-    """The sampler with the base model of a case; raises NotScannable if another one is configured."""
+    """The sampler with the base model of a case; raises NotScannable if it is another one."""
     base = choose_base_model(case.checkpoint.family, options.base_model)
     sampler = options.open_sampler(base)
     wanted = case.method.base_model_sha256 or ""

@@ -1,4 +1,4 @@
-"""The case service: review, amendments, reports and evidence bundles, with lines in the audit log."""
+"""The case service: review, amendments, reports and bundles, with lines in the audit log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CaseRules:
         two_people: two logins take part in what needs two people.
         captures_path: folder of the sealed captures.
         authorities: timestamp authorities for bundles.
-        checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store any more.
+        checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store.
     """
 
     operator: str
@@ -277,7 +277,7 @@ class CaseService:
         }
 
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
-        """Ask the authorities that have not stamped a bundle yet; returns those that failed again."""
+        """Ask the authorities that have not stamped a bundle yet; returns those that failed."""
         return write_timestamps(
             bundle, list(self.rules.authorities), self.vault.keys.sign, self.clock()
         )

@@ -1,8 +1,8 @@
 """Factories: everything that is opened from settings.
 
-Nothing below the command line and the web app passes settings on. What a factory returns is closed
-with `close` or as a context manager. scanner.factories.network is imported by itself, since it loads
-the HTTP client.
+Only the command line and the web app pass whole settings on. The result of a factory is closed with
+`close` or as a context manager. scanner.factories.network is not imported here, because it loads the
+HTTP client.
 """
 
 from scanner.factories.captures import open_capture_search, open_intake

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from scanner.settings import Settings
 
 
-# Settings that examining reads. Workers of a cluster get these and no others, so that a setting which is added
-# later does not travel unless it is named here.
+# Settings that an examiner reads. Cluster workers get only these, so that a new setting does not
+# leave the machine unless it is added to this list.
 ON_WORKERS = (
     "home",
     "cache",
@@ -82,7 +82,7 @@ def open_examiner(
     templates: list[tuple[str, Prototypes]],
     gallery_version: int,
 ) -> CheckpointExaminer:
-    """An examiner from settings and templates alone, as a worker on another machine opens it."""
+    """An examiner from settings and templates alone, as a worker on another machine needs it."""
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.snapshot import take_snapshot
     from scanner.scanning.examiner import CheckpointExaminer
@@ -103,7 +103,7 @@ def open_examiner(
 def open_scan_session(
     settings: Settings, clock: Clock = utc_now, policy: Policy | None = None
 ) -> ScanSession:
-    """Everything that a scan works with."""
+    """The scan session, with everything that a scan needs."""
     from crawlers.sweeps.crawl_store import CrawlStore
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.policy import Policy
@@ -163,7 +163,7 @@ def open_objections(settings: Settings, clock: Clock = utc_now) -> Iterator[Obje
 
 
 def reproduction_tools(settings: Settings) -> ReproductionTools:
-    """What reproduction needs of this machine."""
+    """What reproduction needs from this machine."""
     from scanner.casework.reproduction import ReproductionTools
 
     return ReproductionTools(
