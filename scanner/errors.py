@@ -67,7 +67,7 @@ class RefusedToSample(NotScannable):
 
 
 class ReleaseRefused(ScanError):
-    """This person may not release captures, or there is nothing to release."""
+    """Captures may not be released by this person, or there is nothing to release."""
 
 
 class LookRefused(ScanError):

@@ -1,8 +1,8 @@
 """Factories: everything that is opened from settings.
 
 Only the command line and the web app pass whole settings on. The result of a factory is closed with
-`close` or as a context manager. scanner.factories.network is not imported here, because it loads the
-HTTP client.
+`close` or as a context manager. This module does not import scanner.factories.network, which loads
+the HTTP client.
 """
 
 from scanner.factories.captures import open_capture_search, open_intake

@@ -71,7 +71,7 @@ def sampler_options(settings: Settings) -> SamplerOptions:
 
 
 def settings_of_workers(settings: Settings) -> Settings:
-    """The settings that travel to workers of a cluster (ON_WORKERS); all others have their defaults."""
+    """The settings that cluster workers get (ON_WORKERS); all others have their defaults."""
     values = {name: getattr(settings, name) for name in ON_WORKERS}
     return type(settings).model_construct(**values, operator="")
 

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     operator: str = Field(default_factory=getpass.getuser)
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
     four_eyes: bool = False
-    # False for somebody who works alone: one login may submit and approve, and the audit log says so.
+    # False for somebody who works alone: one login may submit and approve; the audit log notes it.
     two_people: bool = True
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     searches_per_day: int = Field(200, ge=1)
@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         if self.web.case_webhook is not None and self.webhook_secret is None:
             raise ValueError(
-                "web.case_webhook needs webhook_secret, so that whoever receives can check who posts; "
-                "set PORTRAIT_SCANNER_WEBHOOK_SECRET"
+                "web.case_webhook needs webhook_secret, so that whoever receives can check who "
+                "posts; set PORTRAIT_SCANNER_WEBHOOK_SECRET"
             )
         if self.possible_fpir < self.fpir:
             raise ValueError(
