@@ -1,4 +1,4 @@
-"""The clock that every store and service is given."""
+"""The clock that is passed to every store and service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine: who is logged in, and the record of system, clock, network and program that a case keeps."""
+"""The machine: the current login, and the record of system, clock, network and program of a case."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _OWN_NAMES = {
 }
 _PACKAGES = ("crawlers", "face_index", "reports", "scanner")
 _CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-
-
 _LOGIN_UID = Path("/proc/self/loginuid")
 _UID_MAP = Path("/proc/self/uid_map")
 _UNSET = 2**32 - 1  # no login session: a container, a service
 
 
 def environment_now(operator: str, now: datetime) -> EnvironmentRecord:
-    """The record of this machine that a court may ask for (PRC Online Litigation Rules art. 17; ISO/IEC 27037)."""
+    """The record of this machine that a court may ask for.
+
+    See PRC Online Litigation Rules, article 17, and ISO/IEC 27037.
+    """
     hosts, entries = _hosts(Path("/etc/hosts"))
     return EnvironmentRecord(
         checked_at=now.isoformat(timespec="seconds"),
@@ -91,39 +92,36 @@ def _name_servers(path: Path) -> tuple[str, ...]:
 @cache
 def _synchronised() -> bool | None:
     return {"yes": True, "no": False}.get(
-        _told_by("timedatectl", "show", "-p", "NTPSynchronized", "--value")
+        _output_of("timedatectl", "show", "-p", "NTPSynchronized", "--value")
     )
 
 
 @cache
 def _accelerator() -> str | None:
-    return (
-        _told_by("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").replace(
-            "\n", "; "
-        )
-        or None
-    )
+    gpus = _output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return gpus.replace("\n", "; ") or None
 
 
-def _told_by(command: str, *words: str) -> str:
-    """What a system tool prints; nothing where it is missing or does not answer."""
+def _output_of(command: str, *words: str) -> str:
+    """The output of a system tool; empty if it is missing or does not answer."""
     if (tool := shutil.which(command)) is None:
         return ""
     try:
-        told = subprocess.run(  # noqa: S603  fixed words
+        result = subprocess.run(  # noqa: S603  fixed words
             [tool, *words], capture_output=True, text=True, timeout=15, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return told.stdout.strip()
+    return result.stdout.strip()
 
 
 def system_login() -> Login:
-    """The user of the system, and whoever became that user through sudo.
+    """The system's user, with the user who signed in and the one who called sudo.
 
-    Environment variables name nobody by themselves: USER and LOGNAME are not read, and SUDO_UID and SUDO_USER only add to
-    what the system says. So does who signed in to the machine, where the kernel knows it (loginuid): a process that nobody
-    signed in to may write any user there, without a privilege. Two people who share a service's user are one therefore.
+    Environment variables alone identify nobody: USER and LOGNAME are not read, and SUDO_UID and
+    SUDO_USER only add marks to the system's user. The kernel's loginuid only adds marks too, because
+    a process without a login session may write any user there without a privilege. So two people who
+    share a service's user count as one.
     """
     try:
         import pwd
@@ -145,7 +143,7 @@ def system_login() -> Login:
 
 
 def _outside(uid: int) -> int:
-    """A user id as it is outside a user namespace (user_namespaces(7)), in which anybody may be any user."""
+    """A user id outside the user namespace (user_namespaces(7)); inside it anybody may be any user."""
     try:
         lines = [
             [int(word) for word in line.split()]
@@ -159,7 +157,7 @@ def _outside(uid: int) -> int:
 
 
 def _signed_in() -> int | None:
-    """The user id of whoever signed in to the machine, which sudo and su do not change; None if nobody did."""
+    """The user id that signed in to the machine, which sudo and su do not change; None without one."""
     try:
         uid = int(_LOGIN_UID.read_text("ascii"))
     except (OSError, ValueError):

@@ -1,18 +1,18 @@
-"""Everything that can go wrong between a checkpoint and its verdict.
+"""The errors of this package.
 
 ScanError
 ├── SettingsInvalid      a flag, environment variable or portrait-scanner.toml holds a bad value
-├── KeyringUnusable      hub tokens are to come from the system's keyring, and it gives no answer
-├── BaseModelMissing     the base model's files are not here, with how to bring them
-├── ImageCheckMissing    images could not be checked before anyone sees them, so none are made
+├── KeyringUnusable      hub tokens are configured to come from the keyring, which does not answer
+├── BaseModelMissing     the base model's files are not on this machine
+├── ImageCheckMissing    the image check cannot be loaded, so no images are made
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
-├── ReleaseRefused       this person may not release what captures show, or there is nothing to release
-├── HoldReviewRefused          what somebody says of a held file cannot be recorded as it was given
+├── ReleaseRefused       this person may not release captures, or there is nothing to release
+├── HoldReviewRefused    a statement about a held file cannot be recorded as it was given
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
-├── FilingBusy           other processes file about the same weights without a pause
-├── ClusterUnreachable     no Ray cluster answers at the address
+├── FilingBusy           other processes keep filing cases about the same weights
+├── ClusterUnreachable   no Ray cluster answers at the address
 ├── WorkersLost          workers died one after another over the same checkpoint
 └── UnknownScan          no scan of that id
 """
@@ -29,12 +29,13 @@ class SettingsInvalid(ScanError):
 
 
 class KeyringUnusable(ScanError):
-    """Hub tokens are to come from the system's keyring, and it gives no answer."""
+    """Hub tokens are configured to come from the system's keyring, which does not answer."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(
-            f"the system's keyring cannot be used for hub tokens ({cause}); set hub_tokens = 'environment' and give "
-            "them as PORTRAIT_SCANNER_CIVITAI_TOKEN and its like"
+            f"the system's keyring cannot be used for hub tokens ({cause}); set "
+            "hub_tokens = 'environment' and give them as PORTRAIT_SCANNER_CIVITAI_TOKEN "
+            "and its like"
         )
 
 
@@ -43,13 +44,13 @@ class BaseModelMissing(ScanError):
 
 
 class ImageCheckMissing(ScanError):
-    """Images of a real base model could not be checked before anyone sees them, so none are made."""
+    """Images could not be checked before anyone sees them, so none are made."""
 
     def __init__(self, location: str, cause: str) -> None:
         super().__init__(
-            f"no image safety check: {location} cannot be loaded ({cause}); nothing is sampled without one. With network it is "
-            "fetched at first use; without, bring its folder and set image_check to it, or put it in the cache that "
-            "`portrait-scanner doctor` shows"
+            f"no image safety check: {location} cannot be loaded ({cause}); nothing is sampled "
+            "without one. With network it is fetched at first use; without, bring its folder and "
+            "set image_check to it, or put it in the cache that `portrait-scanner doctor` shows"
         )
 
 
@@ -66,11 +67,11 @@ class RefusedToSample(NotScannable):
 
 
 class ReleaseRefused(ScanError):
-    """Whoever asks may not release what captures show, or there is nothing to release."""
+    """Captures may not be released by this person, or there is nothing to release."""
 
 
 class HoldReviewRefused(ScanError):
-    """What somebody says of a held file cannot be recorded as it was given."""
+    """A statement about a held file cannot be recorded as it was given."""
 
 
 class UnknownScan(ScanError):
@@ -78,11 +79,15 @@ class UnknownScan(ScanError):
 
 
 class FilingBusy(ScanError):
-    """Other processes file cases about the same weights, one after another; the file is judged, and no case was filed."""
+    """Other processes keep filing cases about the same weights.
+
+    The file has a verdict, but no case was filed.
+    """
 
     def __init__(self, sha256: str) -> None:
         super().__init__(
-            f"cases about {sha256} are being filed by other processes all the time; scan the file again"
+            f"cases about {sha256} are being filed by other processes all the time; "
+            "scan the file again"
         )
 
 
@@ -91,7 +96,8 @@ class ClusterUnreachable(ScanError):
 
     def __init__(self, address: str, cause: str) -> None:
         super().__init__(
-            f"no Ray cluster answers at {address} ({cause}); start one with `ray start --head`, or scan without --ray; see docs/fleet.md"
+            f"no Ray cluster answers at {address} ({cause}); start one with `ray start --head`, "
+            "or scan without --ray; see docs/fleet.md"
         )
 
 
@@ -100,7 +106,8 @@ class WorkersLost(ScanError):
 
     def __init__(self, tries: int) -> None:
         super().__init__(
-            f"{tries} workers died one after another over this file; it may need more memory than a worker has. Scan it alone with --batch 1"
+            f"{tries} workers died one after another over this file; it may need more memory than "
+            "a worker has. Scan it alone with --batch 1"
         )
 
 
@@ -109,16 +116,17 @@ class EvidenceNotHere(ScanError):
 
     def __init__(self, sha256: str) -> None:
         super().__init__(
-            f"the checkpoint {sha256} is not in the store; bring it with `portrait-scanner fetch {sha256}`, or name the "
-            "file with --checkpoint"
+            f"the checkpoint {sha256} is not in the store; bring it with "
+            f"`portrait-scanner fetch {sha256}`, or name the file with --checkpoint"
         )
         self.sha256 = sha256
 
 
 def sentence_of(error: Exception) -> str:
-    """What an error says, for people: ours as they are, the system's with the file, anything else as unexpected.
+    """An error as a sentence for people.
 
-    A bare `str(error)` of a KeyError is a word in quotes, and that of many others is empty.
+    This program's errors are unchanged, the system's get the file name, and others are marked as
+    unexpected: `str(error)` of a KeyError is a word in quotes, and that of many others is empty.
     """
     if is_expected(error):
         return str(error)
@@ -138,7 +146,7 @@ def is_expected(error: Exception) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What a library's error says, in one line; with the error's name where its text alone says nothing."""
+    """The first line of a library's error; with the error's name if its text alone is unclear."""
     text = str(error).strip()
     if not text or isinstance(
         error, LookupError | AttributeError | AssertionError | RecursionError

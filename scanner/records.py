@@ -1,7 +1,8 @@
-"""Records that stages hand to each other and that scans.db keeps as JSON.
+"""Records that stages pass to each other and that scans.db stores as JSON.
 
-`to_json` gives plain JSON values and `from_json` reads them back. Fields that an earlier version did not
-write have defaults. Pictures are named by SHA-256; no record holds a face vector or a person's name.
+`to_json` gives plain JSON values and `from_json` reads them back. Fields that an earlier version did
+not write have defaults. Pictures are named by SHA-256. No record holds a face vector or a person's
+name.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class FindingSample(SampleRow):
 
 @dataclass(frozen=True, slots=True)
 class FindingRecord:
-    """One identity that matched or possibly matched; see `Scored` and `Thresholds` for the numbers."""
+    """One identity that matched or possibly matched.
+
+    `Scored` and `Thresholds` describe the numbers.
+    """
 
     identity_id: str
     outcome: str
@@ -244,7 +248,7 @@ class VerdictRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without `all_samples`."""
-        record = {one.name: getattr(self, one.name) for one in fields(self)}
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
         del record["all_samples"]
         return {
             **record,
@@ -254,20 +258,20 @@ class VerdictRecord:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> VerdictRecord:
-        findings = tuple(FindingRecord.from_json(one) for one in record.get("findings", ()))
+        findings = tuple(FindingRecord.from_json(item) for item in record.get("findings", ()))
         method = VerdictMethod.from_json(record["method"]) if record.get("method") else None
         return _known(cls, {**record, "findings": findings, "method": method, "all_samples": ()})
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What was asked of a checkpoint, as rows and the gate's answers show it.
+    """The prompts of a checkpoint in short, as rows and the gate's answers show them.
 
     Attributes:
-        triggers: words that stood in prompts.
+        triggers: trigger words in prompts.
         words_tried: words that the trigger search tried.
-        base_model: as people read it; None if there was none.
-        triggers_left_out: known triggers beyond the number that is asked.
+        base_model: for display; None if there was none.
+        triggers_left_out: known triggers beyond the number that is used.
     """
 
     triggers: tuple[str, ...]
@@ -292,7 +296,7 @@ class ResultRow:
 
     Attributes:
         authorised: what allows the use; None if nothing does.
-        asked: None where nothing was asked of the file.
+        asked: None if the file was not sampled.
         case_id: of the case that the finding belongs to; None without a finding.
         examined: whether a worker examined the file. Not stored: it shows in the order of the keys.
     """
@@ -383,7 +387,7 @@ class CaptureVerdict:
 
 def _known(record_type: type[Record], record: Mapping[str, Any]) -> Record:
     """A record from JSON values; keys that it does not have are ignored."""
-    names = {one.name for one in fields(record_type)}  # type: ignore[arg-type]
+    names = {field.name for field in fields(record_type)}  # type: ignore[arg-type]
     return record_type(**{name: value for name, value in record.items() if name in names})
 
 

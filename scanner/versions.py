@@ -1,4 +1,4 @@
-"""Which versions took part: shown by `doctor`, kept in every case."""
+"""Library versions, as `doctor` shows them and every case records them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MISSING = "missing"
 
 def library_versions() -> dict[str, str]:
     """Version of every library by name, MISSING if it is not installed, and Python's own."""
-    from importlib.metadata import PackageNotFoundError, version  # here: `--help` needs neither
+    from importlib.metadata import PackageNotFoundError, version  # slow; `--help` needs neither
 
     found = {"python": platform.python_version()}
     for name in LIBRARIES:

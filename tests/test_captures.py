@@ -1,4 +1,4 @@
-"""Captures as evidence: sealed, judged account by account, tied to checkpoints, and told in cases and reports."""
+"""Captures as evidence: seals, verdicts on accounts, ties to checkpoints, cases and reports."""
 
 from __future__ import annotations
 
@@ -64,19 +64,48 @@ class TestProvenance:
             (pictures.plain(), []),
             (
                 pictures.a1111("ohwx", "abcdef012345"),
-                [("generator", "AUTOMATIC1111"), ("base model", "mini (aabbccddee)"), ("adapter", "ohwx (abcdef012345)")],
+                [
+                    ("generator", "AUTOMATIC1111"),
+                    ("base model", "mini (aabbccddee)"),
+                    ("adapter", "ohwx (abcdef012345)"),
+                ],
             ),
-            (pictures.comfyui("a/ohwx.safetensors"), [("generator", "ComfyUI"), ("base model", "mini.safetensors"), ("adapter", "a/ohwx.safetensors")]),
-            (pictures.comfyui("b.safetensors", workflow=False), [("generator", "ComfyUI"), ("base model", "mini.safetensors"), ("adapter", "b.safetensors")]),
             (
-                pictures.xmp(Iptc4xmpExt__DigitalSourceType=pictures.TRAINED, TC260__AIGC=json.dumps(LABEL, ensure_ascii=False)),
-                [("source type", "trainedAlgorithmicMedia"), ("label", "1: made by AI / 属于, 某公司")],
+                pictures.comfyui("a/ohwx.safetensors"),
+                [
+                    ("generator", "ComfyUI"),
+                    ("base model", "mini.safetensors"),
+                    ("adapter", "a/ohwx.safetensors"),
+                ],
             ),
-            (pictures.xmp(dc__description="a woman --v 6.1 Job ID: 123e4567-e89b-12d3-a456-426614174000"), [("generator", "Midjourney")]),
+            (
+                pictures.comfyui("b.safetensors", workflow=False),
+                [
+                    ("generator", "ComfyUI"),
+                    ("base model", "mini.safetensors"),
+                    ("adapter", "b.safetensors"),
+                ],
+            ),
+            (
+                pictures.xmp(
+                    Iptc4xmpExt__DigitalSourceType=pictures.TRAINED,
+                    TC260__AIGC=json.dumps(LABEL, ensure_ascii=False),
+                ),
+                [
+                    ("source type", "trainedAlgorithmicMedia"),
+                    ("label", "1: made by AI / 属于, 某公司"),
+                ],
+            ),
+            (
+                pictures.xmp(
+                    dc__description="a woman --v 6.1 Job ID: 123e4567-e89b-12d3-a456-426614174000"
+                ),
+                [("generator", "Midjourney")],
+            ),
             (pictures.camera(), [("camera", "Canon, EOS R5")]),
         ],
         ids=["nothing", "a1111", "comfyui", "comfyui's api", "labels", "midjourney", "camera"],
-    )  # fmt: skip
+    )
     def test_a_file_is_told_as_it_speaks_of_itself(
         self, data: bytes, statements: list[tuple[str, str]]
     ) -> None:
@@ -100,10 +129,20 @@ class TestProvenance:
 
     @pytest.mark.parametrize(
         "data",
-        [b"", b"\x89PNG\r\n\x1a\n", pictures.plain()[:60], pictures.content_credentials()[:900], b"c2pa jumb" * 50,
-         pictures.with_texts(parameters="Steps: " * 9000), pictures.with_texts(prompt="[" * 50_000),
-         pictures.plain("JPEG", xmp=b"<x:xmpmeta><!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>&e;" * 50)],
-    )  # fmt: skip
+        [
+            b"",
+            b"\x89PNG\r\n\x1a\n",
+            pictures.plain()[:60],
+            pictures.content_credentials()[:900],
+            b"c2pa jumb" * 50,
+            pictures.with_texts(parameters="Steps: " * 9000),
+            pictures.with_texts(prompt="[" * 50_000),
+            pictures.plain(
+                "JPEG",
+                xmp=b"<x:xmpmeta><!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>&e;" * 50,
+            ),
+        ],
+    )
     def test_what_cannot_be_read_says_nothing(self, data: bytes) -> None:
         assert not provenance_of(data).ingredients
         assert picture_from(data).width in (0, 64)
@@ -122,9 +161,13 @@ def as_file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 def test_one_picture_posted_many_times_is_one() -> None:
     first, other = photo(101, 1), photo(101, 2)
     again = [
-        as_file(first), as_file(first, "JPEG", quality=60), as_file(first.resize((90, 90))), as_file(first.point(lambda value: min(255, value + 12))),
-        as_file(other), as_file(first, "WEBP"),
-    ]  # fmt: skip
+        as_file(first),
+        as_file(first, "JPEG", quality=60),
+        as_file(first.resize((90, 90))),
+        as_file(first.point(lambda value: min(255, value + 12))),
+        as_file(other),
+        as_file(first, "WEBP"),
+    ]
     assert copies_among([picture_from(data).pdq for data in again]) == [0, 0, 0, 0, 4, 0]
     plain = picture_from(as_file(Image.new("RGB", (200, 200), "red"))).pdq
     assert plain is None
@@ -140,8 +183,13 @@ def test_small_faces_in_long_screenshots_are_found(
     long.save(tmp_path / "long.png")
     (tmp_path / "broken.png").write_bytes(as_file(long)[:5_000])
     [seen, broken] = faces_in(
-        miniature_reader, [Captured("long", tmp_path / "long.png", 1_200_000, thorough=True), Captured("broken", tmp_path / "broken.png", 1_200_000)], max(miniature_pack.detection_size)
-    )  # fmt: skip
+        miniature_reader,
+        [
+            Captured("long", tmp_path / "long.png", 1_200_000, thorough=True),
+            Captured("broken", tmp_path / "broken.png", 1_200_000),
+        ],
+        max(miniature_pack.detection_size),
+    )
     tops = sorted(face.box[1] for face in seen.faces if miniature_pack.bar.objection(face) is None)
     assert len(tops) == 3
     assert all(abs(top - wanted) < 90 for top, wanted in zip(tops, (150, 900, 2_400), strict=True))
@@ -152,7 +200,7 @@ def test_small_faces_in_long_screenshots_are_found(
 def test_a_face_of_any_size_is_found_in_a_screenshot(
     size: int, miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
 ) -> None:
-    """The detector knows faces of some sizes only; the squares in which a screenshot is looked at have any."""
+    """The detector finds faces of some sizes only, and a screenshot may show faces of any size."""
     [[known]] = miniature_reader.read([np.asarray(photo(101, 1))])
     page = Image.new("RGB", (1_080, 2_000), "white")
     page.paste(photo(101, 703, 256).resize((size, size)), (89, 733))
@@ -171,7 +219,7 @@ def screenshot(pictures: list[Image.Image]) -> bytes:
 
 
 class TestScreenshots:
-    """Prints and screenshots show pictures again: what is on them counts by what it shows, not by how often it was printed."""
+    """Prints and screenshots repeat pictures: each different picture on them counts once."""
 
     def judged(
         self,
@@ -377,7 +425,12 @@ class TestWorld:
             stream.write(b"x")
         assert not all(item.ok for item in verify(copy))
 
-    def test_of_strangers_no_vector_and_no_picture_of_a_face_is_kept(self, taken: dict[str, Any], captured_home: Path, miniature_reader: InsightFaceReader) -> None:  # fmt: skip
+    def test_of_strangers_no_vector_and_no_picture_of_a_face_is_kept(
+        self,
+        taken: dict[str, Any],
+        captured_home: Path,
+        miniature_reader: InsightFaceReader,
+    ) -> None:
         home = captured_home / "home"
         [other] = [one for one in taken["judged"] if "oth00 " in one["name"]]
         assert (other["outcome"], other["cases"]) == ("clear", [])
@@ -448,7 +501,8 @@ class TestIntake:
         folder.mkdir()
         (folder / "a-wrong.wacz").write_bytes(b"PK\x03\x04 and no zip")
         (folder / "b-odd.har").write_text(
-            '{"log": {"entries": [{"request": {"url": "http://[x"}, "response": {"status": Infinity, "content": {"text": "x", "mimeType": "text/html"}}}]}}'
+            '{"log": {"entries": [{"request": {"url": "http://[x"}, "response": {"status": Infinity, '
+            '"content": {"text": "x", "mimeType": "text/html"}}}]}}'
         )
         (folder / "c-good.html").write_text("<html><title>Good</title><p>Words</p></html>")
         done = run("intake", folder, "--no-search", "--json", home=tmp_path / "home")
@@ -496,7 +550,8 @@ class TestIntake:
         for place in (folder / "page_files", secret):
             place.mkdir(parents=True)
         (folder / "page.html").write_text(
-            '<html><title>P</title><img src="page_files/a.png"><img src="page_files/link.png"></html>'
+            '<html><title>P</title><img src="page_files/a.png">'
+            '<img src="page_files/link.png"></html>'
         )
         (folder / "page_files" / "a.png").write_bytes(as_file(photo(101, 1)))
         (secret / "b.png").write_bytes(as_file(photo(102, 1)))
@@ -527,7 +582,7 @@ class TestIntake:
         }
 
     def comes_up_once_in_the_queue(self, home: Path, folder: Path) -> None:
-        """What nobody decided about gives way to the case with everything captured so far; a decision stands."""
+        """An undecided case is superseded by the case with all captures; a decided case stands."""
         settings = Settings(home=home, face_pack="miniature", device="cpu")
 
         def took_in(number: int) -> list[Case]:
@@ -793,7 +848,9 @@ class TestIntake:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         told = json.loads(done.stdout)["captures"]
         assert 0 < sum(not one["new"] for one in told) < len(told)
-        undisturbed = subprocess.run([*command[: command.index("--home") + 1], str(tmp_path / "other"), *command[command.index("--home") + 2 :]], capture_output=True, text=True, check=True)  # fmt: skip
+        place = command.index("--home") + 1
+        elsewhere = [*command[:place], str(tmp_path / "other"), *command[place + 1 :]]
+        undisturbed = subprocess.run(elsewhere, capture_output=True, text=True, check=True)
         assert [(one["name"], one["pages"]) for one in told] == [
             (one["name"], one["pages"]) for one in json.loads(undisturbed.stdout)["captures"]
         ]

@@ -192,7 +192,15 @@ class TestCommands:
         samples = (replace(first, seed=first.seed + 1), replace(second, batch=None), *rest)
         wrong = replace(case, samples=samples, custody=())
         weights = open_checkpoints(service.settings).path_of(case.checkpoint.sha256)
-        folder = write_bundle(wrong, service.case_store, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), service.vault.keys.sign, [], service.clock())  # fmt: skip
+        folder = write_bundle(
+            wrong,
+            service.case_store,
+            tmp_path / "b",
+            BundleRequest(("en",), weights, pdf=False),
+            service.vault.keys.sign,
+            [],
+            service.clock(),
+        )
         service.close()
         assert told("verify", folder, home=home)["ok"]
         result = told("reproduce", folder, home=tmp_path / "another-home", code=1)

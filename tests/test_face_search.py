@@ -1,4 +1,4 @@
-"""Captures are no face search: a picture of the caller's choice names nobody for the caller, however it comes in."""
+"""Captures are no face search: a picture of the caller's choice names nobody for the caller."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def saved(
     )
     path = folder / f"{name}.html"
     path.write_text(
-        f"<!DOCTYPE html><html>{note}<head><title>{name}</title></head><body>{words}{shown}</body></html>"
+        f"<!DOCTYPE html><html>{note}<head><title>{name}</title></head>"
+        f"<body>{words}{shown}</body></html>"
     )
     return path
 
@@ -120,12 +121,12 @@ def judged(scan_session: ScanSession) -> list[CaptureVerdict]:
 
 
 def answers_of(found: list[CaptureVerdict]) -> list[dict[str, Any]]:
-    """What programs are told, without what depends on the file's own name and hash."""
+    """The JSON answer without the values that depend on the file's own name and hash."""
     return [{**asdict(one), "key": "", "name": ""} for one in found]
 
 
 def names_nobody(scan_session: ScanSession, found: list[CaptureVerdict]) -> None:
-    """No name, id, score or case, in what is told and in what is kept of it."""
+    """The answers and the stored verdicts hold no name, id, score or case."""
     everything = json.dumps(
         [asdict(one) for one in found]
     ) + scan_session.settings.scans_path.read_bytes().decode("latin-1")
@@ -140,11 +141,20 @@ def names_nobody(scan_session: ScanSession, found: list[CaptureVerdict]) -> None
 VARIANTS: dict[str, Callable[[Image.Image], list[Image.Image]]] = {
     "one": lambda one: [one],
     "sizes": lambda one: [one, one.resize((200, 200)), one.resize((333, 333))],
-    "flips and crops": lambda one: [one, ImageOps.mirror(one), one.crop((20, 15, 235, 245)), one.crop((45, 35, 210, 220))],
-    "light": lambda one: [one, one.point(lambda value: int(255 * (value / 255) ** 1.8)), ImageOps.mirror(one).point(lambda value: value // 2)],
+    "flips and crops": lambda one: [
+        one,
+        ImageOps.mirror(one),
+        one.crop((20, 15, 235, 245)),
+        one.crop((45, 35, 210, 220)),
+    ],
+    "light": lambda one: [
+        one,
+        one.point(lambda value: int(255 * (value / 255) ** 1.8)),
+        ImageOps.mirror(one).point(lambda value: value // 2),
+    ],
     "turned and stretched": lambda one: [one, one.rotate(8, expand=True), one.resize((256, 220))],
     "among strangers": lambda one: [one, *(photo(STRANGER + number, 5) for number in range(1, 5))],
-}  # fmt: skip
+}
 
 
 class TestOnePicture:
@@ -268,7 +278,7 @@ class TestTwoPeople:
     def test_pictures_of_a_stated_account_are_not_searched_before_it(
         self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
-        """What somebody says of bare pictures is a claim: not even that somebody may be shown is told."""
+        """A stated account is a claim: the answer does not even say that a person may be shown."""
         for seed in (REGISTERED, STRANGER):
             takes(scan_session.settings, loose(tmp_path, four(seed)), account=("wechat", str(seed)))
         found = judged(scan_session)
@@ -283,7 +293,7 @@ class TestTwoPeople:
     def test_names_on_a_page_are_no_sign_since_whoever_brings_it_may_have_written_them(
         self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
-        """The attack: one photo on page after page, each with other names, until an answer differs."""
+        """The attack: one photo on many pages, each with other names, until an answer differs."""
         answers = []
         for number, names in enumerate(("person-101 person-102", "person-108", "nobody at all")):
             page = saved(
@@ -337,7 +347,7 @@ class TestTwoPeople:
 
 
 class TestPages:
-    """The same on the pages: the lawyer who sends a capture is told nothing before another one released it."""
+    """The same in the web app: a lawyer who sends a capture learns nothing before its release."""
 
     def test_a_lawyer_who_took_it_in_cannot_release_it_and_another_can(
         self, settings: Settings, scan_session: ScanSession, tmp_path: Path
@@ -366,8 +376,11 @@ class TestPages:
             assert "may show somebody who is registered" in page
             assert "person-1" not in page + browser.get("/captures").text
         form = {
-            "subject": one.key, "version": version_of(scan_session), "decision": "release", "reason": "an impostor",
-        }  # fmt: skip
+            "subject": one.key,
+            "version": version_of(scan_session),
+            "decision": "release",
+            "reason": "an impostor",
+        }
         assert 'name="decision"' not in first.get(place).text
         refused = first.post(f"{place}/release", data={**form, "csrf": first.csrf})  # type: ignore[attr-defined]
         assert (refused.status_code, "Somebody else must look" in refused.text) == (422, True)
@@ -461,7 +474,7 @@ class TestTries:
 
 
 class TestEnrolment:
-    """Photos that are submitted are compared with everybody registered: whoever submits them is not told who they show."""
+    """Submitted photos are compared with all registered people; the submitter does not see the result."""
 
     def answers(self, settings: Settings, tmp_path: Path) -> dict[str, str]:
         """What the commands say about photos of somebody registered, and of a stranger."""
@@ -527,9 +540,17 @@ class TestEnrolment:
         version = scan_session.faces.reader.version
         consent = replace(known.consent, signed_by="Ann Alpha")
         submission = Submission(
-            "Ann Alpha", consent, prototypes_of(1), version, [PHOTO], 2, "own@example.org", lookalikes=[(known.identity_id, 0.97)]
-        )  # fmt: skip
-        place = f"/registrations/{scan_session.vault.enrolments.submit(submission, utc_now()).identity_id}"
+            "Ann Alpha",
+            consent,
+            prototypes_of(1),
+            version,
+            [PHOTO],
+            2,
+            "own@example.org",
+            lookalikes=[(known.identity_id, 0.97)],
+        )
+        submitted = scan_session.vault.enrolments.submit(submission, utc_now())
+        place = f"/registrations/{submitted.identity_id}"
         for page in (own.get(place).text, own.get("/registrations?q=ann").text):
             assert "looks like" not in page.casefold()
             assert "person-108" not in page

@@ -1,4 +1,4 @@
-"""Previews of crawled listings: found, fetched once, sealed, and searched before any file is fetched."""
+"""Previews of crawled listings: fetched once, sealed, and searched before any file is fetched."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ from scanner.settings import Settings
 from tests.conftest import Silent
 from tests.opening import judge_captures, open_session
 from tests.registering import release_all
+
+# Keys that the reader of previews looks for.
+KEYS = ["version", "images", "url", "cardData", "widget", "output", "type"]
 
 
 def listing_with(
@@ -69,7 +72,12 @@ class TestNames:
             "https://cdn.example/2.png",
         ]
 
-    @given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["version", "images", "url", "cardData", "widget", "output", "type"]), inner)))  # fmt: skip
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.text() | st.integers(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS), inner),
+        )
+    )
     def test_whatever_a_hub_answers_is_no_accident(self, raw: Any) -> None:
         assert all(one.url.startswith("http") for one in previews_of(listing_with(raw)))
 
@@ -105,7 +113,7 @@ def took(scan_session: ScanSession, *, again: bool = False) -> list[PreviewsTake
 
 
 def judged(scan_session: ScanSession) -> dict[str, CaptureVerdict]:
-    """What is told once somebody released what may be shown."""
+    """The verdicts after a second person released the findings."""
     CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     list(judge_captures(scan_session))
     release_all(scan_session)
@@ -137,7 +145,13 @@ class TestWorld:
                 else "possible"
             )
             assert (one.outcome, len(one.identities)) == (wanted, len(seeds)), title
-        assert not any(scan_session.acquisition.checkpoints.path_of(file.sha256) for listing in scan_session.crawl.latest("civitai") for file in listing.files if file.sha256)  # fmt: skip
+        fetched = scan_session.acquisition.checkpoints
+        assert not any(
+            fetched.path_of(file.sha256)
+            for listing in scan_session.crawl.latest("civitai")
+            for file in listing.files
+            if file.sha256
+        )
         case = scan_session.case_store.case(told["Ohwx portrait"].cases[0])
         assert (case.checkpoint.hub, case.checkpoint.creator) == (
             "civitai",
@@ -160,7 +174,15 @@ class TestWorld:
         )
         person = scan_session.vault.people.find("person-104").identity_id
         until = scan_session.clock().date() + timedelta(days=30)
-        scan_session.vault.licences.grant(person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=scan_session.clock())  # fmt: skip
+        scan_session.vault.licences.grant(
+            person,
+            LicenceKind.MODEL,
+            str(sha256),
+            until,
+            note="",
+            actor="olga",
+            now=scan_session.clock(),
+        )
         scan_session.scan_store._db.execute("delete from sightings")
         one = judged(scan_session)["QMV tiny (rank 2)"]
         assert (one.outcome, one.cases, len(one.authorised)) == ("clear", (), 1)

@@ -1,1 +1,1 @@
-"""Captured pages and pictures on their way to a case: taken in, judged, filed."""
+"""Captured pages and pictures: intake, search, release by a second person, and cases."""

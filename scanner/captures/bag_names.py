@@ -1,7 +1,8 @@
-"""Which names files may have in a bag, so that every tool reads its manifests in the same way wherever the bag is moved.
+"""File names in a bag that every tool reads in the same way, on every file system.
 
-RFC 8493 (2.1.3) escapes line breaks and percent signs in manifests; bagit-python undoes only some of it, and file systems
-change letter case and Unicode forms. So a file of any other name is kept under a number, and its own name is written down.
+RFC 8493 (2.1.3) escapes line breaks and percent signs in manifests; bagit-python undoes only part
+of that, and file systems change letter case and Unicode forms. So a file whose name could change is
+stored under a number, and its own name is recorded beside it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _LONGEST_BYTES = 200
-_DEEPEST = 5  # folders, so that `verify` looks into each
+_DEEPEST = 5  # folders; `verify` reads no deeper ones
 _ESCAPES = frozenset("%\\")
 
 
 def bag_places(names: Iterable[str]) -> dict[str, str]:
-    """Where files go in a bag, by their names beside the capture: `beside/NAME`, or `renamed/NUMBER` for odd names."""
+    """Paths in a bag by the files' names beside the capture.
+
+    A path is `beside/NAME`, or `renamed/NUMBER` if the name is not portable.
+    """
     places: dict[str, str] = {}
     used: set[str] = set()
     for name in names:
-        # On some file systems names that differ in letter case only are one.
+        # Some file systems treat names that differ in letter case only as the same name.
         odd = not _is_plain(name) or name.casefold() in used
         places[name] = f"renamed/{len(places) + 1}" if odd else f"beside/{name}"
         if not odd:
@@ -29,8 +33,8 @@ def bag_places(names: Iterable[str]) -> dict[str, str]:
     return places
 
 
-def written(name: str) -> str:
-    """A file's name in JSON; bytes that are no UTF-8 become escapes."""
+def name_in_json(name: str) -> str:
+    """A file's name as JSON can hold it; bytes that are not UTF-8 become escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

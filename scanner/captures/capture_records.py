@@ -44,7 +44,7 @@ _TEXT_CHARS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class CaptureCases:
-    """Makes cases of what captures show."""
+    """Makes cases from findings in captures."""
 
     captures: CaptureStore
     filing: CaseFiling
@@ -55,7 +55,7 @@ class CaptureCases:
     def case_of(
         self, result: SubjectResult, found: IdentityInImages, ties: list[tuple[Tie, str]]
     ) -> Case:
-        """The case of one identity in a subject's images; faces and images are kept with the evidence."""
+        """The case of one identity in a subject's images; its faces and images become evidence."""
         subject, scored = result.subject, found.scored
         identity, now = self.filing.vault.people.find(found.identity_id), self.filing.clock()
         parts = f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}"
@@ -105,7 +105,7 @@ class CaptureCases:
     ) -> SightingRecord:
         subject, captures = result.subject, self.captures
         shown = found.images[:_MOST_IMAGES]
-        showing = {page for one in shown for page in subject.places[one.image.sha256]}
+        showing = {page for image in shown for page in subject.places[image.image.sha256]}
         pages = [page for page in subject.pages.values() if page.page_id in showing]
         pages = pages or list(subject.pages.values())
         numbers = {page.page_id: number for number, page in enumerate(pages)}
@@ -118,7 +118,7 @@ class CaptureCases:
             account_id=facts.account_id if subject.account else None,
             account_url=next(addresses, None),
             pages=tuple(_page(page) for page in pages),
-            images=tuple(self._image(one, subject, numbers) for one in shown),
+            images=tuple(self._image(image, subject, numbers) for image in shown),
             captures=tuple(_capture(captures, row) for row in rows.values()),
             ties=tuple(
                 TieRecord(tie.said, where, tie.file, tie.hub, tie.listing_url, tie.sha256)
@@ -149,12 +149,12 @@ class CaptureCases:
 
 
 def _newest_taker(record: SightingRecord) -> str:
-    """Who took in the newest of the captures: the person whom a court asks about the machine."""
+    """The person who took in the newest capture and whom a court can ask about the machine."""
     return max(record.captures, key=lambda capture: capture.taken_in_at).taken_in_by
 
 
 def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
-    """The account or page in the fields that lists, licences and notices read."""
+    """The account or page as a checkpoint record, which lists, licences and notices read."""
     page = next(iter(subject.pages.values()))
     is_model = page.facts.kind == PageKind.MODEL
     return CheckpointRecord(
@@ -208,7 +208,7 @@ def _page(page: PageRow) -> SightedPage:
 
 
 def _face_png(data: bytes, box: tuple[float, float, float, float]) -> bytes:
-    """PNG of the face alone; the rest of a stranger's picture is not needed to recognise somebody."""
+    """PNG of the face alone; nothing else of a stranger's picture is needed for a comparison."""
     upright = Image.fromarray(pixels_of(data))
     left, top, right, bottom = box
     wide, high = (right - left) * _MARGIN, (bottom - top) * _MARGIN

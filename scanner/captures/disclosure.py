@@ -1,10 +1,11 @@
-"""Rules for disclosing whom captured pictures show. CaptureStore are evidence of accounts, not a face search.
+"""Rules for disclosing who is shown in captured pictures.
 
-A person who brings a picture chose it, so the picture alone must not tell them who is shown. Only an account or
-a page with an address is searched. A finding is disclosed if two different photographs show the person, or if one
-points to a file with a case about them, and only after a second person released it. Until then the answer is the
-same in all cases. Text of a page is no sign: whoever brings it may have written one name after another to see
-which one changes the answer.
+Captures are evidence of accounts, not a face search. The person who submits a picture chose it, so
+the picture alone must not reveal who is shown. Only an account or a page with an address is
+searched. A finding is disclosed if two different photographs show the person, or if one points to a
+file with a case about them, and only after a second person released it. Until then the answer is
+the same in all cases. The text of a page is no evidence of
+identity: its author could try one name after another to see which one changes the answer.
 """
 
 from __future__ import annotations
@@ -36,29 +37,36 @@ _PAGES = frozenset(
 
 HELD = "somebody registered may be shown; a second person must release it"
 REFUSED = "a second person looked at it and did not release it"
-ONE_ALONE = "one picture with a face names nobody: take in more of the account or page, each picture as the page shows it"
+ONE_ALONE = (
+    "one picture with a face names nobody: take in more of the account or page, "
+    "each picture as the page shows it"
+)
 NOBODY = "nobody registered is shown in two different pictures"
 NOT_A_PAGE = (
-    "not searched: pictures are searched as those of a page or an account; take in the page that shows them (WARC, WACZ, HAR, "
-    f"MHTML or saved HTML, with its address), or {LEAST_IMAGES} pictures and more with --account and --platform"
+    "not searched: pictures are searched as those of a page or an account; take in the page that "
+    "shows them (WARC, WACZ, HAR, MHTML or saved HTML, with its address), "
+    f"or {LEAST_IMAGES} pictures and more with --account and --platform"
 )
-NO_PAGE_YET = "not searched yet: whose pictures these are is said and not captured; a second person must release the search"
+NO_PAGE_YET = (
+    "not searched yet: whose pictures these are is said and not captured; "
+    "a second person must release the search"
+)
 TOO_MANY = (
-    "not searched today: as many searches as one person may make in a day were made (searches_per_day); "
-    "`captures judge` goes on tomorrow"
+    "not searched today: as many searches as one person may make in a day were made "
+    "(searches_per_day); `captures judge` goes on tomorrow"
 )
 
 
 class Source(StrEnum):
-    """What says whose a subject's pictures are."""
+    """The evidence that a subject's pictures belong to its account or page."""
 
     PAGE = "page"  # a saved page with an address shows some of them
-    SAID = "said"  # whoever took them in says so, of several
+    SAID = "said"  # the person who took in several of them named the account
     NONE = "none"
 
 
 def source_of(subject: Subject, captures: CaptureStore) -> Source:
-    """What says whose these pictures are."""
+    """The evidence that these pictures belong to the subject."""
     if any(_has_address(page, captures) for page in subject.pages.values()):
         return Source.PAGE
     return Source.SAID if subject.account and len(subject.images) >= LEAST_IMAGES else Source.NONE
@@ -70,8 +78,12 @@ def _has_address(page: PageRow, captures: CaptureStore) -> bool:
     return is_page and (page.url or "").lower().startswith(("http://", "https://"))
 
 
-def may_be_told(found: IdentityInImages, ties: Iterable[Tie], case_store: CaseStore) -> bool:
-    """Whether pictures show somebody often enough, or once where page or picture point to a file with a case about them."""
+def may_be_disclosed(found: IdentityInImages, ties: Iterable[Tie], case_store: CaseStore) -> bool:
+    """Whether a finding may be disclosed.
+
+    It needs several different photographs, or a page or picture that points to a file with a case
+    about the same person.
+    """
     if (
         found.photographs >= LEAST_PHOTOGRAPHS
         and sum(image.in_mean for image in found.images) >= LEAST_PHOTOGRAPHS
@@ -81,9 +93,9 @@ def may_be_told(found: IdentityInImages, ties: Iterable[Tie], case_store: CaseSt
 
 
 def _made_by_a_known_file(identity_id: str, ties: Iterable[Tie], case_store: CaseStore) -> bool:
-    """Whether page or picture point to a checkpoint that has a case about the same person."""
+    """Whether a page or picture points to a checkpoint that has a case about the same person."""
     files = {tie.sha256 for tie in ties if tie.sha256}
     return bool(files) and any(
-        one.sighting is None and one.checkpoint.sha256 in files
-        for one in case_store.cases(identity_id)
+        case.sighting is None and case.checkpoint.sha256 in files
+        for case in case_store.cases(identity_id)
     )

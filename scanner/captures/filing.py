@@ -24,7 +24,7 @@ from scanner.captures.disclosure import (
     REFUSED,
     TOO_MANY,
     Source,
-    may_be_told,
+    may_be_disclosed,
     source_of,
 )
 from scanner.captures.image_search import SubjectResult, search_subjects
@@ -46,7 +46,7 @@ class CaptureSearch:
 
     Attributes:
         search_key: name of settings and gallery (scanner.scanning.keys).
-        searches_per_day: largest number of searches of one person in a day.
+        searches_per_day: the largest number of searches that one person may make in a day.
     """
 
     captures: CaptureStore
@@ -62,11 +62,14 @@ class CaptureSearch:
     def run(
         self, step: Callable[[str], None] = lambda _: None, asker: str | None = None
     ) -> Iterator[CaptureVerdict]:
-        """Search what is new or was searched under other settings; each verdict is stored as it is made.
+        """Search new subjects and those that were searched under other settings.
+
+        Each verdict is stored as soon as it is reached.
 
         Args:
             step: receives the name of each subject that is searched.
-            asker: login of whoever asks; its searches are counted and limited (scanner.captures.tries).
+            asker: login of the person who asks, whose searches are counted and limited
+                (scanner.captures.tries).
         """
         filing = self.filing
         releases = Releases(self.captures, self.verdicts, filing.vault)
@@ -115,7 +118,7 @@ class CaptureSearch:
             yield verdict
 
     def _keep(self, subject: Subject, verdict: CaptureVerdict) -> None:
-        """Store a verdict without names and scores of persons; cases hold them, and are found by their ids."""
+        """Store a verdict without names and scores of persons, which are held by its cases only."""
         if verdict.cases or verdict.authorised:
             reason = "a case was opened" if verdict.cases else "authorised"
             verdict = replace(verdict, reason=reason)
@@ -125,9 +128,10 @@ class CaptureSearch:
         subject, filing = result.subject, self.filing
         ties, signs = self._ties(subject), self._signs(subject)
         found = [
-            one
-            for one in result.found
-            if filing.is_registered(one.identity_id) and may_be_told(one, signs, filing.case_store)
+            identity
+            for identity in result.found
+            if filing.is_registered(identity.identity_id)
+            and may_be_disclosed(identity, signs, filing.case_store)
         ]
         outcome, reason = _undisclosed(result)
         cases: list[str] = []
@@ -139,17 +143,17 @@ class CaptureSearch:
         capture_cases = CaptureCases(
             self.captures, filing, self.pack, self.reader.version, self.snapshot
         )
-        for one in [] if held else found:
-            case = capture_cases.case_of(result, one, ties)
+        for identity in [] if held else found:
+            case = capture_cases.case_of(result, identity, ties)
             allowed = filing.authorised_by(case) or self._licence_of_listing(case, subject)
             if allowed is not None:
                 filing.note_authorised(case, allowed)
                 authorised.append(allowed)
                 continue
             if not cases:
-                outcome, reason = one.outcome, one.reason
+                outcome, reason = identity.outcome, identity.reason
             cases.append(standing_capture_case(filing, case))
-            identities.append(one.identity_id)
+            identities.append(identity.identity_id)
         if authorised and not cases:
             outcome, reason = Outcome.CLEAR, found[0].reason
         return CaptureVerdict(
@@ -167,7 +171,7 @@ class CaptureSearch:
         )
 
     def _signs(self, subject: Subject) -> list[Tie]:
-        """Checkpoints that pages, as they were read, and images point to."""
+        """Ties to checkpoints in images and in pages as they were read, before any correction."""
         found = [
             tie for page in subject.pages.values() for tie in ties_of_page(self.crawl, page.as_read)
         ]
@@ -188,7 +192,7 @@ class CaptureSearch:
         return [(tie, found[tie]) for tie in strongest(found)]
 
     def _licence_of_listing(self, case: Case, subject: Subject) -> str | None:
-        """What allows the model that a listing's previews advertise; None if nothing does, or it is no listing."""
+        """What allows the model of a listing's previews; None without a listing or a licence."""
         for page in subject.pages.values():
             for sha256 in page.facts.hashes if page.facts.kind == PageKind.MODEL else ():
                 licensed = replace(case, checkpoint=replace(case.checkpoint, sha256=sha256))
@@ -200,7 +204,10 @@ class CaptureSearch:
 def _must_be_searched_again(
     known: CaptureVerdict, refusal: str | None, decision: str | None
 ) -> bool:
-    """Whether a stored verdict may have changed: a licence may have ended, a page or a decision may have come."""
+    """Whether a stored verdict may be out of date.
+
+    A licence may have ended, or a page or a decision may have been added.
+    """
     if not known.searched or refusal is not None:
         return known.reason != refusal
     decided = decision is not None and known.reason != REFUSED
@@ -208,7 +215,7 @@ def _must_be_searched_again(
 
 
 def _refusal(subject: Subject, captures: CaptureStore, decision: str | None) -> str | None:
-    """Why pictures are not searched, or not yet; None if they are."""
+    """Why pictures are not searched, or not yet; None if they may be searched."""
     match source_of(subject, captures):
         case Source.NONE:
             return NOT_A_PAGE
@@ -223,7 +230,7 @@ def _unsearched(subject: Subject, reason: str) -> CaptureVerdict:
 
 
 def _undisclosed(result: SubjectResult) -> tuple[Outcome, str]:
-    """The answer where nobody is disclosed: the same whether or not a single picture is close to somebody."""
+    """The answer if nobody is disclosed; it does not depend on a single picture's score."""
     if result.with_face == 0:
         return Outcome.INCONCLUSIVE, "no image shows a usable face"
     if result.with_face == 1:

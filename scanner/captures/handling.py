@@ -1,4 +1,4 @@
-"""Who had a hand in a capture, as the audit log knows: whoever did cannot release what it shows."""
+"""The people who took part in a capture, from the audit log; they may not release its findings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _HANDLED = (TAKEN_IN, "capture-corrected")
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """Everybody who took one capture in or corrected it.
+    """The people who took one capture in or corrected it.
 
     Attributes:
-        names: as they named themselves.
-        marks: of the logins at which they did it (face_index.vault.logins).
+        names: the names that they gave.
+        marks: of their logins at that time (face_index.vault.logins).
     """
 
     names: set[str] = field(default_factory=set)
@@ -24,7 +24,7 @@ class Handled:
 
 
 def handled_by(vault: Vault) -> dict[str, Handled]:
-    """Who had a hand in each capture, by its id."""
+    """The people who took part in each capture, by its id."""
     found: dict[str, Handled] = {}
     for entry in vault.audit.about("vault"):
         if entry.event in _HANDLED:

@@ -1,7 +1,8 @@
-"""Whom a subject's images show: their faces clustered, searched and decided as those of a checkpoint are.
+"""Search of a subject's images for registered people.
 
-The mean face of a cluster is compared. One image alone never makes more than `possible`. Vectors live in
-memory only, and those of faces that match nobody are dropped with them.
+Faces are clustered, searched and decided like those of a checkpoint: the mean face of a cluster is
+compared. A single image never gives more than `possible`. Face vectors are held in memory only and
+are dropped with the subject.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from scanner.identification.verdict import Outcome, Scored, decide
 
 # Average linkage needs memory with the square of the number of faces.
 MOST_FACES = 3_000
-# Faces of one cluster that come from prints and screenshots alone; each of them is compared with each.
+# Faces of one cluster from prints and screenshots; they are compared pairwise.
 _MOST_FROM_SCREENSHOTS = 60
 
 
@@ -93,15 +94,15 @@ class _SubjectFace:
 
     Attributes:
         number: of its image.
-        patch: around the face, in an image that is a picture of a page; None in other images, whose copies were
-            recognised before.
-        look: what tells photographs apart.
+        patch: around the face, if the image is a picture of a page; None for other images, whose
+            copies were recognised before.
+        masked_patch: distinguishes different photographs.
     """
 
     number: int
     face: Face
     patch: Patch | None
-    look: MaskedPatch
+    masked_patch: MaskedPatch
 
 
 @dataclass(slots=True)
@@ -114,7 +115,10 @@ class _SubjectFaces:
     unread: int = 0
 
     def of_pictures(self) -> list[_SubjectFace]:
-        """Faces of pictures. Those of prints and screenshots show the same pictures again and count without them."""
+        """Faces of pictures, or those of prints and screenshots if there are no others.
+
+        Prints and screenshots show the same pictures again.
+        """
         return [face for face in self.faces if face.patch is None] or self.faces
 
 
@@ -125,7 +129,7 @@ def search_subjects(
     pack: FacePack,
     snapshot: GallerySnapshot,
 ) -> Iterator[SubjectResult]:
-    """The result of each subject, in their order; images of several are read together, in batches."""
+    """The result of each subject, in order; a batch may hold images of several subjects."""
     waiting: list[_SubjectFaces | None] = []
 
     def images() -> Iterator[Captured[tuple[int, int]]]:
@@ -150,8 +154,10 @@ def search_subjects(
         if len(gathered.faces) < MOST_FACES:
             patches = seen.patches or (None,) * len(seen.faces)
             gathered.faces += [
-                _SubjectFace(number, face, patch, look)
-                for face, patch, look in zip(seen.faces, patches, seen.masked_patches, strict=True)
+                _SubjectFace(number, face, patch, masked)
+                for face, patch, masked in zip(
+                    seen.faces, patches, seen.masked_patches, strict=True
+                )
                 if pack.bar.objection(face) is None
             ]
     yield from _results(waiting, done, len(waiting), snapshot)
@@ -194,16 +200,17 @@ def _result(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> SubjectResult
 
 
 def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str, IdentityInImages]:
-    """Identities in at least LEAST_IMAGES different images: the mean of each cluster, compared.
+    """Identities close to the mean of a cluster of at least LEAST_IMAGES different photographs.
 
-    Copies were recognised before; one photograph that was cropped, mirrored or lit anew counts once too.
+    Copies were recognised before. Crops, mirror images and brightness changes of a photograph count
+    once too.
     """
     faces = gathered.of_pictures()
 
     def independent(cluster: Cluster) -> Sequence[int]:
         chosen = _one_of_each_image(cluster, faces)
         chosen = _one_of_each_picture(chosen, faces)
-        return chosen if _photographs([faces[one] for one in chosen]) >= LEAST_IMAGES else ()
+        return chosen if _photographs([faces[member] for member in chosen]) >= LEAST_IMAGES else ()
 
     result = search_clusters(
         [face.face.embedding for face in faces],
@@ -234,13 +241,13 @@ def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str
 
 
 def _photographs(faces: Sequence[_SubjectFace]) -> int:
-    return different_photographs([face.look for face in faces], LEAST_IMAGES)
+    return different_photographs([face.masked_patch for face in faces], LEAST_IMAGES)
 
 
 def _by_single_images(
     gathered: _SubjectFaces, snapshot: GallerySnapshot
 ) -> Iterator[IdentityInImages]:
-    """Identities to which one image alone is closer than a match's threshold; a reviewer must look."""
+    """Identities that a single image reaches with a score over the threshold, as `possible`."""
     if not gathered.faces:
         return
     rows = np.stack([face.face.embedding for face in gathered.faces])
@@ -278,7 +285,10 @@ def _by_single_images(
 
 
 def _one_of_each_picture(members: Sequence[int], faces: Sequence[_SubjectFace]) -> list[int]:
-    """Of prints and screenshots those that show different pictures: an account's portrait is on each of its pages."""
+    """The faces without repeated pictures in prints and screenshots.
+
+    An account's portrait, for example, is on each of its pages.
+    """
     kept: list[int] = []
     for member in members:
         patch = faces[member].patch
@@ -295,7 +305,10 @@ def _one_of_each_picture(members: Sequence[int], faces: Sequence[_SubjectFace]) 
 
 
 def _one_of_each_image(cluster: Cluster, faces: Sequence[_SubjectFace]) -> list[int]:
-    """Of each image the face closest to the cluster's mean: two faces of one image are no two observations."""
+    """The face closest to the cluster's mean in each image.
+
+    Two faces in one image are not independent observations.
+    """
     best: dict[int, int] = {}
 
     def closeness(member: int) -> float:
@@ -316,11 +329,11 @@ def _compared(
 ) -> tuple[ComparedImage, ...]:
     """Every image with the score of its closest face, those in the mean first, then by place."""
     closest: dict[int, tuple[float, Face]] = {}
-    for one in gathered.faces:
-        template = snapshot.gallery.vector_of(identity_id, one.face.embedding)
-        score = float(one.face.embedding @ template)
-        if one.number not in closest or score > closest[one.number][0]:
-            closest[one.number] = (score, one.face)
+    for member in gathered.faces:
+        template = snapshot.gallery.vector_of(identity_id, member.face.embedding)
+        score = float(member.face.embedding @ template)
+        if member.number not in closest or score > closest[member.number][0]:
+            closest[member.number] = (score, member.face)
     images = []
     for number, image in enumerate(gathered.subject.images):
         best = closest.get(number)

@@ -1,7 +1,7 @@
-"""Intake of captures: the original is copied, read in a process of its own, sealed, and remembered.
+"""Intake of captures: the original is copied, read in a separate process, sealed and recorded.
 
-A capture that cannot be read is kept all the same, with the reason. Taking the same file in again changes
-nothing. After a kill, the capture under way is taken in again.
+A capture that cannot be read is kept with the reason. Taking in a file twice changes nothing. If
+the process is killed, the current capture is taken in again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.vault import Vault
 from reports.evidence.sealing import seal_capture
 from reports.evidence.timestamping import Authority
-from scanner.captures.bag_names import bag_places, written
+from scanner.captures.bag_names import bag_places, name_in_json
 from scanner.captures.handling import TAKEN_IN
 from scanner.captures.isolated_reader import Content, IsolatedReader
 from scanner.clock import Clock
@@ -44,7 +44,7 @@ class TakenIn:
     Attributes:
         file: its name; the same bytes under another name are one capture, under the first name.
         new: it was not known before.
-        listings: offers that sell a likeness or its training, which are listings now.
+        listings: offers of a likeness or its training, which were recorded as listings.
     """
 
     capture: CaptureRow
@@ -57,8 +57,8 @@ class Intake:
     """Takes captures in; a context manager. Loads no model.
 
     Args:
-        folder: of the captures.
-        authorities: that stamp seals.
+        folder: the folder of the captures.
+        authorities: timestamp authorities for the seals.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Intake:
         """Take one capture in; raises OSError if the file cannot be copied.
 
         Args:
-            account: platform and name, as the person who takes it in says, for pages that name none.
-            listing: whose previews it holds.
-            login: of the person who brings it, who cannot release what it shows; the operator's if not given.
+            account: platform and name that the submitter gives, for pages that name no account.
+            listing: the listing whose previews it holds.
+            login: of the submitter, who may not release the findings; by default the operator's.
         """
         folder = self.captures.folder
         with (
@@ -112,7 +112,7 @@ class Intake:
             tempfile.TemporaryDirectory(prefix=".reading-", dir=folder) as room,
         ):
             copy = _Copy.of(path, Path(room) / "in")
-            if login is not None:  # the worker takes it in, for an account of the pages
+            if login is not None:  # the worker takes it in for an account of the web app
                 self.vault.audit.login = (f"account {login}",)
             actor = login or self.operator
             capture = {"capture": copy.capture_id}
@@ -150,7 +150,7 @@ class Intake:
             for page, facts, notes in (content.pages if content else ())
         ]
         if not self.captures.add(row, pages, list(content.images) if content else []):
-            # Another process was faster.
+            # Another process recorded it first.
             return TakenIn(self.captures.find(row.capture_id), file, new=False)
         offers = tuple(
             offer
@@ -188,7 +188,7 @@ class Intake:
     def _seal(self, room: Path, copy: _Copy, row: CaptureRow) -> None:
         final = self.captures.bag(row.capture_id)
         if final.exists():
-            return  # sealed by a process that was killed later
+            return  # sealed by a process that was killed afterwards
         bag = room / "bag"
         bag.mkdir()
         copy.main.rename(bag / "original")
@@ -200,7 +200,7 @@ class Intake:
             name: sha256 for name, sha256 in copy.beside.items() if places[name] == f"beside/{name}"
         }
         renamed = {
-            places[name]: {"name": written(name), "sha256": sha256}
+            places[name]: {"name": name_in_json(name), "sha256": sha256}
             for name, sha256 in copy.beside.items()
             if name not in kept
         }
@@ -228,7 +228,7 @@ class Intake:
         except OSError:
             if not final.exists():
                 raise
-            # Another process sealed the same bytes meanwhile: one seal stands.
+            # Another process sealed the same bytes meanwhile; its seal is kept.
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +236,8 @@ class _Copy:
     """A capture with the files that belong to it, copied before anything reads them.
 
     Attributes:
-        beside: SHA-256 of the other files, by their names beside the main one, whatever these are.
-        capture_id: the SHA-256 of the file, or over all of them where there are several.
+        beside: SHA-256 of the other files, by their path relative to the main file's folder.
+        capture_id: the SHA-256 of the file, or of the list of hashes if there are several files.
     """
 
     folder: Path
@@ -288,7 +288,7 @@ def _of_listing(facts: PageFacts, listing: Listing) -> PageFacts:
 
 
 def _copied(path: Path, to: Path) -> str:
-    """Copy a file; the SHA-256 of what was copied."""
+    """Copy a file and return its SHA-256."""
     digest = hashlib.sha256()
     with path.open("rb") as source, to.open("xb") as target:
         while chunk := source.read(_CHUNK):

@@ -1,6 +1,7 @@
-"""Captures are read in a process of their own, with little memory and little time: what strangers made may ask for any amount.
+"""Reading of captures in a separate process with limits on memory and time.
 
-A file that takes more, or takes the process down, is refused; the next one gets a new process.
+Files come from strangers and may need any amount of either. A file that exceeds a limit or crashes
+the process is refused, and the next file gets a new process.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ from crawlers.errors import CaptureRefused
 
 log = logging.getLogger(__name__)
 
-MEMORY_BYTES = 3_000_000_000  # of addresses; libraries take a sixth of it
+MEMORY_BYTES = 3_000_000_000  # of address space; libraries take a sixth of it
 SECONDS = 300.0
-_MOST_TOLD = 5
+_MOST_LISTED = 5
 
 Page = tuple[CapturedPage, PageFacts, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a capture holds, without the bodies of its pages.
+    """The content of a capture, without the bodies of its pages.
 
     Attributes:
-        images: of each page, in its order; their bytes are kept already.
+        images: of each page, in order; their bytes are stored already.
     """
 
     reading: Reading
@@ -63,7 +64,7 @@ class IsolatedReader:
     def read(
         self, path: Path, room: Path, limits: Limits, captures: CaptureStore, capture_id: str
     ) -> Content:
-        """Everything in a capture; raises CaptureRefused for whatever reason it cannot be read.
+        """Everything in a capture; raises CaptureRefused if it cannot be read for any reason.
 
         Args:
             room: an empty folder for bodies; the caller deletes it.
@@ -71,7 +72,8 @@ class IsolatedReader:
         try:
             return self._read(path, room, limits, captures, capture_id)
         except BrokenProcessPool:
-            self._end()  # it may have been the machine's doing, such as memory that ran short: once more
+            # The machine may be the cause, for example a lack of memory, so it is tried once more.
+            self._end()
             shutil.rmtree(room)
             room.mkdir()
         try:
@@ -94,10 +96,11 @@ class IsolatedReader:
         except TimeoutError:
             self._end()
             raise CaptureRefused(f"reading it took longer than {self._seconds:.0f} s") from None
-        except Exception as error:  # whatever a stranger's file makes a parser raise
+        except Exception as error:  # a stranger's file can make a parser raise anything
             log.exception("%s", path.name)
             raise CaptureRefused(
-                f"it cannot be read: a mistake of the program's ({type(error).__name__}); please report it"
+                f"it cannot be read: a mistake of the program's ({type(error).__name__}); "
+                "please report it"
             ) from error
 
     def close(self) -> None:
@@ -107,13 +110,14 @@ class IsolatedReader:
     def _end(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            for process in list((pool._processes or {}).values()):  # noqa: SLF001  the pool itself would wait for it
+            processes = pool._processes or {}  # noqa: SLF001  the pool itself would wait for them
+            for process in list(processes.values()):
                 process.kill()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _confine(memory_bytes: int, parent: int) -> None:
-    # Each thread of a decoder takes addresses of its own, and machines have any number of cores.
+    # Each decoder thread takes address space of its own, and machines differ in their cores.
     pillow_heif.options.DECODE_THREADS = AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     threading.Thread(
@@ -122,7 +126,7 @@ def _confine(memory_bytes: int, parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A pool's process waits for ever once its parent was killed."""
+    """End this process when its parent has died; a pool's process would wait for ever."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
@@ -138,13 +142,13 @@ def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: s
             for number, (page, facts, _) in enumerate(pages)
         )
         pages = [
-            (page, facts, (*told, *_unopened(rows)))
-            for (page, facts, told), rows in zip(pages, images, strict=True)
+            (page, facts, (*notes, *_unopened(rows)))
+            for (page, facts, notes), rows in zip(pages, images, strict=True)
         ]
     except MemoryError:
         raise CaptureRefused("reading it takes more memory than it may") from None
     light = tuple(
-        (replace(page, html=None, answers=()), facts, told) for page, facts, told in pages
+        (replace(page, html=None, answers=()), facts, notes) for page, facts, notes in pages
     )
     return Content(replace(reading, pages=tuple(page for page, _, _ in light)), light, images)
 
@@ -160,7 +164,7 @@ def _images(
         picture = picture_from(data)
         if picture.problem is None and not picture.is_large_enough:
             continue
-        # Recommendations of other people stand on a page as well; they are no images of this account.
+        # A page also shows recommended images of other accounts; they do not belong to this one.
         belongs = not (own & there) or (image.url is not None and same_image(image.url) in own)
         rows.append(
             ImageRow(
@@ -178,9 +182,11 @@ def _images(
 
 
 def _unopened(rows: Sequence[ImageRow]) -> Iterator[str]:
-    """What a page is told of its images that cannot be opened, so that no face in them is looked for."""
+    """A note about a page's images that cannot be opened and are therefore not searched."""
     unopened = [row for row in rows if row.picture.problem is not None]
     if unopened:
-        told = [f"image {row.place + 1} is {row.picture.problem}" for row in unopened[:_MOST_TOLD]]
-        more = [f"and {len(unopened) - _MOST_TOLD} more"] if len(unopened) > _MOST_TOLD else []
-        yield f"{len(unopened)} of its images cannot be opened: {', '.join([*told, *more])}"
+        listed = unopened[:_MOST_LISTED]
+        parts = [f"image {row.place + 1} is {row.picture.problem}" for row in listed]
+        if len(unopened) > _MOST_LISTED:
+            parts.append(f"and {len(unopened) - _MOST_LISTED} more")
+        yield f"{len(unopened)} of its images cannot be opened: {', '.join(parts)}"

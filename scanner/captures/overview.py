@@ -21,9 +21,9 @@ class CaptureLine:
     """One capture in a list.
 
     Attributes:
-        accounts: as "name (id) · site", each once; two ids that look alike are two accounts.
-        outcome: the strongest of what its pages were judged with; None before anything was searched.
-        waits: a second person must release what it may show.
+        accounts: as "name (id) · site", each once; ids that look alike are different accounts.
+        outcome: the strongest outcome of its pages' subjects; None before any search.
+        waits: a second person must decide about a finding or a search.
         cases: ids of the cases that rest on it.
     """
 
@@ -50,15 +50,15 @@ def overview(
         yield CaptureLine(
             row,
             next((page.facts.title for page in pages if page.facts.title), ""),
-            tuple(dict.fromkeys(told for page in pages if (told := account_of(page)))),
-            next((str(one) for one in _STRONGEST_FIRST if one in found), None),
+            tuple(dict.fromkeys(account for page in pages if (account := account_of(page)))),
+            next((str(outcome) for outcome in _STRONGEST_FIRST if outcome in found), None),
             any(reason in (HELD, NO_PAGE_YET) for _, reason in judged),
             cases.get(row.capture_id, ()),
         )
 
 
 def account_of(page: PageRow) -> str:
-    """The account that a page belongs to, as people read it; empty where it names none."""
+    """The account of a page for display; empty if the page names none."""
     facts = page.facts
     if page.account is None:
         return ""

@@ -1,6 +1,7 @@
-"""Previews of crawled listings, taken in as captures: a match can be had before a byte of weights is fetched or a GPU starts.
+"""Previews of crawled listings, taken in as captures.
 
-What the hub showed is written as a WARC with the answers as they came, sealed and read like any other capture.
+They can give a match before any weights are fetched and without a GPU. The hub's answers are
+written to a WARC file, which is sealed and read like any other capture.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from scanner.triage.minors import refuse_minors
 
 log = logging.getLogger(__name__)
 
-# Each silence costs all attempts: whoever names dead hosts must not hold up the others.
+# A host that does not answer costs all retries, so a listing with dead hosts must not delay others.
 _MOST_SILENT = 2
 _KINDS = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewsTaken:
-    """What became of one listing's previews.
+    """The result for one listing's previews.
 
     Attributes:
-        taken: None where nothing could be taken in.
-        missing: pictures that could not be fetched.
+        taken: None if nothing could be taken in.
+        missing: number of pictures that could not be fetched.
         problem: why nothing was taken in.
     """
 
@@ -52,10 +53,10 @@ class PreviewsTaken:
 def take_previews(
     intake: Intake, transport: Transport, listings: Iterator[Listing], *, again: bool
 ) -> Iterator[PreviewsTaken]:
-    """The previews of each listing that has any; those that were taken in before are left out.
+    """Take in the previews of each listing that has any and was not taken in before.
 
     Args:
-        again: also those, as they look now.
+        again: take in listings that were taken in before too, as they are now.
     """
     for listing in listings:
         previews = previews_of(listing)
@@ -64,7 +65,7 @@ def take_previews(
         ):
             continue
         try:
-            if any(one.minor for one in previews):
+            if any(preview.minor for preview in previews):
                 raise RefusedToSample(
                     "the hub marks a picture of it as showing a minor; nothing of it is fetched"
                 )
@@ -72,12 +73,10 @@ def take_previews(
             yield _taken(intake, transport, listing, previews)
         except (CrawlError, RefusedToSample) as error:
             yield PreviewsTaken(listing, None, len(previews), str(error))
-        except (
-            Exception
-        ) as error:  # whatever is wrong with one listing's pictures, the others are taken in
+        except Exception as error:  # one listing's pictures must not stop the others
             log.exception("%s %s", listing.hub, listing.listing_id)
-            told = f"they cannot be taken in: {sentence_of(error)}"
-            yield PreviewsTaken(listing, None, len(previews), told)
+            problem = f"they cannot be taken in: {sentence_of(error)}"
+            yield PreviewsTaken(listing, None, len(previews), problem)
 
 
 def _taken(
@@ -89,7 +88,8 @@ def _taken(
             missing, why = _write(WARCWriter(file, gzip=True), transport, listing, previews)
         if missing == len(previews):
             raise HubError(
-                f"none of its {missing} pictures could be fetched: {why}. Where the hub has moved, `crawl` it again"
+                f"none of its {missing} pictures could be fetched: {why}. "
+                "Where the hub has moved, `crawl` it again"
             )
         taken = intake.take_one(
             path,
@@ -103,7 +103,10 @@ def _taken(
 def _write(
     writer: WARCWriter, transport: Transport, listing: Listing, previews: tuple[Preview, ...]
 ) -> tuple[int, str]:
-    """Write what a hub says and shows; how many pictures could not be had, and why the last of them."""
+    """Write a hub's answers.
+
+    Returns the number of pictures that could not be fetched, and the reason for the last of them.
+    """
     software = {
         "software": f"portrait-scanner {version('portrait-scanner')}",
         "format": "WARC File Format 1.1",
@@ -139,7 +142,7 @@ def _write(
         if not kind.startswith(_KINDS):
             missing, why = missing + 1, f"{kind or 'no media type'} came instead of a picture"
             continue
-        # The body is as it was decoded: what described its packing on the way would be wrong of it.
+        # The body is stored decoded, so headers that describe its transfer encoding are left out.
         headers = [
             (name, value)
             for name, value in answer.headers.items()
@@ -166,14 +169,15 @@ def _add(writer: WARCWriter, kind: str, url: str, data: bytes, media_type: str) 
 
 
 def _page_of(listing: Listing, previews: tuple[Preview, ...]) -> str:
-    """A page that shows the pictures, written here from the hub's answer, which lies beside it."""
-    pictures = "".join(f'<img src="{html.escape(one.url)}" alt="">' for one in previews)
+    """A page that shows the pictures, made from the hub's answer, which is stored beside it."""
+    pictures = "".join(f'<img src="{html.escape(preview.url)}" alt="">' for preview in previews)
+    generator = f"portrait-scanner, from the answer of {html.escape(listing.hub)}"
     return (
         f"<!doctype html><html><head><title>{html.escape(listing.title)}</title>"
-        f'<meta name="generator" content="portrait-scanner, from the answer of {html.escape(listing.hub)}"></head>'
+        f'<meta name="generator" content="{generator}"></head>'
         f"<body><h1>{html.escape(listing.title)}</h1>{pictures}</body></html>"
     )
 
 
 def _plain(listing_id: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in listing_id)[:80]
+    return "".join(char if char.isalnum() or char in "-_" else "-" for char in listing_id)[:80]

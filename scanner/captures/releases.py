@@ -1,7 +1,7 @@
 """Release of captured pictures by a second person, who did not take them in.
 
-A decision is about certain images of an account or page; further images need another decision. The second
-person sees the pages, and neither a name nor a score.
+A decision covers the present images of an account or page; further images need another one. The
+second person sees the pages, but neither a name nor a score.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from scanner.errors import ReleaseRefused
 class ReleaseDecision(StrEnum):
     """Decision of a second person about captured pictures."""
 
-    RELEASE = "release"  # there is a reason to search the account or page, and the finding may be disclosed
+    # There is a reason to search the account or page, and the finding may be disclosed.
+    RELEASE = "release"
     REFUSE = "refuse"
 
 
@@ -33,9 +34,9 @@ class Person:
     """A person who decides.
 
     Attributes:
-        name: with which they sign.
+        name: the name under which they decide.
         login: their own; on the command line the name again, because nobody signs in there.
-        marks: of the login (face_index.vault.logins); none where one login may do both.
+        marks: of the login (face_index.vault.logins); empty if one login may do both steps.
     """
 
     name: str
@@ -48,9 +49,9 @@ class Waiting:
     """Captured pictures that wait for a second person.
 
     Attributes:
-        searched: False where nothing is searched before the decision.
+        searched: False if nothing is searched before the decision.
         brought_by: names of the people who took them in or corrected their pages.
-        marks: of the logins with which they did it.
+        marks: of those people's logins.
     """
 
     subject: Subject
@@ -61,9 +62,9 @@ class Waiting:
     def may_be_decided_by(self, person: Person) -> bool:
         """Whether a person took no part in taking the pictures in."""
         named = any(
-            same_person(one, other)
-            for one in self.brought_by
-            for other in (person.name, person.login)
+            same_person(submitter, name)
+            for submitter in self.brought_by
+            for name in (person.name, person.login)
         )
         return not named and not share_a_mark(person.marks, self.marks)
 
@@ -87,34 +88,42 @@ class Releases:
                 continue
             held = self._verdicts.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
-                yield Waiting(subject, held, *self._brought_by(subject, handled))
+                yield Waiting(subject, held, *self._submitters(subject, handled))
 
     def decide(
-        self, one: Waiting, person: Person, decision: str, reason: str, now: datetime
+        self, waiting: Waiting, person: Person, decision: str, reason: str, now: datetime
     ) -> None:
-        """Note a second person's decision, here and in the audit log.
+        """Record a second person's decision, in this store and in the audit log.
 
         Raises:
-            ReleaseRefused: no name or reason, another decision, or somebody who took part in taking it in.
+            ReleaseRefused: the name or reason is missing, the decision is unknown, or the person
+                took part in taking the pictures in.
         """
         if decision not in list(ReleaseDecision):
             raise ReleaseRefused(f"{decision!r} is not one of {', '.join(ReleaseDecision)}")
         if not person.name.strip() or not reason.strip():
             raise ReleaseRefused("who releases it and why are part of the record")
-        if not one.may_be_decided_by(person):
+        if not waiting.may_be_decided_by(person):
             raise ReleaseRefused(
-                f"{person.name}, or somebody at this login, took these captures in or corrected them; somebody else must "
-                "look at the pages and release them, from a login of their own"
+                f"{person.name}, or somebody at this login, took these captures in or corrected "
+                "them; somebody else must look at the pages and release them, from a login of "
+                "their own"
             )
-        pages = sorted({page.capture_id for page in one.subject.pages.values()})
+        subject = waiting.subject
+        captures = sorted({page.capture_id for page in subject.pages.values()})
         self._vault.audit.record(
-            f"captured-{decision}", "vault", person.login, now,
-            captures=pages[:20], version=one.subject.version, reason=reason.strip(),
-        )  # fmt: skip
+            f"captured-{decision}",
+            "vault",
+            person.login,
+            now,
+            captures=captures[:20],
+            version=subject.version,
+            reason=reason.strip(),
+        )
         self._verdicts.keep_release(
             {
-                "subject": one.subject.key,
-                "version": one.subject.version,
+                "subject": subject.key,
+                "version": subject.version,
                 "decision": decision,
                 "by": person.name.strip(),
                 "actor": person.login,
@@ -123,10 +132,10 @@ class Releases:
             }
         )
 
-    def _brought_by(
+    def _submitters(
         self, subject: Subject, handled: dict[str, Handled]
     ) -> tuple[frozenset[str], frozenset[str]]:
-        """Names of those who took a subject's captures in or corrected its pages, and the marks of their logins."""
+        """Names and login marks of those who took in or corrected a subject's captures."""
         names, marks = set[str](), set[str]()
         for page in subject.pages.values():
             capture = self._captures.known(page.capture_id)

@@ -1,4 +1,4 @@
-"""Which case stands where an account or page is found again."""
+"""Choice of the case that stands when an account or page is found again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _UNDECIDED = (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES, CaseStatus.SUPERSEDED)
 
 
 def standing_capture_case(filing: CaseFiling, case: Case) -> str:
-    """Id of the case that stands: the given one, unless somebody decided about as strong a one of the same account.
+    """Id of the case that stands.
 
-    An undecided case is superseded, so that the queue shows an account once, with everything captured so far.
+    It is the given case, unless somebody decided an equally strong case of the same account. An
+    undecided case is superseded, so that the queue shows an account once with all its captures.
     """
     store, actor = filing.case_store, filing.operator
     earlier = [known for known in store.cases(case.identity_id) if known.sighting is not None]
@@ -61,7 +62,11 @@ def _account_of(sighting: SightingRecord) -> tuple[str, ...]:
 
 
 def _is_within(case: Case, other: Case) -> bool:
-    """Whether the other covers what a case is about: the same account, or captures that were then said to be its own."""
+    """Whether another case covers a case.
+
+    It does if both are about the same account, or if it includes all captures of a case that names
+    no account.
+    """
     if case.sighting is None or other.sighting is None:
         return False
     captured = {row.capture_id for row in case.sighting.captures}

@@ -1,6 +1,7 @@
-"""Subjects: what captured images are judged by. An account's images are one subject, loose ones another.
+"""Subjects: the sets of captured images that are searched together.
 
-Images of one account over time are dependent evidence on one question.
+All images of an account are one subject, because they are dependent evidence on one question.
+Images of a capture that names no account are a subject of their own.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from crawlers.captures.pages.page import Format
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged as one: an account's images, or those of one capture that names no account.
+    """An account's images, or those of one capture that names no account.
 
     Attributes:
-        key: the same for the same account or capture.
-        name: as people read it.
-        account: platform and account; None for a capture of its own.
+        key: identifies the account or capture.
+        name: for display.
+        account: platform and account; None for a capture that names none.
         pages: by their id.
-        images: distinct ones, the first of each picture that comes more than once.
-        copies: how often each of them comes, by SHA-256.
-        places: ids of the pages that show each of them or a copy, by SHA-256.
+        images: distinct images, the first of each set of copies.
+        copies: number of copies of each image, by SHA-256.
+        places: ids of the pages that show an image or a copy of it, by SHA-256.
         thorough: SHA-256 of images that are pictures of pages.
     """
 
@@ -47,7 +48,7 @@ class Subject:
 
 
 def subjects_of(captures: CaptureStore, capture_id: str | None = None) -> Iterator[Subject]:
-    """Everything that was taken in, by account where pages name one; only what one capture has a part in, where it is named."""
+    """The subjects of all captures, or only those that one capture is part of."""
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
     pages_there = captures.pages()
     formats = {capture.capture_id: capture for capture in captures.all()}
@@ -91,7 +92,7 @@ def subjects_of(captures: CaptureStore, capture_id: str | None = None) -> Iterat
 
 
 def subject_of(page: PageRow, file: str) -> tuple[str, str, tuple[str, str] | None]:
-    """What a page's images are judged with, and how people read it: a hub's listing is a question of its own."""
+    """Key, name and account of a page's subject; a hub's listing is a subject of its own."""
     facts, account = page.facts, page.account
     if facts.kind == PageKind.MODEL and facts.item_id:
         return (

@@ -1,7 +1,7 @@
-"""How many searches of captured pictures each person made today: counted in the audit log, and limited by a setting.
+"""The daily limit on searches of captured pictures, counted in the audit log.
 
-A search is one account or page with images that were not searched before. It counts for whoever asks for it and for whoever
-took the captures in, by their logins.
+A search is one account or page with images that were not searched before. It counts for the logins
+of the person who asks for it and of those who took the captures in.
 """
 
 from __future__ import annotations
@@ -22,25 +22,20 @@ _PART = 500
 
 
 class Tries:
-    """Today's searches; opened once for a run over the captures."""
+    """Today's searches; created once for a run over the captures."""
 
     def __init__(
         self, vault: Vault, captures: CaptureStore, asker: str, limit: int, now: datetime
     ) -> None:
-        self._vault, self._captures, self._asker, self._limit, self._now = (
-            vault,
-            captures,
-            asker,
-            limit,
-            now,
-        )
+        self._vault, self._captures = vault, captures
+        self._asker, self._limit, self._now = asker, limit, now
         self._handled = handled_by(vault)
         self._made = searches_on(vault, now.date())
 
     def take(self, subject: Subject) -> bool:
-        """Count a search that is about to be made; False, and nothing is counted, where somebody's are used up."""
+        """Count a search before it is made; False, uncounted, if somebody has reached the limit."""
         people = {self._asker, *self._takers(subject)}
-        if any(self._made[one] >= self._limit for one in people):
+        if any(self._made[person] >= self._limit for person in people):
             return False
         self._made.update(people)
         about = hashlib.sha256(f"{subject.key}:{subject.version}".encode()).hexdigest()[:16]
@@ -61,7 +56,7 @@ class Tries:
 
 
 def searches_on(vault: Vault, day: date) -> Counter[str]:
-    """How many searches of that day count for each login."""
+    """The number of searches of that day by login."""
     made: Counter[str] = Counter()
     for entry in _newest_first(vault):
         if datetime.fromisoformat(entry.at).date() < day:

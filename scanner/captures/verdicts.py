@@ -1,4 +1,4 @@
-"""What judging captures needs of the store that keeps its verdicts."""
+"""The interface of the store that keeps verdicts on captures."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Cases: filed from verdicts, reviewed by people, exported, and reproduced from their evidence."""
+"""Cases: filing, review, export, and reproduction from evidence."""

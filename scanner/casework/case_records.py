@@ -1,8 +1,9 @@
-"""The record of each case compared with the audit log.
+"""Comparison of the record of each case with the audit log.
 
-cases.db seals what is written (reports.cases.record_seals). The log names version and SHA-256 of each record, so
-that an older state that is put back is noticed too. A case is written before its line in the log; a line that a
-killed process left out is added later, since the seal shows that this program wrote the case.
+cases.db seals each record (reports.cases.record_seals). The log names the version and SHA-256 of
+each record, so that restoring an older state is detected too. A case is written before its line in
+the log. If a process is killed in between, the line is added later, because the seal shows that this
+program wrote the case.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ AT_UPGRADE = "case-recorded-at-upgrade"
 CAUGHT_UP = "case-recorded"
 SET_BACK = "case-set-back-accepted"
 _TRIES = 10
-_A_MOMENT_S = 0.05
+_PAUSE_S = 0.05
 
 
 def open_case_store(
@@ -43,7 +44,10 @@ def open_case_store(
     *,
     any_thread: bool = False,
 ) -> CaseStore:
-    """Open cases.db, sealed with the vault's key; cases of earlier versions are recorded once, as they are."""
+    """Open cases.db, sealed with the vault's key.
+
+    Cases of earlier versions are entered in the audit log once, as they are.
+    """
     mac = vault.keys.keyed_digest("case record")
     case_store = CaseStore(cases_path, evidence_path, mac, any_thread=any_thread)
     if not any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
@@ -55,19 +59,19 @@ def _begin(case_store: CaseStore, vault: Vault, actor: str, clock: Clock) -> Non
     case_store.seal_unsealed()
     found = []
     for case_id in case_store.case_ids():
-        with suppress(CaseAltered):  # what cannot be read is not recorded, and stays refused
+        with suppress(CaseAltered):  # a case that cannot be read is not entered and stays refused
             found.append(case_store.vouched(case_id)[:2])
     with transaction(vault.db):
         if any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
             return  # another process was first
         for case, seal in found:
             vault.audit.append(
-                AT_UPGRADE, case.identity_id, actor, clock(), case=case.case_id, **_told(seal)
+                AT_UPGRADE, case.identity_id, actor, clock(), case=case.case_id, **_details(seal)
             )
         vault.audit.append(BEGUN, ALL_CASES, actor, clock(), cases=len(found))
 
 
-def _told(seal: RecordSeal | None) -> dict[str, object]:
+def _details(seal: RecordSeal | None) -> dict[str, object]:
     return {} if seal is None else {"record": seal.version, "record_sha256": seal.sha256}
 
 
@@ -78,10 +82,10 @@ class CaseRecords:
         self._vault, self._case_store, self._clock = vault, case_store, clock
 
     def note(self, event: str, case: Case, actor: str, **details: object) -> None:
-        """A line about a change of a case, with the version and SHA-256 of its record since then."""
-        told = _told(self._case_store.seal_of(case.case_id))
+        """Add a line about a change of a case, with the version and SHA-256 of its new record."""
+        record = _details(self._case_store.seal_of(case.case_id))
         self._vault.audit.record(
-            event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **told
+            event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **record
         )
 
     def vouched(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
@@ -89,7 +93,7 @@ class CaseRecords:
 
         Raises:
             UnknownCase: no case of exactly that id.
-            CaseAltered: it is not what the log vouches for.
+            CaseAltered: its record is not the one that the log names.
         """
         for attempt in range(_TRIES):
             before = self._case_store.vouched(case_id)[0]
@@ -100,27 +104,31 @@ class CaseRecords:
             known = _newest(lines)
             if known is not None and known[0] > seal.version:
                 raise CaseAltered(
-                    case_id, f"cases.db holds version {seal.version} of it, the audit log knows version {known[0]}: an older "
-                    "copy was put back, or lines were taken out of its log. If that was you, `portrait-scanner vault repair` says so"
-                )  # fmt: skip
+                    case_id,
+                    f"cases.db holds version {seal.version} of it, the audit log knows version "
+                    f"{known[0]}: an older copy was put back, or lines were taken out of its log. "
+                    "If that was you, `portrait-scanner vault repair` says so",
+                )
             if known == (seal.version, seal.sha256):
                 return case, lines
             if attempt:
                 self._catch_up(case)
             else:
-                time.sleep(_A_MOMENT_S)  # another process may be about to write its line
-        return (
-            case,
-            lines,
-        )  # somebody works at it all the time, or the clock is wrong: what is sealed is sound
+                time.sleep(_PAUSE_S)  # another process may be about to write its line
+        # Another process keeps changing it, or the clock is wrong; the sealed case is sound.
+        return case, lines
 
     def _catch_up(self, case: Case) -> None:
-        """Name in the log what a process wrote and was killed, or what came after the backup that the vault was restored from."""
+        """Add the missing line about a case.
+
+        A process was killed before it wrote the line, or the vault was restored from a backup
+        that is older than the case.
+        """
         with suppress(ClockWentBackwards):
             self.note(CAUGHT_UP, case, "portrait-scanner")
 
     def require(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
-        """The same for whatever leaves the house: the whole log is read, and dates and decisions are compared with it."""
+        """The same for exports: the whole log is verified and compared with dates and decisions."""
         if problems := self._vault.audit.problems():
             raise CaseAltered(
                 case_id, f"the audit log itself was altered: {'; '.join(problems[:3])}"
@@ -131,7 +139,7 @@ class CaseRecords:
         return case, lines
 
     def is_sound(self, case: Case) -> bool:
-        """Whether a case may stand for a finding that comes again."""
+        """Whether a case may stand for a finding that is made again."""
         try:
             found, lines = self.vouched(case.case_id)
         except CaseAltered:
@@ -142,7 +150,7 @@ class CaseRecords:
         )
 
     def is_known(self, case: Case) -> bool:
-        """Whether the log or the docket knows a case of that id already."""
+        """Whether the log or cases.db holds a case of that id already."""
         try:
             self._case_store.vouched(case.case_id)
         except UnknownCase:
@@ -152,9 +160,12 @@ class CaseRecords:
         return True
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the cases beside the log, in sentences: changed, put in, taken out, set back."""
-        here = set(self._case_store.case_ids())
-        for case_id in sorted(here):
+        """Differences between cases.db and the log, as sentences.
+
+        Cases may have been changed, added, removed or restored to an older state.
+        """
+        stored = set(self._case_store.case_ids())
+        for case_id in sorted(stored):
             try:
                 case, lines = self.vouched(case_id)
             except CaseAltered as error:
@@ -162,13 +173,17 @@ class CaseRecords:
                 continue
             if (problem := _disagreement(case, lines)) is not None:
                 yield f"case {case_id}: {problem}"
-        for case_id in sorted(self._known_cases() - here):
-            yield f"case {case_id}: the audit log knows it, and it is not in cases.db: it was taken out, or an older copy was put back"
+        for case_id in sorted(self._known_cases() - stored):
+            yield (
+                f"case {case_id}: the audit log knows it, and it is not in cases.db: "
+                "it was taken out, or an older copy was put back"
+            )
 
     def accept_set_back(self, actor: str, reason: str) -> list[str]:
-        """Let cases stand that are as they once were, after an older cases.db was put back; ids of those.
+        """Accept older states of cases after an older cases.db was restored; returns their ids.
 
-        What somebody changed or put in from outside stays refused. Who accepted it, and why, stands in each case's custody.
+        Cases that were changed or added outside this program stay refused. The custody of each
+        accepted case names the actor and the reason.
         """
         if not reason.strip():
             raise ReviewRefused(
@@ -203,20 +218,22 @@ class CaseRecords:
 
 
 def _newest(lines: list[AuditEntry]) -> tuple[int, str] | None:
-    told = [line.details for line in lines if "record" in line.details]
-    return max(((int(one["record"]), str(one["record_sha256"])) for one in told), default=None)
+    records = [line.details for line in lines if "record" in line.details]
+    return max(
+        ((int(record["record"]), str(record["record_sha256"])) for record in records), default=None
+    )
 
 
 def _disagreement(case: Case, lines: list[AuditEntry]) -> str | None:
-    """Where the case's own dates and decisions are not those of the log."""
-    told = [asdict(line) for line in lines if line.event in CUSTODY]
+    """A difference between the case's dates and decisions and the log's; None without one."""
+    custody = [asdict(line) for line in lines if line.event in CUSTODY]
     try:
-        return disagreement({**case_to_dict(case), "custody": told}, is_whole=True)
+        return disagreement({**case_to_dict(case), "custody": custody}, is_whole=True)
     except ValueError as error:
         return f"a date of it is none ({error})"
 
 
-# What changes a case or the machine's part in it; who read or exported it is in the log, but not part of the case.
+# Events that change a case. Reading and exporting are in the log, but not part of the case.
 CUSTODY = frozenset(
     {
         "case-opened",

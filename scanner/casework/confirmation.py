@@ -1,4 +1,4 @@
-"""What must have happened before somebody may confirm a case: they looked at its pictures, and say why in their own words."""
+"""Conditions for confirming a case: its pictures were opened, and the reason is no copy."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from reports.cases.case_store import CaseStore
 from reports.cases.review import same_name
 from reports.errors import ConfirmationRefused
 
-# One face may come up by chance in one image, so one comparison is not enough to confirm that a file draws a person.
+# A face may appear in one image by chance, so one comparison is not enough to confirm a case.
 LEAST_COMPARISONS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
-    """How much of a case one person has looked at.
+    """How many comparisons of a case one person has looked at.
 
     Attributes:
-        opened: comparisons whose pictures they opened as they are, not blurred.
-        needed: how many they must open before they may confirm.
+        opened: number of comparisons whose pictures they opened unblurred.
+        needed: number that they must open before they may confirm.
     """
 
     opened: int
@@ -34,31 +34,34 @@ class Viewing:
 
 
 def comparisons_of(case: Case) -> list[frozenset[str]]:
-    """The pictures that say something about a case, as sets that must be seen together; SHA-256, lower-case hex.
+    """The compared pictures of a case, as sets of SHA-256 that must be seen together.
 
-    Of a checkpoint, the samples whose faces were compared, each with its control; of captures, the faces that were.
+    For a checkpoint these are the samples whose faces were compared, each with its control; for
+    captures, the faces that were compared.
     """
     if case.sighting is not None:
         return [
-            frozenset({one.face_sha256})
-            for one in case.sighting.images
-            if one.in_mean and one.face_sha256
+            frozenset({image.face_sha256})
+            for image in case.sighting.images
+            if image.in_mean and image.face_sha256
         ]
-    counted = [one for one in case.samples if one.in_mean and one.image_sha256]
-    paired = [one for one in counted if one.control_sha256] or counted
-    return [frozenset(filter(None, (one.image_sha256, one.control_sha256))) for one in paired]
+    counted = [sample for sample in case.samples if sample.in_mean and sample.image_sha256]
+    paired = [sample for sample in counted if sample.control_sha256] or counted
+    return [
+        frozenset(filter(None, (sample.image_sha256, sample.control_sha256))) for sample in paired
+    ]
 
 
 def viewing_of(
     case: Case, log: Iterable[AuditEntry], actor: str, login: Login = (), *, exports_count: bool
 ) -> Viewing:
-    """What somebody has looked at, by the audit log.
+    """The comparisons that somebody has looked at, according to the audit log.
 
     Args:
         log: entries about the case's person.
-        actor: as they stand in the log.
-        login: theirs; what was opened from another login under their name was opened by somebody else.
-        exports_count: a report or bundle that shows every picture counts too, for those who work without pages.
+        actor: their name in the log.
+        login: their login; pictures opened from another login under their name do not count.
+        exports_count: an unredacted report or bundle counts too, for work without the web app.
     """
     comparisons = comparisons_of(case)
     needed = min(LEAST_COMPARISONS, len(comparisons))
@@ -85,23 +88,30 @@ def require_confirmable(
     *,
     withdrawn: bool,
 ) -> None:
-    """Raise ConfirmationRefused where a case may not be confirmed by this person with this reason."""
+    """Raise ConfirmationRefused if this person may not confirm the case with this reason."""
     if withdrawn:
         raise ConfirmationRefused(
             "withdrawn",
-            f"{case.identity_name} has withdrawn: no case about them is confirmed; it is kept as evidence",
+            f"{case.identity_name} has withdrawn: no case about them is confirmed; "
+            "it is kept as evidence",
         )
     if not viewing.is_enough:
         raise ConfirmationRefused(
             "unseen",
-            f"open at least {max(1, viewing.needed)} of its pairs of pictures before you confirm it "
-            f"({viewing.opened} were opened under this login): "
+            f"open at least {max(1, viewing.needed)} of its pairs of pictures before you confirm "
+            f"it ({viewing.opened} were opened under this login): "
             f"`portrait-scanner report {case.case_id} --out DIR` writes them all side by side",
         )
     for other, confirmed_by in case_store.confirmations(reason):
         if other != case.case_id:
-            told = f"the same words confirm case {other}: say in your own words what you saw in this one"
-            raise ConfirmationRefused("same-words", told)
+            raise ConfirmationRefused(
+                "same-words",
+                f"the same words confirm case {other}: "
+                "say in your own words what you saw in this one",
+            )
         if same_name(confirmed_by) != same_name(reviewer):
-            told = f"these are the words of {confirmed_by}, who confirmed this case before: say in your own what you saw"
-            raise ConfirmationRefused("same-words", told)
+            raise ConfirmationRefused(
+                "same-words",
+                f"these are the words of {confirmed_by}, who confirmed this case before: "
+                "say in your own what you saw",
+            )

@@ -45,11 +45,11 @@ class VerdictRow:
 # A spreadsheet may read a cell that begins with one of these as a formula (OWASP, CSV Injection).
 _FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
 
-COLUMNS = tuple(one.name for one in fields(VerdictRow))
+COLUMNS = tuple(column.name for column in fields(VerdictRow))
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
-    """CSV with a byte order mark, so that spreadsheets read it as UTF-8. No value can become a formula."""
+    """CSV with a byte order mark, which spreadsheets need for UTF-8. No value becomes a formula."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns)
     writer.writeheader()

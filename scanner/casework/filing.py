@@ -1,4 +1,4 @@
-"""From findings to cases: authorised uses, the case that stands for a person and weights, succession."""
+"""From findings to cases: authorised uses, one case per person and weights, and succession."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CaseFiling:
     """Files cases from findings.
 
     Attributes:
-        operator: who runs the program, for the logs.
+        operator: the person who runs the program, for the logs.
     """
 
     vault: Vault
@@ -46,7 +46,7 @@ class CaseFiling:
     clock: Clock
 
     def is_registered(self, identity_id: str) -> bool:
-        """Whether a person is still registered: they may withdraw while a scan runs."""
+        """Whether a person is still registered; they may withdraw while a scan runs."""
         try:
             return self.vault.people.find(identity_id).is_active(self.clock().date())
         except UnknownIdentity:
@@ -98,10 +98,10 @@ class CaseFiling:
         )
 
     def file(self, case: Case, *, uploader_known: bool = True) -> Case:
-        """The case that stands for this person and these weights: a known one with this listing, or a new one.
+        """The case that stands for this person and these weights: the known one, or a new one.
 
-        A decision holds, however often and wherever the file turns up, until something material changes
-        (`reports.cases.standing.material_change`).
+        A known case gets the listing. A decision holds wherever the file is found again, until
+        something material changes (`reports.cases.standing.material_change`).
 
         Args:
             uploader_known: False where only the sender says whose upload it is.
@@ -112,9 +112,9 @@ class CaseFiling:
         raise FilingBusy(case.checkpoint.sha256)
 
     def _filed(self, case: Case, *, uploader_known: bool) -> Case | None:
-        """The standing case; None where another process filed it or somebody decided meanwhile."""
+        """The standing case; None if another process filed it or somebody decided meanwhile."""
         earlier = self.case_store.of_weights(case.identity_id, weights_of(case) or "")
-        # A case that was changed outside this program does not stand: the finding gets a case of its own.
+        # A case that was changed outside this program does not stand; the finding gets a new case.
         sound = [known for known in earlier if self.records.is_sound(known)]
         known = standing_case(sound, own_listing(case), uploader_known=uploader_known)
         change = material_change(known, case) if known else None
@@ -134,7 +134,7 @@ class CaseFiling:
         return case
 
     def _named(self, case: Case, number: int) -> Case:
-        """The case under an id that no case has or had, not even one that was taken out of cases.db."""
+        """The case with an unused id; ids of cases that cases.db has lost count as used."""
         while True:
             parts = f"{weights_of(case)}:{case.identity_id}:{number}"
             case = replace(case, case_id=hashlib.sha256(parts.encode()).hexdigest()[:16])
@@ -145,7 +145,7 @@ class CaseFiling:
     def _succession(
         self, known: Case, case: Case, reason: str, *, replaces: bool
     ) -> list[tuple[str, Entry]]:
-        """Log lines of both cases where one follows another: the reason and every listing so far."""
+        """Log lines of a case and the case that it follows: the reason and all listings so far."""
         at, actor = self.clock().isoformat(), self.operator
         reopens = {"case": known.case_id, "text": reason}
         lines = [(case.case_id, Entry(0, at, "reopens", actor, reopens))]
@@ -176,7 +176,7 @@ class CaseFiling:
         also: Sequence[tuple[str, Entry]] = (),
         unless_changed: Case | None = None,
     ) -> bool:
-        """Store a case and note it in the audit log; a known one stays as it is. Whether it is new."""
+        """Store a case and note it in the audit log; False, without a change, if it is known."""
         is_new = self.case_store.open(case, also, unless_changed)
         if is_new:
             details = {"checkpoint": case.checkpoint.sha256, "outcome": case.outcome}
@@ -184,11 +184,11 @@ class CaseFiling:
         return is_new
 
     def authorised_by(self, case: Case, *, uploader_known: bool = True) -> str | None:
-        """What allows this use, in words that name nobody, since they are kept; None if nothing does.
+        """What allows this use; None if nothing does. The text is stored, so it names nobody.
 
         Args:
-            uploader_known: False where only the sender says whose upload it is; a licence for an uploader does
-                not count then.
+            uploader_known: False if only the sender says whose upload it is; a licence for an
+                uploader does not count then.
         """
         if case.terms == Terms.PERMITTED:
             return "the person's terms permit it"
@@ -203,7 +203,7 @@ class CaseFiling:
         return f"licence {licence.licence_id[:8]} until {licence.until}" if licence else None
 
     def note_authorised(self, case: Case, reason: str) -> None:
-        """Note an authorised use in the audit log, once for each listing; it has no case."""
+        """Note an authorised use, which has no case, in the audit log once for each listing."""
         details = {
             "checkpoint": case.checkpoint.sha256,
             "hub": case.checkpoint.hub,

@@ -10,7 +10,7 @@ from reports.notices.drafting import addresses_in
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, record_event
 from scanner.casework.service import CaseService
 
-# What these mean is what hubs and RFC 7725 say: gone for good, gone, or kept back for legal reasons.
+# Not found, gone for good, or unavailable for legal reasons (RFC 9110, RFC 7725).
 _GONE = frozenset({404, 410, 451})
 _NO_ADDRESS = "no address that can be asked for"
 _OPEN = (
@@ -24,11 +24,11 @@ _OPEN = (
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """One notice after a look at its addresses.
+    """The result of checking the addresses of one notice.
 
     Attributes:
-        found: "gone" if all of them are, "there" if one is, else why that could not be told.
-        addresses: what was found at each.
+        found: "gone" if all of them are gone, "there" if one is there, else why it is unknown.
+        addresses: each address with its own result.
     """
 
     notice_id: str
@@ -38,7 +38,7 @@ class Rechecked:
 
 
 def recheck_notices(service: CaseService, transport: Transport) -> list[Rechecked]:
-    """Ask for the addresses of every notice that was sent, and note in the tracker what changed."""
+    """Request the addresses of every notice that was sent, and record changes in the tracker."""
     return [
         _recheck(service, transport, notice)
         for notice in all_tracked(service.case_store)
@@ -58,18 +58,18 @@ def _found(transport: Transport, url: str) -> str:
     return "there"
 
 
-def _recheck(service: CaseService, transport: Transport, one: Tracked) -> Rechecked:
-    addresses = tuple((url, _found(transport, url)) for url in addresses_in(one.url)) or (
-        (one.url, _NO_ADDRESS),
+def _recheck(service: CaseService, transport: Transport, notice: Tracked) -> Rechecked:
+    addresses = tuple((url, _found(transport, url)) for url in addresses_in(notice.url)) or (
+        (notice.url, _NO_ADDRESS),
     )
     answers = [answer for _, answer in addresses]
-    # Of several addresses a single one that still answers keeps the notice open.
+    # One address that still answers keeps the notice open.
     found = (
         "there"
         if "there" in answers
         else next((answer for answer in answers if answer != "gone"), "gone")
     )
-    state = one.state
+    state = notice.state
     event = None
     if found == "gone" and state != NoticeState.REMOVED:
         event = NoticeState.REMOVED
@@ -82,13 +82,13 @@ def _recheck(service: CaseService, transport: Transport, one: Tracked) -> Rechec
             else "an address answers again"
         )
         state = record_event(
-            service.case_store, one.notice_id, event, "recheck", service.clock(), note
+            service.case_store, notice.notice_id, event, "recheck", service.clock(), note
         ).state
         service.note_notice(
-            service.case_store.case(one.case_id),
+            service.case_store.case(notice.case_id),
             "notice-marked",
             "recheck",
-            notice=one.notice_id,
+            notice=notice.notice_id,
             state=event,
         )
-    return Rechecked(one.notice_id, found, state, addresses)
+    return Rechecked(notice.notice_id, found, state, addresses)

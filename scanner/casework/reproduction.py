@@ -1,4 +1,4 @@
-"""Reproduction: the samples of an evidence bundle drawn again from its record, and compared with those inside."""
+"""Reproduction: draws the samples of an evidence bundle again from its record and compares them."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from scanner.sampling.options import SamplerOptions
 from scanner.sampling.regeneration import RegeneratedImage, regenerate
 from scanner.sampling.sampler import Pixels, Sampler, blurred
 
-# Cosine from which two faces of one sample count as the same drawing; other machines differ by a shade of grey.
+# Cosine from which two faces of a sample count as the same drawing; machines differ slightly.
 SAME_FACE = 0.95
-# Mean difference of grey values in any of 64 parts, up to which pictures count as the same; and with the same face in both.
+# Largest mean difference of grey values in any of 64 parts at which pictures count as the same,
+# and the limit that holds if both show the same face.
 SAME_SHADES = 3.0
 SAME_FACE_SHADES = 25.0
 
 
 @dataclass(frozen=True, slots=True)
 class SampleAgreement:
-    """One sample or control beside the one made again.
+    """A recorded sample or control compared with its reproduction.
 
     Attributes:
-        agrees: the picture made again is the recorded one, and so is the picture that lies in the bundle.
-        identical: its pixels are the recorded ones, to the byte.
-        shades: mean difference of grey values, 0 to 255; None where no picture was kept.
-        face_cosine: between the faces of both; None where one shows none.
+        agrees: the reproduction agrees with the picture in the bundle.
+        identical: its pixels have the recorded hash.
+        shades: mean difference of grey values, 0 to 255; None if no picture was kept.
+        face_cosine: between the faces of both; None if one of them shows no face.
     """
 
     stage: str
@@ -56,10 +57,11 @@ class SampleAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """What came of making a bundle's samples again.
+    """The result of reproducing a bundle's samples.
 
     Attributes:
-        differences: what is not as it was when the case was made, in words; these need not change a picture.
+        differences: versions and settings that changed since the case was made, and samples that
+            could not be drawn, as sentences. A changed version need not change a picture.
     """
 
     agrees: bool
@@ -72,7 +74,7 @@ class Reproduction:
 
 @dataclass(frozen=True, slots=True)
 class ReproductionTools:
-    """What reproduction needs of this machine.
+    """What reproduction needs from this machine.
 
     Attributes:
         open_reader: opens the configured face pack.
@@ -99,8 +101,8 @@ def reproduce(
 
     Raises:
         UnreadableBundle: it does not verify, or there is no case in it.
-        EvidenceNotHere: the weights are nowhere.
-        NotScannable: the base model here is another one, or the weights do not load.
+        EvidenceNotHere: the weights are neither given, nor in the bundle, nor in the store.
+        NotScannable: the configured base model is another one, or the weights do not load.
     """
     case = _reproducible_case(bundle, signer)
     path = _checkpoint(case, bundle, tools, checkpoint)
@@ -116,7 +118,7 @@ def reproduce(
             "name that one with --face-pack"
         )
     by_name = {(sample.stage, sample.number): sample for sample in case.samples}
-    # Pictures that nobody had looked at were stored blurred.
+    # Pictures that had not been checked were stored blurred.
     shown = sampler.base.checked_images
     samples = tuple(
         _agreement(
@@ -148,7 +150,7 @@ def _reproducible_case(bundle: Path, signer: str | None) -> Case:
 
 
 def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
-    """The sampler on the base model of a case; raises NotScannable if another one is here."""
+    """The sampler with the base model of a case; raises NotScannable if it is another one."""
     base = choose_base_model(case.checkpoint.family, options.base_model)
     sampler = options.open_sampler(base)
     wanted = case.method.base_model_sha256 or ""
@@ -161,8 +163,8 @@ def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
 
 
 def _row_of(sample: SampleRecord) -> SampleRow | None:
-    """A case's sample as regeneration takes it; None if it was recorded without a number or a batch."""
-    names = {one.name for one in fields(SampleRow)}
+    """A case's sample as regeneration takes it; None if it has no number or no batch."""
+    names = {column.name for column in fields(SampleRow)}
     record = {name: value for name, value in asdict(sample).items() if name in names}
     if sample.number is None or sample.batch is None:
         return None
@@ -170,7 +172,7 @@ def _row_of(sample: SampleRecord) -> SampleRow | None:
 
 
 def _left_out(case: Case, samples: Sequence[SampleAgreement]) -> list[str]:
-    """Samples and controls of a case that could not be drawn again, in words."""
+    """Samples and controls of a case that could not be drawn again, as sentences."""
     drawn = {(sample.stage, sample.number, sample.control) for sample in samples}
     return [
         f"{sample.stage} {sample.number}{' control' if control else ''} "
@@ -185,7 +187,8 @@ def _case_in(bundle: Path, signer: str | None = None) -> Case:
     damaged = [item for item in verify(bundle, signer) if not item.ok]
     if damaged:
         raise UnreadableBundle(
-            f"{bundle} does not verify, so there is nothing to make again: {damaged[0].item}: {damaged[0].problem}"
+            f"{bundle} does not verify, so there is nothing to make again: "
+            f"{damaged[0].item}: {damaged[0].problem}"
         )
     try:
         fields = json.loads((bundle / "data" / "case.json").read_bytes())
@@ -195,7 +198,10 @@ def _case_in(bundle: Path, signer: str | None = None) -> Case:
 
 
 def pack_named_in(bundle: Path) -> str | None:
-    """The face pack of a bundle's case if it is a known pack's name; a path in a stranger's bundle is never followed."""
+    """The face pack of a bundle's case if it is the name of a known pack.
+
+    A path in a stranger's bundle is never followed.
+    """
     name = _case_in(bundle).method.face_pack
     return name if name in {*known_packs(), "miniature"} else None
 
@@ -233,7 +239,7 @@ def _agreement(
 
 
 def _worst_part(difference: npt.NDArray[np.int_]) -> float:
-    """The largest mean difference among the sixty-four parts of a picture: a small forgery does not drown in the whole."""
+    """The largest mean difference among 64 parts of a picture, so that a small forgery shows."""
     rows = np.array_split(difference, 8)
     return max(float(part.mean()) for row in rows for part in np.array_split(row, 8, axis=1))
 

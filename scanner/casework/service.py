@@ -1,4 +1,4 @@
-"""The case service: review, amendments, reports, evidence bundles, and their lines in the audit log."""
+"""The case service: review, amendments, reports and bundles, with lines in the audit log."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class CaseRules:
         four_eyes: the operator of a scan may not review its cases.
         two_people: two logins take part in what needs two people.
         captures_path: folder of the sealed captures.
-        authorities: that stamp bundles.
-        checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store any more.
+        authorities: timestamp authorities for bundles.
+        checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store.
     """
 
     operator: str
@@ -49,12 +49,12 @@ class CaseRules:
 
 
 class CaseService:
-    """Cases with the facts that only the vault knows, and what people do to them. Loads no model.
+    """The cases together with the vault, and the actions of people on cases. Loads no model.
 
     A context manager; `scanner.factories.open_case_service` opens it from settings.
 
     Attributes:
-        actor: who works with it, for the audit log.
+        actor: the person who uses it, for the audit log.
     """
 
     def __init__(self, vault: Vault, case_store: CaseStore, rules: CaseRules, clock: Clock) -> None:
@@ -73,7 +73,7 @@ class CaseService:
         self.case_store.close()
 
     def has_withdrawn(self, case: Case) -> bool:
-        """Whether the person of a case is no longer registered: nothing new is begun for them."""
+        """Whether the person of a case is no longer registered; nothing new is begun for them."""
         try:
             self.vault.people.find(case.identity_id)
         except UnknownIdentity:
@@ -81,16 +81,16 @@ class CaseService:
         return False
 
     def case(self, case_id: str) -> Case:
-        """A case as it stands, with its chain of custody. Working notes are no part of it.
+        """A case as it stands, with its chain of custody and without working notes.
 
         Raises:
             UnknownCase: there is none.
-            CaseAltered: it is not what the audit log vouches for.
+            CaseAltered: its record is not the one that the audit log names.
         """
         return _with_custody(*self.records.vouched(self.case_store.case(case_id).case_id))
 
     def exported(self, case_id: str) -> Case:
-        """The same for what leaves the house: the whole audit log is read, and dates are compared with it."""
+        """The same for exports: the whole audit log is verified, and dates are compared with it."""
         return _with_custody(*self.records.require(self.case_store.case(case_id).case_id))
 
     def review(self, case_id: str, reviewer: str, decision: str, reason: str) -> Case:
@@ -98,7 +98,8 @@ class CaseService:
 
         Raises:
             ReviewRefused: it may not be recorded as it was given.
-            ConfirmationRefused: its person has withdrawn, its pictures were not opened, or the reason is a copy.
+            ConfirmationRefused: the person has withdrawn, the pictures were not opened, or the
+                reason is a copy.
         """
         case = self.records.vouched(self.case_store.case(case_id).case_id)[0]
         details = review_details(
@@ -141,7 +142,7 @@ class CaseService:
         return self._add(case_id, kind, by, text.strip())
 
     def remove_capture(self, captures: CaptureStore, wanted: str, reason: str) -> CaptureRow:
-        """Delete a capture that was taken in by mistake; that it was here, and why it is not, stays in the audit log.
+        """Delete a capture that was taken in by mistake; the audit log keeps its id and the reason.
 
         Raises:
             UnknownCapture: no capture has that id.
@@ -158,7 +159,8 @@ class CaseService:
     def _remove(self, captures: CaptureStore, row: CaptureRow, reason: str) -> CaptureRow:
         if resting := self.case_store.resting_on(row.capture_id):
             raise ReviewRefused(
-                f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
+                f"case {resting[0].case_id} rests on this capture: it is evidence and stays; "
+                "wrong facts of it can be corrected (captures edit)"
             )
         self.vault.audit.record(
             "capture-removed",
@@ -174,9 +176,9 @@ class CaseService:
     def correct_capture(
         self, captures: CaptureStore, page: PageRow, changes: dict[str, Any], by: str
     ) -> list[Case]:
-        """Correct what was read of a captured page; the audit log keeps who changed which fields.
+        """Correct the facts that were read from a captured page; the audit log names the fields.
 
-        Returns the cases that rest on its capture: they keep what was read before.
+        Returns the cases that rest on its capture; they keep the earlier facts.
 
         Raises:
             KeyError, ValueError: no such field, or not a value of it.
@@ -187,14 +189,20 @@ class CaseService:
         ]
         if changed:
             self.vault.audit.record(
-                "capture-corrected", "vault", self.actor, self.clock(), capture=page.capture_id, page=page.number + 1, fields=changed
-            )  # fmt: skip
+                "capture-corrected",
+                "vault",
+                self.actor,
+                self.clock(),
+                capture=page.capture_id,
+                page=page.number + 1,
+                fields=changed,
+            )
         return self.case_store.resting_on(page.capture_id)
 
     def write_report(
         self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool
     ) -> dict[str, Path]:
-        """The report of a case as files in a folder, by their kind."""
+        """Write the report of a case into a folder; returns the files by their kind."""
         case = self.exported(case_id)
         out.mkdir(parents=True, exist_ok=True)
         html = case_html(case, self.case_store, language, redacted=redacted)
@@ -208,11 +216,11 @@ class CaseService:
         return paths
 
     def write_bundle(self, case_id: str, out: Path, *, with_weights: bool, pdf: bool) -> Path:
-        """The sealed evidence of a case in a folder of `out`.
+        """Write the sealed evidence of a case into a new folder in `out`.
 
         Raises:
-            BundleExists: it is there already.
-            EvidenceNotHere: the weights are asked for and not in the store any more.
+            BundleExists: the folder exists already.
+            EvidenceNotHere: the weights are wanted and no longer in the store.
         """
         case = self.exported(case_id)
         sha256 = case.checkpoint.sha256
@@ -237,14 +245,17 @@ class CaseService:
         return folder
 
     def revocations(self) -> tuple[dict[str, Any], list[CaseAltered]]:
-        """The signed list of cases that went on after their evidence was given out, and those nobody can vouch for any more."""
-        given_out: dict[str, int] = {}
+        """The signed list of cases that changed after their bundle was exported.
+
+        Returns also the exported cases whose records the audit log does not confirm any more.
+        """
+        exported: dict[str, int] = {}
         for entry in self.vault.audit.found(event="case-exported", limit=-1):
             if entry.details.get("what") == "bundle":
                 case_id = str(entry.details["case"])
-                given_out[case_id] = min(entry.number, given_out.get(case_id, entry.number))
+                exported[case_id] = min(entry.number, exported.get(case_id, entry.number))
         listed, unvouched = [], []
-        for case_id, first in sorted(given_out.items()):
+        for case_id, first in sorted(exported.items()):
             try:
                 case = self.case(case_id)
             except CaseAltered as error:
@@ -261,22 +272,22 @@ class CaseService:
     def _originals(self, case: Case) -> dict[str, Path]:
         captures = case.sighting.captures if case.sighting else ()
         return {
-            one.sha256: self.rules.captures_path / one.capture_id / "data" / "original"
-            for one in captures
+            capture.sha256: self.rules.captures_path / capture.capture_id / "data" / "original"
+            for capture in captures
         }
 
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
-        """Ask the authorities that have not stamped a bundle yet; those that failed again."""
+        """Ask the authorities that have not stamped a bundle yet; returns those that failed."""
         return write_timestamps(
             bundle, list(self.rules.authorities), self.vault.keys.sign, self.clock()
         )
 
     def note_request(self, case_id: str, by: str) -> Entry:
-        """The person asks for a report of their case."""
+        """Record that the person asks for a report of their case."""
         return self._add(case_id, "request", by, "")
 
     def note(self, case_id: str, by: str, text: str) -> Entry:
-        """Add a note among those who work at the case. Raises ReviewRefused without a text."""
+        """Add a working note. Raises ReviewRefused without a text."""
         if not text.strip():
             raise ReviewRefused("a note needs a text")
         return self._add(case_id, "note", by, text.strip())
@@ -288,19 +299,22 @@ class CaseService:
         return entry
 
     def _nameless(self, case: Case, by: str) -> str:
-        """Who did something, for the audit log, which outlives the case's person: by login where that is themselves."""
+        """The name of an actor for the audit log, which is kept after the person's data are erased.
+
+        It is the login if the name is the person's own.
+        """
         words = {word.casefold() for word in case.identity_name.split() if len(word) > 1}
         return self.actor if any(word in by.casefold() for word in words) else by
 
     def note_shown(self, case: Case, *, blurred: bool, sha256: list[str]) -> None:
-        """A line about pictures that somebody saw."""
+        """Add a line about pictures that somebody saw."""
         event = "pictures-shown-blurred" if blurred else "picture-shown"
         self._note(
             event, case, self.actor, pictures=len(sha256), **({} if blurred else {"sha256": sha256})
         )
 
     def note_notice(self, case: Case, event: str, actor: str, **details: object) -> None:
-        """A line about a notice in the audit log."""
+        """Add a line about a notice to the audit log."""
         self._note_change(event, case, actor, **details)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:

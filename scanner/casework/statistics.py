@@ -1,4 +1,4 @@
-"""The month of each rights holder, and the counters that an operator publishes."""
+"""Monthly figures for each rights holder, and the counters that an operator publishes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from scanner.casework.service import CaseService
 
 @dataclass(frozen=True, slots=True)
 class HolderMonth:
-    """One rights holder's month.
+    """One rights holder's figures of a month.
 
     Attributes:
         month: YYYY-MM.
-        opened: cases opened in it, by outcome.
-        statuses: those cases by where they stand now.
-        notices: events of notices in it, by what happened.
+        opened: number of cases opened in it, by outcome.
+        statuses: number of those cases by their present status.
+        notices: number of notice events in it, by kind.
         open_notices, overdue: at present.
     """
 
@@ -41,14 +41,15 @@ class HolderMonth:
 def holder_months(
     service: CaseService, month: str, identity_id: str | None = None
 ) -> list[HolderMonth]:
-    """The month of every registered person, or of one."""
+    """The figures of every registered person, or of one person."""
     notices, now = all_tracked(service.case_store), service.clock()
-    people = [one for one in service.vault.people.all() if identity_id in (None, one.identity_id)]
     months = []
-    for person in people:
-        cases = [
-            service.case(one.case_id) for one in service.case_store.cases(person.identity_id)
-        ]  # none that somebody forged
+    for person in service.vault.people.all():
+        if identity_id not in (None, person.identity_id):
+            continue
+        # `service.case` raises for a forged case.
+        stored = service.case_store.cases(person.identity_id)
+        cases = [service.case(case.case_id) for case in stored]
         ids = {case.case_id for case in cases}
         months.append(
             _month(
@@ -56,7 +57,7 @@ def holder_months(
                 person.name,
                 month,
                 cases,
-                [one for one in notices if one.case_id in ids],
+                [notice for notice in notices if notice.case_id in ids],
                 now,
             )
         )
@@ -79,24 +80,30 @@ def _month(
         dict(Counter(case.outcome for case in opened)),
         dict(Counter(case.status for case in opened)),
         _events(notices, month),
-        sum(one.state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED) for one in notices),
-        sum(one.overdue(now) for one in notices),
-        tuple(
-            {
-                "case_id": case.case_id, "outcome": case.outcome, "status": case.status, "file": case.checkpoint.file,
-                "hub": case.checkpoint.hub, "score": round(case.score, 4), "url": case.checkpoint.listing_url,
-            }
-            for case in opened
-        ),
-    )  # fmt: skip
+        sum(notice.state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED) for notice in notices),
+        sum(notice.overdue(now) for notice in notices),
+        tuple(_case_line(case) for case in opened),
+    )
+
+
+def _case_line(case: Case) -> dict[str, Any]:
+    return {
+        "case_id": case.case_id,
+        "outcome": case.outcome,
+        "status": case.status,
+        "file": case.checkpoint.file,
+        "hub": case.checkpoint.hub,
+        "score": round(case.score, 4),
+        "url": case.checkpoint.listing_url,
+    }
 
 
 def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
     return dict(
         Counter(
             entry.details["event"]
-            for one in notices
-            for entry in one.history
+            for notice in notices
+            for entry in notice.history
             if entry.at.startswith(month)
         )
     )
@@ -105,7 +112,7 @@ def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
 def transparency(
     service: CaseService, verdicts: Iterable[VerdictRow], month: str
 ) -> dict[str, Any]:
-    """What an operator publishes of a month: counts only, nobody's name.
+    """The figures that an operator publishes of a month; counts only, without names.
 
     Args:
         verdicts: rows of all scans (scanner.scanning.verdict_table.verdict_rows).
@@ -113,7 +120,7 @@ def transparency(
     rows = [row for row in verdicts if row.judged_in.startswith(month)]
     cases = [case for case in service.case_store.cases() if case.opened_at.startswith(month)]
     notices = all_tracked(service.case_store)
-    hours = [taken for one in notices if (taken := _hours_to_removal(one, month)) is not None]
+    hours = [taken for notice in notices if (taken := _hours_to_removal(notice, month)) is not None]
     reviews = [
         entry
         for case in service.case_store.cases()
@@ -134,7 +141,7 @@ def transparency(
         ),
         "notices": _events(notices, month),
         "notices_by_kind": dict(
-            Counter(one.template for one in notices if one.history[0].at.startswith(month))
+            Counter(notice.template for notice in notices if notice.history[0].at.startswith(month))
         ),
         "median_hours_from_sent_to_removed": round(median(hours), 1) if hours else None,
     }
@@ -145,7 +152,7 @@ def _file_of(row: VerdictRow) -> str:
 
 
 def _newest_outcomes(rows: Sequence[VerdictRow]) -> dict[tuple[str, str], str]:
-    """Outcomes by file and person, from the newest scan of each file: a second scan adds no finding."""
+    """Outcomes by file and person, from the newest scan of each file, so that none counts twice."""
     newest: dict[str, str] = {}
     for row in rows:
         newest[_file_of(row)] = max(newest.get(_file_of(row), ""), row.judged_in)
@@ -156,12 +163,12 @@ def _newest_outcomes(rows: Sequence[VerdictRow]) -> dict[tuple[str, str], str]:
     }
 
 
-def _hours_to_removal(one: Tracked, month: str) -> float | None:
+def _hours_to_removal(notice: Tracked, month: str) -> float | None:
     sent = next(
-        (entry for entry in one.history if entry.details["event"] == NoticeState.SENT), None
+        (entry for entry in notice.history if entry.details["event"] == NoticeState.SENT), None
     )
     gone = next(
-        (entry for entry in one.history if entry.details["event"] == NoticeState.REMOVED), None
+        (entry for entry in notice.history if entry.details["event"] == NoticeState.REMOVED), None
     )
     if sent is None or gone is None or not gone.at.startswith(month):
         return None

@@ -1,7 +1,7 @@
 """Factories: everything that is opened from settings.
 
-Nothing below the command line and the web app passes settings on. What a factory returns is closed
-with `close` or as a context manager. scanner.factories.network is imported by itself, since it loads
+Only the command line and the web app pass whole settings on. The result of a factory is closed with
+`close` or as a context manager. This module does not import scanner.factories.network, which loads
 the HTTP client.
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_intake(settings: Settings, clock: Clock = utc_now, limits: Limits | None = None) -> Intake:
-    """What takes captures in."""
+    """The intake of captures."""
     from crawlers.sweeps.crawl_store import CrawlStore
     from scanner.captures.intake import Intake
 

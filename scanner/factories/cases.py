@@ -39,7 +39,8 @@ def authorities_of(settings: Settings) -> tuple[Authority, ...]:
     from reports.evidence.timestamping import Authority
 
     return tuple(
-        Authority(one.name, one.url, one.certificates) for one in settings.timestamp_authorities
+        Authority(authority.name, authority.url, authority.certificates)
+        for authority in settings.timestamp_authorities
     )
 
 
@@ -58,7 +59,7 @@ def case_rules(settings: Settings) -> CaseRules:
 
 
 def stored_checkpoint(settings: Settings) -> Callable[[str], Path | None]:
-    """What finds the file of a checkpoint in the store by its SHA-256."""
+    """A function that finds the file of a checkpoint in the store by its SHA-256."""
 
     def path_of(sha256: str) -> Path | None:
         return open_checkpoints(settings).path_of(sha256)
@@ -67,7 +68,7 @@ def stored_checkpoint(settings: Settings) -> Callable[[str], Path | None]:
 
 
 def open_case_service(settings: Settings, clock: Clock = utc_now) -> CaseService:
-    """Vault and cases, with what people do to them. Loads no model."""
+    """The case service with the vault and the cases. Loads no model."""
     from scanner.casework.service import CaseService
 
     vault = open_vault(settings)

@@ -1,4 +1,4 @@
-"""Opening the checkpoint store and what fetches files into it."""
+"""Opening the checkpoint store and the acquisition of files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_checkpoints(settings: Settings) -> CheckpointStore:
 def open_acquisition(
     settings: Settings, crawl: CrawlStore, hubs: HubRegistry, clock: Clock
 ) -> Acquisition:
-    """What fetches listed files."""
+    """The acquisition of listed files."""
     from crawlers.sweeps.acquisition import Acquisition
 
     return Acquisition(crawl, open_checkpoints(settings), hubs, clock)

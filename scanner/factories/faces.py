@@ -45,7 +45,7 @@ def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
 def open_calibration(
     settings: Settings, pack: FacePack, version: PackVersion
 ) -> Calibration | None:
-    """What a pack's scores mean: as `calibrate` measured here, else as it came with the pack."""
+    """The calibration of a pack: as `calibrate` measured it locally, else the pack's own."""
     from face_index.gallery.calibration import load_calibration
 
     for path in (
@@ -68,7 +68,7 @@ def open_face_tools(settings: Settings) -> FaceTools:
 
 
 def open_registrar(vault: Vault, tools: FaceTools) -> Registrar:
-    """What registers people, on an open vault."""
+    """The registrar of people for an open vault."""
     from face_index.registration.registration import Registrar
 
     return Registrar(vault, tools.reader, tools.pack.bar, tools.calibration)

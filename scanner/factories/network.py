@@ -65,9 +65,10 @@ def keep_token(hub: str, token: str) -> None:
 
 
 def allow_typed(transport: Transport, targets: Iterable[str]) -> None:
-    """Whoever types a host on the command line allows it, also on their own network, and answers for its robots.txt.
+    """Allow hosts that were typed on the command line, also on a private network.
 
-    Not for targets that came from a web page or another program.
+    The user is responsible for their robots.txt, which is not obeyed. Targets from a web page or another
+    program must not be passed.
     """
     for target in targets:
         address = re.fullmatch(r"(?:[\w-]+=)?(https?://.+)", target)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from scanner.settings import Settings
 
 
-# Settings that examining reads. Workers of a cluster get these and no others, so that a setting which is added
-# later does not travel unless it is named here.
+# Settings that an identifier reads. Cluster workers get only these, so that a new setting does not
+# leave the machine unless it is added to this list.
 ON_WORKERS = (
     "home",
     "cache",
@@ -71,7 +71,7 @@ def sampler_options(settings: Settings) -> SamplerOptions:
 
 
 def settings_of_workers(settings: Settings) -> Settings:
-    """The settings that travel to workers of a cluster (ON_WORKERS); all others have their defaults."""
+    """The settings that cluster workers get (ON_WORKERS); all others have their defaults."""
     values = {name: getattr(settings, name) for name in ON_WORKERS}
     return type(settings).model_construct(**values, operator="")
 
@@ -82,7 +82,7 @@ def open_identifier(
     templates: list[tuple[str, Prototypes]],
     gallery_version: int,
 ) -> CheckpointIdentifier:
-    """An identifier from settings and templates alone, as a worker on another machine opens it."""
+    """An identifier from settings and templates alone, as a worker on another machine needs it."""
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.snapshot import take_snapshot
     from scanner.scanning.identifier import CheckpointIdentifier
@@ -103,7 +103,7 @@ def open_identifier(
 def open_scan_session(
     settings: Settings, clock: Clock = utc_now, policy: Policy | None = None
 ) -> ScanSession:
-    """Everything that a scan works with."""
+    """The scan session, with everything that a scan needs."""
     from crawlers.sweeps.crawl_store import CrawlStore
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.policy import Policy
@@ -163,7 +163,7 @@ def open_objections(settings: Settings, clock: Clock = utc_now) -> Iterator[Obje
 
 
 def reproduction_tools(settings: Settings) -> ReproductionTools:
-    """What reproduction needs of this machine."""
+    """What reproduction needs from this machine."""
     from scanner.casework.reproduction import ReproductionTools
 
     return ReproductionTools(

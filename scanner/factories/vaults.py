@@ -1,4 +1,4 @@
-"""Opening the vault, with its key and the records that are kept elsewhere."""
+"""Opening the vault, with its master key and the records of erasures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPAIR = (
 
 
 def key_store(settings: Settings) -> KeyStore:
-    """Where the master key lives: the environment if it is there, else as configured."""
+    """The store of the master key: the environment if the key is set there, else as configured."""
     if settings.master_key:
         following = settings.next_master_key
         return EnvironmentKeys(
@@ -36,7 +36,7 @@ def key_store(settings: Settings) -> KeyStore:
 
 
 def witnesses_of(settings: Settings) -> tuple[Path, Path]:
-    """The two folders whose records of erasures are compared with the vault whenever it is opened."""
+    """The folders whose records of erasures are compared with the vault when it is opened."""
     return settings.vault_path.parent, settings.receipts_path
 
 
@@ -44,7 +44,7 @@ def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
     """The vault of this home folder, unlocked.
 
     Args:
-        any_thread: threads take turns with it, each of which says whose login it serves.
+        any_thread: several threads use it in turn; each of them sets the login that it serves.
     """
     witnesses = witnesses_of(settings)
     vault = Vault(

@@ -55,31 +55,33 @@ def load_settings(flags: dict[str, Any]) -> Settings:
 
 
 def _must_keep_two_people(settings: Settings) -> None:
-    """Refuse what a command's environment or folder says against a rule that needs two people: the home's own file decides.
+    """Rules that need two people can be turned off in the home's own settings file only.
 
     Raises:
-        SettingsInvalid: it was turned off elsewhere.
+        SettingsInvalid: one was turned off in the environment, by a flag or in another file.
     """
-    # The file beside the vault itself: a folder of links with a file of its own decides nothing.
+    # The file beside the resolved vault; a file in a folder of symbolic links has no effect.
     file = settings.vault_path.resolve().parent.parent / FILE_NAME
-    told = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    own = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
     for name, off in (
-        ("two_people", told.get("two_people") is False),
-        ("four_eyes", told.get("four_eyes") is not True),
+        ("two_people", own.get("two_people") is False),
+        ("four_eyes", own.get("four_eyes") is not True),
     ):
         if not getattr(settings, name) and not off:
             raise SettingsInvalid(
-                f"{name} can be turned off in {file} only: whoever may change that file decides it for all"
+                f"{name} can be turned off in {file} only: "
+                "whoever may change that file decides it for all"
             )
-    most = int(told.get("searches_per_day", Settings.model_fields["searches_per_day"].default))
+    most = int(own.get("searches_per_day", Settings.model_fields["searches_per_day"].default))
     if settings.searches_per_day > most:
         raise SettingsInvalid(
-            f"searches_per_day is {most}; more can be allowed in {file} only: whoever may change that file decides it for all"
+            f"searches_per_day is {most}; more can be allowed in {file} only: "
+            "whoever may change that file decides it for all"
         )
 
 
 def _warn_of_removed(files: list[Path]) -> None:
-    """Log where a setting is still named that has no effect any more."""
+    """Log a warning for each removed setting that a file or the environment still names."""
     for file in dict.fromkeys(file.resolve() for file in files):
         named = REMOVED & tomllib.loads(file.read_text("utf-8")).keys() if file.exists() else ()
         for name in sorted(named):

@@ -28,7 +28,11 @@ from scanner.settings.web import WebSettings
 
 
 class TimestampAuthority(BaseModel):
-    """Where trusted time is asked for (RFC 3161); `certificates` is a PEM file of its root and what lies between."""
+    """A timestamp authority (RFC 3161).
+
+    Attributes:
+        certificates: PEM file with its root and intermediate certificates.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +73,8 @@ class Settings(BaseSettings):
     operator: str = Field(default_factory=getpass.getuser)
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
     four_eyes: bool = False
-    two_people: bool = True  # False where somebody works alone: one login may submit and approve, and the audit log says so
+    # False for somebody who works alone: one login may submit and approve; the audit log notes it.
+    two_people: bool = True
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     searches_per_day: int = Field(200, ge=1)
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
@@ -92,8 +97,8 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         if self.web.case_webhook is not None and self.webhook_secret is None:
             raise ValueError(
-                "web.case_webhook needs webhook_secret, so that whoever receives can check who posts; set "
-                "PORTRAIT_SCANNER_WEBHOOK_SECRET"
+                "web.case_webhook needs webhook_secret, so that whoever receives can check who "
+                "posts; set PORTRAIT_SCANNER_WEBHOOK_SECRET"
             )
         if self.possible_fpir < self.fpir:
             raise ValueError(
@@ -129,7 +134,7 @@ class Settings(BaseSettings):
 
     @property
     def receipts_path(self) -> Path:
-        """Where erasures are written down apart from the vault, so that an older copy of its folder is noticed."""
+        """The record of erasures outside the vault's folder, which reveals an older copy of it."""
         return self.home / "erasures"
 
     @property

@@ -1,4 +1,4 @@
-"""Where settings come from: files and environment variables, with hub tokens gathered in one mapping."""
+"""Sources of settings: files and environment variables, with hub tokens gathered in one mapping."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HubTokenSource(PydanticBaseSettingsSource):
         self._source = source
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # __call__ is overridden, which alone would need it
+        raise NotImplementedError  # only the base class's __call__ uses it
 
     def __call__(self) -> dict[str, Any]:
         values = dict(self._source())

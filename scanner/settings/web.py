@@ -16,7 +16,7 @@ from pydantic import (
 
 
 class OpenIdProvider(BaseModel):
-    """Where staff sign in with their organisation's account (OpenID Connect); found by `issuer`'s discovery document."""
+    """An OpenID Connect provider with which staff sign in; configured by its discovery document."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,21 +30,26 @@ class WebSettings(BaseModel):
     """The web app: the [web] table, in the environment PORTRAIT_SCANNER_WEB__URL and so on.
 
     Attributes:
-        url: as people reach it; links in answers begin with it; https turns on HSTS.
-        hub_name: what the uploads of the gate are listed under; licences name it.
-        max_upload_mb: of one file; more is answered with 413.
-        upload_slots: uploads that are read at a time; others wait for `upload_wait_s`, then are told to come again.
-        upload_budget_gb: of files that wait for the worker; beyond it the gate answers 503.
-        most_waiting_jobs: beyond it the gate answers 503.
-        requests_per_minute: of one API token.
+        url: the public address; links in answers begin with it, and https turns on HSTS.
+        hub_name: hub name of the gate's uploads in listings and licences.
+        max_upload_mb: size limit of one file; larger files are answered with 413.
+        upload_slots: uploads that are read at a time. Others wait for `upload_wait_s` and are then
+            asked to try again.
+        upload_budget_gb: total size of files that wait for the worker; beyond it the gate answers
+            503.
+        most_waiting_jobs: number of waiting jobs beyond which the gate answers 503.
+        requests_per_minute: limit for one API token.
         retention_days: how long ended scans are kept.
-        open_sign_up: rights holders may open an account themselves, by a link that is mailed to them; needs smtp_url.
-        smtp_url: smtps://user:password@host or smtp://host:587 (STARTTLS where offered); without it nobody is mailed.
+        open_sign_up: rights holders may open an account themselves with a link that is mailed to
+            them; needs smtp_url.
+        smtp_url: smtps://user:password@host, or smtp://host:587 with STARTTLS if the server offers
+            it; without it no mail is sent.
         mail_from: the sender of mails.
-        scan_roots: folders and buckets (s3://bucket) that operators may have scanned from the web; no other can be named.
-        trusted_proxies: addresses whose X-Forwarded-For is believed; by default 127.0.0.1 where `url` is https, since a proxy must
-            stand there, and none otherwise.
-        case_webhook: where every new case is posted, signed with webhook_secret: its id, outcome and page; nobody's name.
+        scan_roots: folders and buckets (s3://bucket) that operators may scan from the web app.
+        trusted_proxies: addresses whose X-Forwarded-For is trusted. The default is 127.0.0.1 if
+            `url` is https, because a proxy must be there, and none otherwise.
+        case_webhook: address to which every new case is posted, signed with webhook_secret; with
+            its id, outcome and page, without names.
         oidc: an OpenID provider; accounts are found by verified address and must exist.
     """
 
@@ -78,7 +83,7 @@ class WebSettings(BaseModel):
                     and bool(place.hostname)
                     and (place.port or 1) > 0
                 )
-            except ValueError:  # the address may hold a password: it is not repeated
+            except ValueError:  # the address may hold a password, so it is not repeated
                 sound = False
             if not sound:
                 raise ValueError("write smtps://user:password@host or smtp://host:587")
