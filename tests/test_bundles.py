@@ -25,6 +25,7 @@ from reports.cases.case_store import CaseStore
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.timestamping import Authority, pending, write_timestamps
+from reports.verify.bundle import verify as verify_modules
 from reports.verify.case_schema import SCHEMAS
 from reports.verify.checks import Item, Unsound
 from tests.cases import make_case, reviewed
@@ -535,6 +536,17 @@ class TestAttacks:
         )
         return copy
 
+    def without_timestamps(self, folder: Path) -> Path:
+        """The bundle as its signer gives it out who asked no authority."""
+        for path in [*(folder / "seal").glob("ec.*"), *(folder / "seal").glob("rsa.*")]:
+            path.unlink()
+        times = {**json.loads((folder / "seal/timestamps.json").read_bytes()), "timestamps": []}
+        (folder / "seal/timestamps.json").write_text(json.dumps(times))
+        (folder / "seal/timestamps.sig").write_bytes(
+            signer()((folder / "seal/timestamps.json").read_bytes())[0]
+        )
+        return folder
+
     def test_the_signer_cannot_keep_the_time_of_other_content(self, copy: Path) -> None:
         folder = self.resigned(
             copy, signer(), lambda folder: (folder / "data/late.txt").write_text("late") and None
@@ -573,15 +585,28 @@ class TestAttacks:
             case = {**json.loads((folder / "data/case.json").read_bytes()), **change}
             (folder / "data/case.json").write_text(json.dumps(case))
 
-        folder = self.resigned(copy, signer(), lie)
-        for path in [*(folder / "seal").glob("ec.*"), *(folder / "seal").glob("rsa.*")]:
-            path.unlink()
-        times = {**json.loads((folder / "seal/timestamps.json").read_bytes()), "timestamps": []}
-        (folder / "seal/timestamps.json").write_text(json.dumps(times))
-        (folder / "seal/timestamps.sig").write_bytes(
-            signer()((folder / "seal/timestamps.json").read_bytes())[0]
-        )
+        folder = self.without_timestamps(self.resigned(copy, signer(), lie))
         assert item in problems(verify(folder))
+
+    def test_a_signer_who_leaves_the_details_of_the_audit_log_out(self, copy: Path) -> None:
+        def shorten(folder: Path) -> None:
+            case = json.loads((folder / "data/case.json").read_bytes())
+            for line in case["custody"]:
+                line.pop("details")
+            (folder / "data/case.json").write_text(json.dumps(case))
+            (folder / "data/custody.json").write_text(json.dumps(case["custody"]))
+
+        folder = self.without_timestamps(self.resigned(copy, signer(), shorten))
+        assert problems(verify(folder)) == ["case matches its schema", "data/case.json"]
+
+    def test_a_stage_that_breaks_is_a_problem(
+        self, sealed: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def breaks(_bundle: Path, _signer: str | None) -> list[Item]:
+            raise RecursionError("too deep")
+
+        monkeypatch.setattr("reports.verify.bundle.seal_items", breaks)
+        assert problems(verify_modules(sealed)) == ["bundle"]
 
     def test_a_schema_of_their_own(self, copy: Path) -> None:
         folder = self.resigned(

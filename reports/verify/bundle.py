@@ -83,10 +83,22 @@ def _items(
         lambda: revocation_items(bundle, revocations) if revocations else iter(()),
     )
     for stage in stages:
-        found = list(stage())
+        found = _items_of(stage)
         items += found
         if not all(item.ok for item in found):
             break
+    return items
+
+
+def _items_of(stage: Callable[[], Iterator[Item]]) -> list[Item]:
+    """Run a stage. An exception counts as a failed item: no content may stop the verifier."""
+    items: list[Item] = []
+    try:
+        items.extend(stage())
+    except Exception as error:
+        items.append(
+            Item("bundle", False, f"cannot be read: {type(error).__name__}: {error}"[:300])
+        )
     return items
 
 
