@@ -76,7 +76,7 @@ def _checked(
             try:
                 presence = answer.result()
             except (HubError, *ODD_SHAPES) as error:
-                problem = "was not listed, and what became of it cannot be told"
+                problem = "was not listed, and the hub does not say what became of it"
                 yield None, f"{row['listing_id']} {problem}: {error}"
                 continue
             yield _note_presence(store, row, presence, clock()), None

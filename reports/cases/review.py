@@ -23,7 +23,7 @@ class Decision(StrEnum):
 
 
 class CaseStatus(StrEnum):
-    """Where a case stands."""
+    """The state of a case."""
 
     DRAFT = "draft"
     SECOND_REVIEW = "second-review"  # confirmed once; a second reviewer must confirm it

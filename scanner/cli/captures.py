@@ -108,7 +108,8 @@ def remove(
 def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List what waits for a second person.
 
-    It is told who captured what, and of which account or page. Whom it may show is not told.
+    The list names who captured what, from which account or page. It does not name whom a
+    capture may show.
     """
     settings = settings_of(context)
     with intake_of(settings) as intake, releases_of(settings, intake) as releases:

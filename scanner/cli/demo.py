@@ -72,7 +72,7 @@ def demo(
             f"{again} demo --serve"
         )
         if told_before:
-            typer.echo("Told as it was when it was told first; this home may have changed since.")
+            typer.echo("This is the result of the first run; this home may have changed since.")
     if serve:
         _serve(flags_of(context), settings, port)
 

@@ -174,7 +174,7 @@ def _print_round(target: str, since: datetime | None, result: Round, *, as_json:
         }
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
-    summary = f"{target}: {listings} listings, {result.event_count} events told"
+    summary = f"{target}: {listings} listings, {result.event_count} new events"
     if result.problem is None:
         print_line(summary, color="green", error=True)
     else:

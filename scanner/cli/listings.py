@@ -156,7 +156,7 @@ def _listing_facts(history: dict[str, Any]) -> list[tuple[str, str]]:
         ("likeness", f"{likeness['score']:.2f}"),
         *(("", f"{name}: {words}") for name, words in likeness["signals"]),
         *(
-            ("file", f"{file['name']}  {file['sha256'] or 'no hash told'}")
+            ("file", f"{file['name']}  {file['sha256'] or 'no hash given'}")
             for file in listing["files"]
         ),
     ]

@@ -33,35 +33,35 @@ _REFUSALS_AND_404: dict[int | str, dict[str, Any]] = {**_REFUSALS, 404: {"model"
 
 
 class CaseDocument(BaseModel):
-    """A case as a moderation tool needs it; samples and evidence are on its page."""
+    """A case for a moderation tool. Samples and evidence are on its web page."""
 
     case_id: str
-    status: CaseStatus = Field(description="draft until a person decided.")
+    status: CaseStatus = Field(description="`draft` until a person has decided.")
     outcome: str
-    identity_name: str | None = Field(description="Only with the scope names:read.")
+    identity_name: str | None = Field(description="Returned only with the scope `names:read`.")
     opened_at: str
     score: float | None = Field(
-        description="Of what was rejected or authorised only with the scope names:read."
+        description="For rejected and authorised cases returned only with the scope `names:read`."
     )
-    threshold: float | None = Field(description="As `score`.")
+    threshold: float | None = Field(description="Returned under the same condition as `score`.")
     file: str
     sha256: str
     hub: str
     title: str
     creator: str | None
     listing_url: str
-    url: str = Field(description="The case's page, for people.")
+    url: str = Field(description="The web page of the case.")
 
 
 class CaseList(BaseModel):
-    """Cases, newest first; `next` is the `before` of the page after, none on the last one."""
+    """Cases, newest first. `next` is `before` for the next page; null on the last page."""
 
     cases: list[CaseDocument]
     next: str | None
 
 
 class StatementRequest(BaseModel):
-    """What a statement of reasons needs beyond the case (Digital Services Act, article 17)."""
+    """Fields of a statement of reasons besides the case (Digital Services Act, article 17)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,14 +69,14 @@ class StatementRequest(BaseModel):
     fields: dict[str, str] = Field(
         default_factory=dict,
         description=(
-            "platform, recipient, restriction, scope, ground, redress and so on; what is missing "
-            "is named."
+            "Fields such as platform, recipient, restriction, scope, ground and redress. The "
+            "answer names the missing ones."
         ),
     )
 
 
 class StatementDocument(BaseModel):
-    """A statement of reasons, drafted and noted in the case; sending it is the hub's."""
+    """The draft of a statement of reasons. The draft is recorded in the case; the hub sends it."""
 
     notice_id: str
     case_id: str
@@ -115,7 +115,7 @@ def list_cases(
 def show_case(
     case_id: CaseId, context: Context, token: Annotated[Token, requires_scope(Scope.CASES_READ)]
 ) -> CaseDocument:
-    """One case as it stands."""
+    """One case in its present state."""
     with context.services.acquire(token.account.actor) as service:
         case = _find_case(service, case_id)
         summary = next(
@@ -132,7 +132,7 @@ def show_case(
     response_model=StatementDocument,
     responses={
         **_REFUSALS_AND_404,
-        409: {"model": Problem, "description": "Nobody confirmed the case."},
+        409: {"model": Problem, "description": "The case is not confirmed."},
     },
 )
 def draft_statement(
@@ -141,7 +141,7 @@ def draft_statement(
     context: Context,
     token: Annotated[Token, requires_scope(Scope.STATEMENTS)],
 ) -> StatementDocument:
-    """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
+    """Draft the statement of reasons for a confirmed case, and record it in the case."""
     with context.services.acquire(token.account.actor) as service:
         case = service.exported(_find_case(service, case_id).case_id)
         try:

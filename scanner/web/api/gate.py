@@ -29,24 +29,25 @@ from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanSerializer
 
 JobId = Annotated[
-    str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")
+    str,
+    Path(pattern=r"^[0-9a-f]{24}$", description="The id that the answer to the scan request gave."),
 ]
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in (
-        (400, "Not understood."),
-        (401, "No token, or one that has ended."),
+        (400, "The request is malformed."),
+        (401, "The token is missing or has expired."),
         (403, "The token lacks the scope."),
-        (413, "Larger than is taken."),
-        (422, "Understood, and not possible so."),
+        (413, "The upload is too large."),
+        (422, "The request is valid but cannot be carried out."),
         (429, "Too many requests; see Retry-After."),
-        (503, "Full or busy; see Retry-After."),
+        (503, "The disk or the queue is full; see Retry-After."),
         (507, "The disk is full."),
     )
 }
 _REFUSALS_AND_404: dict[int | str, dict[str, Any]] = {
     **_REFUSALS,
-    404: {"model": Problem, "description": "No such scan of this account's."},
+    404: {"model": Problem, "description": "This account has no such scan."},
 }
 _BODY = {
     "requestBody": {
@@ -74,24 +75,24 @@ _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)
 
 # The descriptions that docs/openapi.json publishes.
 _SCAN_DESCRIPTION = """\
-Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
+Request a scan of a file: uploaded as a form or as plain bytes, or named by address or SHA-256 \
+in JSON.
 
-Answers 200 with the verdict where the same was asked of the same bytes before, \
-for the people registered now, or where
-somebody was found in them; else 202. \
-By SHA-256 an account asks about what it sent, or what a crawled listing names."""
+The answer is 200 with the verdict if the same file was scanned with the same words before and the \
+registered people have not changed, or somebody was found in it. Otherwise it is 202. \
+A SHA-256 must be that of a file which this account uploaded or which a crawled listing names."""
 _VERDICT_DESCRIPTION = """\
-The verdict on bytes that were judged before, as `asked` in each finding says; \
-never starts a scan.
+The verdict on a file that was scanned before. `asked` in each finding holds the words it covers. \
+Never starts a scan.
 
-Answers about what this account sent, or what a crawled listing names; \
-all else is as little known as any bytes."""
+The file must be one that this account uploaded or that a crawled listing names. \
+Every other SHA-256 is answered as unknown."""
 
 router = APIRouter(prefix="/api/v1", tags=["gate"])
 
 
 class ScanList(BaseModel):
-    """Scans, newest first; `next` is the `before` of the page after, none on the last one."""
+    """Scans, newest first. `next` is `before` for the next page; null on the last page."""
 
     scans: list[ScanDocument]
     next: str | None
@@ -103,7 +104,10 @@ class ScanList(BaseModel):
     response_model=ScanDocument,
     responses={
         **_REFUSALS,
-        200: {"model": ScanDocument, "description": "Judged before: the verdict is here."},
+        200: {
+            "model": ScanDocument,
+            "description": "The file was scanned before; the answer holds its verdict.",
+        },
     },
     openapi_extra=_BODY,
     description=_SCAN_DESCRIPTION,
@@ -116,14 +120,17 @@ async def ask_for_scan(
     idempotency_key: Annotated[
         str | None,
         Header(
-            min_length=1, max_length=200, description="The same key and request give the same scan."
+            min_length=1,
+            max_length=200,
+            description="Repeating a request with the same key returns the same scan.",
         ),
     ] = None,
     webhook: Annotated[
-        str | None, Query(max_length=2_000, description="For uploads: as in the JSON body.")
+        str | None, Query(max_length=2_000, description="For uploads; as in the JSON body.")
     ] = None,
     name: Annotated[  # noqa: ARG001  read where the bytes are
-        str | None, Query(max_length=1_000, description="For plain bytes: the file's name.")
+        str | None,
+        Query(max_length=1_000, description="The file's name, for an upload as plain bytes."),
     ] = None,
 ) -> ScanDocument:
     """Request a scan of an upload, an address or a SHA-256."""
@@ -166,7 +173,7 @@ def list_scans(
 def show_scan(
     job_id: JobId, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_READ)]
 ) -> ScanDocument:
-    """One scan as it stands."""
+    """One scan in its present state."""
     return _serializer(context, token).scan(_own_job(context, token, job_id))
 
 
@@ -174,7 +181,7 @@ def show_scan(
 def cancel_scan(
     job_id: JobId, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_WRITE)]
 ) -> ScanDocument:
-    """Take a scan back; one that has ended stays as it is."""
+    """Cancel a scan. A scan that has ended is not changed."""
     _own_job(context, token, job_id)
     return _serializer(context, token).scan(cancel_job(context.jobs, context.uploads, job_id))
 
@@ -186,7 +193,9 @@ def cancel_scan(
         **_REFUSALS_AND_404,
         200: {
             "content": {"text/event-stream": {}},
-            "description": "`progress` events, the last one `ended`; each holds a scan.",
+            "description": (
+                "Events of type `progress`, the last of type `ended`. Each holds a scan."
+            ),
         },
     },
 )
@@ -225,7 +234,9 @@ async def follow_scan(
         **_REFUSALS,
         404: {
             "model": Problem,
-            "description": "Not judged for the people registered now: ask for a scan.",
+            "description": (
+                "The file was not scanned for the people who are registered now. Request a scan."
+            ),
         },
     },
     description=_VERDICT_DESCRIPTION,

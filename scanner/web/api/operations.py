@@ -27,7 +27,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 class Health(BaseModel):
-    """`ok`, or what is missing."""
+    """`ok`, or the name of what is missing."""
 
     status: str
     worker: bool | None = None
@@ -36,7 +36,7 @@ class Health(BaseModel):
 
 @router.get("/healthz", response_model=Health)
 async def alive() -> Health:
-    """The process answers."""
+    """The process is running."""
     return Health(status="ok")
 
 
@@ -45,8 +45,8 @@ async def alive() -> Health:
     response_model=Health,
     responses={503: {"model": Health}},
     description=(
-        "The database can be written, a worker holds its lock, and its messenger was at the mails "
-        "and webhooks lately."
+        "The database can be written, a worker is running, and mails and webhooks were "
+        "processed in the last minutes."
     ),
 )
 def ready(context: Context, response: Response) -> Health:
@@ -100,7 +100,7 @@ def month_counts(
     context: Context,
     token: Annotated[Token, requires_scope(Scope.TRANSPARENCY)],  # noqa: ARG001
 ) -> dict[str, Any]:
-    """Counts of a month, as `portrait-scanner transparency` gives them: nobody's name."""
+    """Counts of a month, as `portrait-scanner transparency` prints them. They name nobody."""
     settings = context.settings
     with (
         open_case_service(settings, context.clock) as service,

@@ -26,7 +26,7 @@ class DeclaredListing(BaseModel):
 
     id: Word | None = None
     title: Word | None = None
-    url: HttpUrl | None = Field(None, description="The page a person would open.")
+    url: HttpUrl | None = Field(None, description="The web page of the listing.")
     creator: Word | None = Field(
         None, description="The uploader's account; licences name it as hub:account."
     )
@@ -37,32 +37,33 @@ class DeclaredListing(BaseModel):
     downloads: int | None = Field(None, ge=0, le=2**53)
     real_person: bool = False
     minor: bool = Field(
-        False, description="The hub itself says that it shows a minor: it is then never sampled."
+        False,
+        description="The hub says that the file shows a minor. The file is then never sampled.",
     )
 
 
 class ScanRequest(BaseModel):
-    """A scan of a file that is elsewhere; give one of `url` and `sha256`."""
+    """A request to scan a file that is not uploaded. Give either `url` or `sha256`."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: HttpUrl | None = Field(
-        None, description="Where the file can be downloaded, on the public internet."
+        None, description="Public address from which the file can be downloaded."
     )
     sha256: Sha256 | None = Field(
-        None, description="Of a file that was judged, sent or crawled before."
+        None, description="SHA-256 of a file that was scanned, uploaded or crawled before."
     )
     listing: DeclaredListing | None = None
     webhook: HttpUrl | None = Field(
-        None, description="Where the ended scan is posted, signed with HMAC-SHA256."
+        None, description="Address to which the ended scan is posted, signed with HMAC-SHA256."
     )
 
 
 class Problem(BaseModel):
-    """Why a request was not done."""
+    """Why a request failed."""
 
     type: str = "about:blank"
     title: str
     status: int
-    code: str = Field(description="Stable, for programs.")
+    code: str = Field(description="A stable code for programs.")
     detail: str

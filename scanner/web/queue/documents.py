@@ -14,67 +14,77 @@ class AskedDocument(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "description": (
-                "What the samples were asked for: a verdict holds for these words and this base "
-                "model, and for no others."
+                "The words and the base model that the samples were drawn with. The verdict "
+                "holds only for these."
             )
         }
     )
 
-    triggers: list[str] = Field(description="Words that stood in the prompts.")
+    triggers: list[str] = Field(description="Trigger words that the prompts contained.")
     triggers_left_out: list[str] = Field(
         default_factory=list,
         description=(
-            "Words that were told and not asked, since there were too many: nothing is known of "
-            "them."
+            "Declared words that no prompt contained because there were too many. The verdict "
+            "does not cover them."
         ),
     )
     words_tried: list[str] = Field(
-        description="Words that were tried because no trigger was known."
+        description="Words that were tried because no trigger word was known."
     )
     base_model: str | None = Field(
-        description="What the file was drawn with; none if no base model is known for it."
+        description="The base model that the file was sampled with; null if none is known for it."
     )
 
 
 class FindingDocument(BaseModel):
-    """One file and one person, or one file and nobody."""
+    """The finding for one file and one person, or for one file in which nobody was found."""
 
-    file: str = Field(description="The file's name, of an archive with the member's.")
-    sha256: str | None = Field(description="Lower-case hex; none for what could not be read.")
+    file: str = Field(description="The file's name; for an archive, with the name of the member.")
+    sha256: str | None = Field(
+        description="Lower-case hexadecimal digits; null if the file could not be read."
+    )
     outcome: Outcome
     case_id: str | None = Field(
-        description=(
-            "The case that was opened; none where nothing was found or the use is authorised."
-        )
+        description=("The case that was opened; null if nobody was found or the use is authorised.")
     )
     case_status: str | None = Field(
-        description="draft until a person decided: confirmed, rejected and so on."
+        description="`draft` until a person has decided; then `confirmed`, `rejected` and so on."
     )
-    identity_name: str | None = Field(description="Only with the scope names:read.")
+    identity_name: str | None = Field(description="Returned only with the scope `names:read`.")
     score: float | None = Field(
         description=(
-            "Cosine of the samples' mean face to the template, -1 to 1. Of what is no finding "
-            "only with names:read."
+            "Cosine similarity of the samples' mean face and the template, -1 to 1. If nobody "
+            "was found, returned only with the scope `names:read`."
         )
     )
     threshold: float | None = Field(
-        description="The score that holds the configured false positive rate; as `score`."
+        description=(
+            "The threshold for the configured false positive identification rate. Returned under "
+            "the same condition as `score`."
+        )
     )
     lift: float | None = Field(
-        description="Score minus that of the controls without the file; as `score`."
+        description=(
+            "The score minus the score of the controls without the file. Returned under the same "
+            "condition as `score`."
+        )
     )
     authorised: str | None = Field(
         description=(
-            "What allows this use, in words; none if nothing does. Only with the scope names:read."
+            "The licence that allows this use, in words; null if there is none. Returned only "
+            "with the scope `names:read`."
         )
     )
     samples: int | None = Field(
-        description="How many were made; of what is no finding only with names:read."
+        description=(
+            "Number of samples. If nobody was found, returned only with the scope `names:read`."
+        )
     )
     asked: AskedDocument | None = Field(
         None,
         description=(
-            "What was asked of the file; none where nothing was, or where another sender asked."
+            "The words and the base model that the samples were drawn with; null if none were "
+            "drawn or another account requested them."
         ),
     )
     reason: str
@@ -84,22 +94,22 @@ class VerdictDocument(BaseModel):
     """What is known about a file."""
 
     outcome: Outcome = Field(
-        description="The worst of the findings; authorised ones count as clear."
+        description="The most serious outcome of the findings. Authorised findings count as clear."
     )
     action: str = Field(
-        description="block, review or allow: what the outcome suggests; a person decides."
+        description="`block`, `review` or `allow`, as the outcome suggests. A person decides."
     )
     label: str | None = Field(
-        description="real-person-likeness where somebody was found, for a moderation queue."
+        description="`real-person-likeness` if a person was found, for a moderation queue."
     )
-    priority: int = Field(description="0 to 100, for sorting a queue.")
+    priority: int = Field(description="0 to 100, to sort a queue by.")
     gallery_version: int | None
     findings: list[FindingDocument]
     reasons: list[str]
 
 
 class ScanDocument(BaseModel):
-    """One scan that was asked for."""
+    """One scan that was requested."""
 
     job_id: str
     state: JobState
@@ -110,9 +120,9 @@ class ScanDocument(BaseModel):
     created_at: str
     started_at: str | None
     finished_at: str | None
-    done: int = Field(description="Files judged so far.")
-    total: int | None = Field(description="Files there are; none while listing goes on.")
+    done: int = Field(description="Number of files scanned so far.")
+    total: int | None = Field(description="Number of files; null until all are listed.")
     doing: str
-    problem: str | None = Field(description="Why it failed.")
-    verdict: VerdictDocument | None = Field(description="Once finished.")
-    url: str = Field(description="Where to ask again.")
+    problem: str | None = Field(description="Why the scan failed.")
+    verdict: VerdictDocument | None = Field(description="The verdict, once the scan has finished.")
+    url: str = Field(description="Address of this document, for polling.")

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a scan."""
 
     QUEUED = "queued"
     RUNNING = "running"
