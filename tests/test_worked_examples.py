@@ -26,6 +26,7 @@ from crawlers.sweeps.sweep import sweep
 from face_index.faces import pack_files, packs
 from reports.cases.case import Case
 from reports.notices import drafting
+from reports.notices import template as templates
 from scanner.adapters import algebra, reading
 from scanner.clock import utc_now
 from scanner.errors import UnfaithfulLoad
@@ -179,9 +180,9 @@ def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with resources.as_file(resources.files("reports").joinpath("notices/fields.toml")) as fields:
         shutil.copy(fields, tmp_path / "notices")
     (folder / "example.toml").write_text(example("Adding a notice"), "utf-8")
-    for cached in (drafting.template, drafting.template_names):
+    for cached in (templates.template, templates.template_names):
         cached.cache_clear()
-    monkeypatch.setattr(drafting.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(templates.resources, "files", lambda _: tmp_path)
     try:
         given = {
             "recipient": "Example",
@@ -191,7 +192,7 @@ def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         }
         made = drafting.draft_notice("example", case, given, AT)
     finally:
-        for cached in (drafting.template, drafting.template_names):
+        for cached in (templates.template, templates.template_names):
             cached.cache_clear()
     assert "Lin Yue asks for the removal of https://example.org/1" in made.text
     assert case.checkpoint.sha256 in made.text
