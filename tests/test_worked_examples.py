@@ -28,6 +28,7 @@ from crawlers.sweeps.sweep import sweep
 from face_index.faces import pack_files, packs
 from reports.cases.case import Case
 from reports.notices import drafting
+from reports.notices import template as templates
 from scanner.clock import utc_now
 from scanner.miniature.world import BASE_MODEL, FACE_PACK
 from tests.cases import AT
@@ -38,11 +39,17 @@ REPOSITORY = Path(__file__).parent.parent
 PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
 
 
-def example(heading: str) -> str:
-    """The code below a heading."""
-    found = re.search(rf"^### {heading}$.*?^```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+def examples(heading: str) -> list[str]:
+    """The blocks of code below a heading."""
+    section = PAGE.partition(f"\n### {heading}\n")[2].partition("\n##")[0]
+    found = re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert found, heading
-    return found[1]
+    return found
+
+
+def example(heading: str) -> str:
+    """The first block of code below a heading."""
+    return examples(heading)[0]
 
 
 def run(heading: str) -> dict[str, Any]:
@@ -103,14 +110,19 @@ def test_a_hub(tmp_path: Path, make_lora: Callable[..., Path]) -> None:
 FOLLOWS_THE_FORMAT = """
 import json, sys
 from pathlib import Path
+import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from scanner.adapters.loading import loaded_into
 from scanner.errors import UnfaithfulLoad
+from scanner.factories import open_identifier
+from scanner.identification.policy import Policy
 from scanner.miniature.world import BASE_MODEL
+from scanner.scanning.identifier import SamplingRequest
+from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
-whole, half = map(Path, sys.argv[1:])
+whole, half, home = map(Path, sys.argv[1:])
 triage = triage_file(whole)
 pipeline = StableDiffusionPipeline.from_pretrained(BASE_MODEL)
 layer = pipeline.unet.down_blocks[1].attentions[0].transformer_blocks[0].attn2.to_k
@@ -125,11 +137,64 @@ try:
         pass
 except UnfaithfulLoad as error:
     refusal = str(error)
+settings = Settings(home=home, face_pack="miniature", device="cpu")
+somebody = np.eye(1, 128, dtype=np.float32)
+identifier = open_identifier(settings, Policy(), [("somebody", somebody)], 1)
+request = SamplingRequest(whole, str(triage.sha256), triage.kind, triage.family, ("ohwx",))
+verdict = identifier.identify(request).verdict
 print(json.dumps({
+    "outcome": verdict.outcome, "samples": verdict.samples > 0,
     "kind": triage.kind, "family": triage.family, "problems": triage.problems, "route": route,
     "change": change, "restored": torch.equal(layer.weight, before), "refusal": refusal,
 }))
 """
+
+
+def test_a_hub_is_one_file_and_one_line(tmp_path: Path, make_lora: Callable[..., Path]) -> None:
+    """The recipe is followed in a copy of the package, which the command line then uses."""
+    copy = tmp_path / "copy" / "crawlers"
+    shutil.copytree(REPOSITORY / "crawlers", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    file, line = examples("Adding a hub")
+    (copy / "hubs" / "example.py").write_text(file, "utf-8")
+    registry = (copy / "hubs" / "registry.py").read_text("utf-8")
+    assert "_MODULES = (\n" in registry
+    added = registry.replace("_MODULES = (\n", f"_MODULES = (\n{line}")
+    (copy / "hubs" / "registry.py").write_text(added, "utf-8")
+
+    def command(*arguments: str, token: str = "PORTRAIT_SCANNER_EXAMPLE_TOKEN") -> Any:
+        paths = os.pathsep.join([str(copy.parent), str(REPOSITORY)])
+        return subprocess.run(
+            [sys.executable, "-m", "scanner.cli.app", "--home", str(tmp_path / "home"), *arguments],
+            cwd=copy.parent,
+            env={**os.environ, "PYTHONPATH": paths, token: "a-token"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    lora = make_lora(metadata={"ss_output_name": "a likeness", "ss_base_model_version": "sd_v1"})
+    server = ExampleServer(lora)
+    with serve_answers(server) as url:
+        crawled = command("crawl", f"example={url}", "--triage")
+        assert crawled.returncode == 0, crawled.stderr
+    assert server.tokens == {"Bearer a-token"}
+    found = json.loads(command("listings", "--hub", "example", "--json").stdout)["listings"]
+    assert {listing["listing_id"] for listing in found} == set("01234")
+    [triage] = json.loads(command("listings", "example:3", "--json").stdout)["triages"]
+    assert (triage["name"], triage["kind"], triage["family"]) == ("3.safetensors", "lora", "SD1")
+    known = {hub["hub"]: hub for hub in json.loads(command("hubs", "--json").stdout)["hubs"]}
+    assert known["example"] == {
+        "hub": "example",
+        "address": "https://models.example.org",
+        "types": "",
+        "token": True,
+    }
+    refused = command("hubs", token="PORTRAIT_SCANNER_EXMAPLE_TOKEN")
+    assert refused.returncode == 2
+    assert (
+        "exmaple_token belongs to no hub; known are example_token, civitai_token" in refused.stderr
+    )
 
 
 def test_a_format_is_one_file_and_one_line(tmp_path: Path) -> None:
@@ -162,7 +227,7 @@ def test_a_format_is_one_file_and_one_line(tmp_path: Path) -> None:
     )
     save_file({f"{stem}.outer_column": column}, tmp_path / "half.safetensors")
     paths = os.pathsep.join([str(copy.parent), str(REPOSITORY)])
-    files = [str(tmp_path / f"{name}.safetensors") for name in ("whole", "half")]
+    files = [str(tmp_path / name) for name in ("whole.safetensors", "half.safetensors", "home")]
     followed = subprocess.run(
         [sys.executable, "-c", FOLLOWS_THE_FORMAT, *files],
         cwd=copy.parent,
@@ -177,7 +242,9 @@ def test_a_format_is_one_file_and_one_line(tmp_path: Path) -> None:
     expected = [[float(above) * float(along) for along in row] for above in column]
     assert torch.allclose(torch.tensor(found.pop("change")), torch.tensor(expected), atol=1e-5)
     assert "do not fit a weight" in found.pop("refusal")
+    assert found.pop("outcome") in ("clear", "inconclusive")
     assert found == {
+        "samples": True,
         "kind": "outer",
         "family": "Miniature",
         "problems": [],
@@ -192,9 +259,9 @@ def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with resources.as_file(resources.files("reports").joinpath("notices/fields.toml")) as fields:
         shutil.copy(fields, tmp_path / "notices")
     (folder / "example.toml").write_text(example("Adding a notice"), "utf-8")
-    for cached in (drafting.template, drafting.template_names):
+    for cached in (templates.template, templates.template_names):
         cached.cache_clear()
-    monkeypatch.setattr(drafting.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(templates.resources, "files", lambda _: tmp_path)
     try:
         given = {
             "recipient": "Example",
@@ -204,7 +271,7 @@ def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         }
         made = drafting.draft_notice("example", case, given, AT)
     finally:
-        for cached in (drafting.template, drafting.template_names):
+        for cached in (templates.template, templates.template_names):
             cached.cache_clear()
     assert "Lin Yue asks for the removal of https://example.org/1" in made.text
     assert case.checkpoint.sha256 in made.text
