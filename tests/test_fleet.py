@@ -82,8 +82,8 @@ def task_of(name: str) -> SamplingRequest:
     )
 
 
-def summary_of(examined: Examined) -> tuple[Any, ...]:
-    verdict = examined.verdict
+def told(judgement: Examined) -> tuple[Any, ...]:
+    verdict = judgement.verdict
     return (
         verdict.outcome,
         [finding.identity_id for finding in verdict.findings],
@@ -104,7 +104,7 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
     examiner = open_examiner(
         settings_of(home), Policy(), list(snapshot.templates), snapshot.gallery_version
     )
-    found = {name: summary_of(examiner.examine(task_of(name))) for name in FILES}
+    found = {name: told(examiner.examine(task_of(name))) for name in FILES}
     scan_session.close()
     torch.set_num_threads(before)
     return found
@@ -118,7 +118,7 @@ def work_off(worker_pool: RayWorkerPool, snapshot: GallerySnapshot) -> dict[str,
         for key, judgement in worker_pool.finished(wait=True):
             assert isinstance(judgement, Examined), judgement
             assert key not in found, "no checkpoint is reported twice"
-            found[key] = summary_of(judgement)
+            found[key] = told(judgement)
     return found
 
 
@@ -280,7 +280,7 @@ def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
     assert "workers died one after another" in str(error)
     worker_pool.submit("next", task_of("sepia_style"), snapshot)
     [(_, judgement)] = worker_pool.finished(wait=True)
-    assert summary_of(judgement)[0] == "clear"
+    assert told(judgement)[0] == "clear"
 
 
 def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
@@ -340,7 +340,7 @@ def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:
     with socket.socket() as taken:  # a port at which nobody listens
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = run(
+        told = run(
             "scan",
             str(ADAPTERS / "sepia_style.safetensors"),
             "--ray",
@@ -349,5 +349,5 @@ def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:
             "miniature",
             home=tmp_path / "home",
         )
-    assert done.returncode == 3
-    assert "start one with `ray start --head`" in done.stderr
+    assert told.returncode == 3
+    assert "start one with `ray start --head`" in told.stderr
