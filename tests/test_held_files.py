@@ -162,19 +162,19 @@ class TestCallers:
         self, scan_session: ScanSession, consent: Consent, tmp_path: Path
     ) -> None:
         submitted(scan_session, consent)
-        told = []
+        answers = []
         for name in (CHILD, NOBODY):
             folder = tmp_path / name
             folder.mkdir()
             (folder / f"{name}.safetensors").write_bytes(b"no weights at all " * 9)
             result = run_scan(scan_session, [str(folder)], Silent())
-            told.append(
+            answers.append(
                 (
                     [{**row, "file": "", "seconds": 0} for row in result.to_json_rows()],
                     result.has_findings,
                 )
             )
-        assert json.dumps(told[0]) == json.dumps(told[1])
+        assert json.dumps(answers[0]) == json.dumps(answers[1])
         assert len(held(scan_session)) == 1
 
     def test_a_held_adapter_is_answered_as_one_that_samples_do_not_decide(
@@ -320,14 +320,14 @@ class TestQueue:
         look = ("held", "look", one["key"], "--reason", "a painter", "--decision")
         assert "second person" in run(*look, "somebody-else", "--by", "Rita", home=home).stdout
         assert run(*look, "nothing", "--by", "Li Na", home=home).returncode == 2
-        told = run(*look, "somebody-else", "--by", "Li Na", home=home).stdout
+        message = run(*look, "somebody-else", "--by", "Li Na", home=home).stdout
         assert (
-            "waits for a second person" in told
+            "waits for a second person" in message
         )  # another name from the same login is the same person
         (home / "portrait-scanner.toml").write_text("two_people = false\n")
         for name in ("Rita", "Li Na"):
-            told = run(*look, "somebody-else", "--by", name, home=home).stdout
-        assert "next scan" in told
+            message = run(*look, "somebody-else", "--by", name, home=home).stdout
+        assert "next scan" in message
         assert "No held file waits" in run("held", "list", home=home).stdout
         assert "Rita: somebody-else" in run("held", "list", "--all", home=home).stdout
 

@@ -185,7 +185,7 @@ _NO_REASONS = (
         "open_clip's",
     ),
     *("CLIP-L's", "only a recorded", "the word beside", "only triaged", "scale 7 is over"),
-    *("7 of its weights", "7 7 (7: 7)", "captures 3 "),
+    *("7 of its weights", "7 7 (7: 7)", "captures 3 ", "two adapter formats"),
 )
 _BY_FORMAT = {".2": "0.50", ".0%": "25%", ",": "1,000"}
 

@@ -109,16 +109,16 @@ class TestDemo:
     def test_what_cannot_be_read_is_failed_with_a_reason(
         self, demo: dict[str, Any], world: World
     ) -> None:
-        told = {
+        expected = {
             "not-an-adapter": "not those of any known adapter",
             "malformed": "cut off",
             "pickle": "not opened",
         }
         for file in world.files:
-            if file.group in told:
+            if file.group in expected:
                 [row] = rows_of(demo, file.file)
                 assert row["outcome"] == "failed"
-                assert told[file.group] in row["reason"]
+                assert expected[file.group] in row["reason"]
 
     def test_no_pickle_ran(self, demo: dict[str, Any], scanned_home: Path) -> None:
         assert demo["results"]
@@ -332,8 +332,8 @@ def test_a_trained_adapter_is_read_as_one(tmp_path: Path) -> None:
         "miniature", "train-adapter", "31337", adapter, "--trigger", "vqx", "--steps", "3"
     )
     assert trained.returncode == 0, trained.stderr
-    told = json.loads(run("inspect", adapter, "--json").stdout)
-    assert "lora" in json.dumps(told).lower()
+    triage = json.loads(run("inspect", adapter, "--json").stdout)
+    assert "lora" in json.dumps(triage).lower()
 
 
 def test_a_scan_for_nobody_says_so(tmp_path: Path) -> None:
