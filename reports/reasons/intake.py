@@ -89,6 +89,31 @@ INTAKE: Mapping[str, str] = MappingProxyType(
         ),
         "captured-in-part": "only a part of it is in the capture (status 206): {files:piece}",
         "cut-off-at-capture": "cut off when it was captured ({cause}): {files:piece}",
+        "capture-no-page": ("it holds no page"),
+        "capture-table-columns": (
+            "a table of screenshots has the columns url and screenshot; saved_at and "
+            "title are read as well"
+        ),
+        "capture-har-packed": ("it is a HAR file packed with gzip, and {cause}"),
+        "capture-several-packages": (
+            "it holds several packages: unpack it, pack each folder and take it in, {names}"
+        ),
+        "capture-nested-packages": (
+            "it is a package of packages: unpack it and take in each of them, {names}"
+        ),
+        "capture-no-named-warc": ("datapackage.json names none of its WARCs: {names}"),
+        "capture-no-own-hash": ("datapackage-digest.json holds no hash of datapackage.json"),
+        "capture-wrong-hash": (
+            "{name:quoted} has a {algorithm} in {list} that is none: {value:quoted}"
+        ),
+        "transfer-encoding-unknown": (
+            "not read, since its transfer encoding {name:quoted} is not known: {files:piece}"
+        ),
+        "found-again-only": (
+            "not in the capture; a later visit found there what had been found before: "
+            "{files:piece}"
+        ),
+        "stored-as-data-address": ("stored as a data: address: read as that: {files:piece}"),
         "worker-died": "the worker died {times:d} times over it",
         "job-failed": ("a mistake of the program's ({error}); its log has more under job {job}"),
         "job-file-unreadable": "the file cannot be opened",
