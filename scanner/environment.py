@@ -1,4 +1,4 @@
-"""The machine: the current login, and the record of system, clock, network and program of a case."""
+"""The machine: the current login, and the record of system, clock, network and program."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def system_login() -> Login:
     """The system's user, with the user who signed in and the one who called sudo.
 
     Environment variables alone identify nobody: USER and LOGNAME are not read, and SUDO_UID and
-    SUDO_USER only add marks to the system's user. The kernel's loginuid only adds marks too, because
-    a process without a login session may write any user there without a privilege. So two people who
-    share a service's user count as one.
+    SUDO_USER only add marks to the system's user. The kernel's loginuid only adds marks too,
+    because a process without a login session may write any user there without a privilege. So two
+    people who share a service's user count as one.
     """
     try:
         import pwd
@@ -143,7 +143,7 @@ def system_login() -> Login:
 
 
 def _outside(uid: int) -> int:
-    """A user id outside the user namespace (user_namespaces(7)); inside it anybody may be any user."""
+    """The id outside the user namespace (user_namespaces(7)), in which anybody may be any user."""
     try:
         lines = [
             [int(word) for word in line.split()]
@@ -157,7 +157,7 @@ def _outside(uid: int) -> int:
 
 
 def _signed_in() -> int | None:
-    """The user id that signed in to the machine, which sudo and su do not change; None without one."""
+    """The user id of the login session, which sudo and su do not change; None without a session."""
     try:
         uid = int(_LOGIN_UID.read_text("ascii"))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
 """Records that stages pass to each other and that scans.db stores as JSON.
 
-`to_json` gives plain JSON values and `from_json` reads them back. Fields that an earlier version did
-not write have defaults. Pictures are named by SHA-256. No record holds a face vector or a person's
-name.
+`to_json` gives plain JSON values and `from_json` reads them back. Fields that an earlier version
+did not write have defaults. Pictures are named by SHA-256. No record holds a face vector or a
+person's name.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class CalibrationRates:
 
     Attributes:
         calibration_sha256: of its canonical JSON.
-        cllr, cllr_min: of the likelihood ratios on held-out scores, bits; None without genuine scores.
+        cllr, cllr_min: of the likelihood ratios on held-out scores, in bits; None without genuine
+            scores.
         fpir_interval: 95 % interval of the FPIR at the threshold.
         impostor_rates: pairs of a cosine and the share of impostor comparisons at or above it.
     """
@@ -225,7 +226,7 @@ class VerdictRecord:
         samples: number of images drawn with the checkpoint.
         found_trigger: a word that the trigger search found.
         method: None if the checkpoint could not be sampled.
-        all_samples: every sample, scored against the closest identity. Stored in a table of its own.
+        all_samples: every sample, scored against the closest identity; stored in a separate table.
     """
 
     outcome: str
@@ -320,8 +321,8 @@ class ResultRow:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `case_id` only in rows that name an identity.
 
-        The keys have the two orders in which version 0.1.0 wrote them, so that rows stay the same to
-        the byte.
+        The keys have the two orders in which version 0.1.0 wrote them, so that rows stay the same
+        to the byte.
         """
         names = _EXAMINED_ROW if self.examined else _UNEXAMINED_ROW
         record = {name: getattr(self, name) for name in names}
@@ -358,7 +359,7 @@ class CaptureVerdict:
         ties: checkpoints that the pages or images point to.
         searched: False where the pictures may not be searched, or not yet.
         held: a finding waits for a second person.
-        known: it was read from the store: nothing changed since the subject was analysed. Not stored.
+        known: it was read from the store, because nothing has changed since. Not stored.
     """
 
     key: str

@@ -501,8 +501,8 @@ class TestIntake:
         folder.mkdir()
         (folder / "a-wrong.wacz").write_bytes(b"PK\x03\x04 and no zip")
         (folder / "b-odd.har").write_text(
-            '{"log": {"entries": [{"request": {"url": "http://[x"}, "response": {"status": Infinity, '
-            '"content": {"text": "x", "mimeType": "text/html"}}}]}}'
+            '{"log": {"entries": [{"request": {"url": "http://[x"}, "response": '
+            '{"status": Infinity, "content": {"text": "x", "mimeType": "text/html"}}}]}}'
         )
         (folder / "c-good.html").write_text("<html><title>Good</title><p>Words</p></html>")
         done = run("intake", folder, "--no-search", "--json", home=tmp_path / "home")

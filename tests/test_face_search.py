@@ -474,7 +474,7 @@ class TestTries:
 
 
 class TestEnrolment:
-    """Submitted photos are compared with all registered people; the submitter does not see the result."""
+    """Submitted photos are compared with everybody registered; submitters do not see the result."""
 
     def answers(self, settings: Settings, tmp_path: Path) -> dict[str, str]:
         """What the commands say about photos of somebody registered, and of a stranger."""

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 _NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789_.-", min_size=1, max_size=12)
 _SLOTS: dict[str, st.SearchStrategy[Value]] = {
     "": _NAMES,
+    "piece": _NAMES,
     "quoted": st.text(st.characters(codec="utf-8"), max_size=20),
     "commas": st.lists(_NAMES, min_size=1, max_size=4).map(tuple),
     "listed": st.lists(_NAMES, min_size=1, max_size=4).map(tuple),

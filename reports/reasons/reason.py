@@ -16,6 +16,7 @@ from types import MappingProxyType
 from reports.reasons.adapters import ADAPTERS
 from reports.reasons.captures import CAPTURES
 from reports.reasons.files import FILES
+from reports.reasons.intake import INTAKE
 from reports.reasons.methods import METHODS
 from reports.reasons.template import Template, Value
 from reports.reasons.verdicts import VERDICTS
@@ -30,7 +31,7 @@ _LONGEST_SENTENCE = 2_000
 _SEPARATOR = "; "
 
 SENTENCES: Mapping[str, str] = MappingProxyType(
-    {**VERDICTS, **METHODS, **FILES, **ADAPTERS, **CAPTURES}
+    {**VERDICTS, **METHODS, **FILES, **ADAPTERS, **CAPTURES, **INTAKE}
 )
 """The English sentence of every code; the catalogue has the Chinese one under the same text."""
 

@@ -6,6 +6,7 @@ A slot is written as in `str.format`. Its type, behind the colon, says how the v
     type        value                            written
     ==========  ===============================  ======================
     (none)      text                             as it is
+    piece       text without "; "                as it is
     quoted      text                             as `repr` writes it
     why         another reason                   its sentence
     commas      names                            a, b, c
@@ -32,6 +33,7 @@ _TEXT = r".+?"
 _ESCAPE = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5}|U0010[0-9a-f]{4})"
 _PATTERNS = {
     "": _TEXT,
+    "piece": r"(?:(?!; ).)+?",
     "why": _TEXT,
     "commas": _TEXT,
     "listed": _TEXT,

@@ -2,8 +2,8 @@
 
 cases.db seals each record (reports.cases.record_seals). The log names the version and SHA-256 of
 each record, so that restoring an older state is detected too. A case is written before its line in
-the log. If a process is killed in between, the line is added later, because the seal shows that this
-program wrote the case.
+the log. If a process is killed in between, the line is added later, because the seal shows that
+this program wrote the case.
 """
 
 from __future__ import annotations

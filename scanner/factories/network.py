@@ -67,8 +67,8 @@ def keep_token(hub: str, token: str) -> None:
 def allow_typed(transport: Transport, targets: Iterable[str]) -> None:
     """Allow hosts that were typed on the command line, also on a private network.
 
-    The user is responsible for their robots.txt, which is not obeyed. Targets from a web page or another
-    program must not be passed.
+    The user is responsible for their robots.txt, which is not obeyed. Targets from a web page or
+    another program must not be passed.
     """
     for target in targets:
         address = re.fullmatch(r"(?:[\w-]+=)?(https?://.+)", target)

@@ -15,7 +15,9 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports.documents.words import Translate
+from reports.documents.translation import translations as report_translations
+from reports.documents.words import Translate, known_words, statement_words
+from reports.reasons.reason import reasons_in_words
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
 from scanner.web.dependencies import session_of
@@ -165,6 +167,11 @@ def environment(language: str) -> Environment:
     env.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     env.filters["size"] = _size
     env.filters["short"] = _short
+    # Stored sentences are English; a page says them in its own language.
+    words = report_translations(language).gettext
+    env.filters["reason"] = lambda text: reasons_in_words(text, words)
+    env.filters["sentence"] = lambda text: known_words(text, words)
+    env.filters["statement"] = lambda text: statement_words(text, language)
     return env
 
 

@@ -288,6 +288,7 @@ def _page(
         request,
         "capture.html",
         problem=problem,
+        words=page_words(language_of(request)),
         capture=row,
         pages=contents,
         more=max(0, len(pages) - _MAX_PAGES),
