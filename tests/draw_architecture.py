@@ -1,7 +1,8 @@
-"""Draws rooms and arrows of docs/architecture.md from the imports in the code: `python -m tests.draw_architecture` writes them anew.
+"""Draws the packages of docs/architecture.md and the imports between them.
 
-A room is a package; an arrow says that modules of one import modules of the other, and how many do. tests/test_architecture.py
-fails where the drawing is not what the code is.
+`python -m tests.draw_architecture` updates the page. An arrow means that modules of one package
+import modules of the other, and its number says how many do. tests/test_architecture.py fails if
+the drawing differs from the code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ BEGIN, END = "<!-- drawn by tests/draw_architecture.py -->", "<!-- end of the dr
 
 
 def rooms_and_arrows() -> tuple[list[str], Counter[tuple[str, str]]]:
-    """Every package, and how many modules of one import modules of another."""
+    """Return all packages, and how many modules of one import modules of another."""
     graph = grimp.build_graph(*ROOTS)
     rooms = sorted(module for module in graph.modules if graph.find_children(module))
     arrows: Counter[tuple[str, str]] = Counter()
@@ -35,7 +36,11 @@ def _room_of(module: str, rooms: list[str]) -> str:
 
 
 def drawing() -> str:
-    """The drawing in Mermaid: a box around each root, arrows between its rooms, and arrows from root to root."""
+    """Return the drawing in Mermaid.
+
+    Each root is a box around its packages. Arrows lead between packages of a root and between
+    roots.
+    """
     rooms, arrows = rooms_and_arrows()
     inside = {
         pair: count

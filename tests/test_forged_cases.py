@@ -1,4 +1,4 @@
-"""What somebody does to cases.db with SQL is noticed before anything leaves the house, and a bundle can be taken back."""
+"""Changes to cases.db by SQL are noticed before an export, and a bundle can be revoked."""
 
 from __future__ import annotations
 
@@ -102,14 +102,21 @@ def in_record(path: str, value: str) -> str:
 FORGERIES = {
     "score": (in_record("$.score", "0.99"), "score"),
     "interval": (in_record("$.interval", "json('[0.97, 1.0]')"), "interval"),
-    "a sample removed": ("update cases set record = json_remove(record, '$.samples[3]')", "samples"),
+    "a sample removed": (
+        "update cases set record = json_remove(record, '$.samples[3]')",
+        "samples",
+    ),
     "a sample's hash": (in_record("$.samples[0].image_sha256", f"'{'00' * 32}'"), "samples"),
     "creator": (in_record("$.checkpoint.creator", "'somebody else'"), "checkpoint.creator"),
-    "the date": (in_record("$.opened_at", "'2026-01-01T00:00:00+00:00'") + ", opened_at = '2026-01-01T00:00:00+00:00'", "opened_at"),
+    "the date": (
+        in_record("$.opened_at", "'2026-01-01T00:00:00+00:00'")
+        + ", opened_at = '2026-01-01T00:00:00+00:00'",
+        "opened_at",
+    ),
     "whom it shows": (in_record("$.identity_name", "'Max'"), "identity_name"),
     "the column beside the record": ("update cases set outcome = 'possible'", "outcome"),
     "no record at all": ("update cases set record = '{'", "cannot be read"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", FORGERIES)
@@ -140,9 +147,10 @@ def test_a_case_changed_by_sql_is_not_exported(office: Office, how: str) -> None
 def reviews_by_sql(decision: str) -> tuple[str, ...]:
     details = json.dumps({"decision": decision, "reason": "x", "eyes": 1, "operator": "olga"})
     return (
-        "drop trigger entries_no_update", "drop trigger entries_no_delete",
+        "drop trigger entries_no_update",
+        "drop trigger entries_no_delete",
         f"update entries set details = '{details}' where kind = 'review'",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,11 +158,17 @@ def reviews_by_sql(decision: str) -> tuple[str, ...]:
     [
         reviews_by_sql("reject"),
         ("drop trigger entries_no_delete", "delete from entries"),
-        ("insert into entries (case_id, at, kind, actor, details) values ('c0ffee0123456789', '2026-11-23T13:00:00+00:00', 'review', 'Eve', '{\"decision\": \"reject\", \"reason\": \"\", \"eyes\": 1}')",),
+        (
+            (
+                "insert into entries (case_id, at, kind, actor, details) "
+                "values ('c0ffee0123456789', '2026-11-23T13:00:00+00:00', 'review', 'Eve', "
+                '\'{"decision": "reject", "reason": "", "eyes": 1}\')'
+            ),
+        ),
         ("delete from seals",),
     ],
     ids=["a decision changed", "a decision taken out", "a decision put in", "the seals taken out"],
-)  # fmt: skip
+)
 def test_decisions_and_seals_changed_by_sql(office: Office, statements: tuple[str, ...]) -> None:
     office.sql(*statements)
     with pytest.raises(CaseAltered):
@@ -202,7 +216,7 @@ def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
     case = service.case("c0ffee0123456789")
     assert case.custody[-1].event == "case-set-back-accepted"
     assert case.custody[-1].details["reason"] == "the disk died"
-    # The log still knows the decision that the older copy does not hold: it must be made again before anything leaves.
+    # The log holds the decision that the older copy lacks; it must be made again before an export.
     with pytest.raises(
         CaseAltered, match="the newest decision is confirm, the audit log says reject"
     ):
@@ -239,10 +253,13 @@ def test_a_process_that_is_killed_between_both_databases(office: Office) -> None
 
 def test_many_at_once_raise_no_false_alarm(office: Office) -> None:
     code = (
-        "import sys; from pathlib import Path; from datetime import timedelta; from tests.test_forged_cases import Office, AT\n"
-        "office = Office(Path(sys.argv[1])); office.now = AT + timedelta(hours=1); service = office.service()\n"
+        "import sys; from pathlib import Path; from datetime import timedelta; "
+        "from tests.test_forged_cases import Office, AT\n"
+        "office = Office(Path(sys.argv[1])); office.now = AT + timedelta(hours=1); "
+        "service = office.service()\n"
         "for number in range(15):\n"
-        "    service.amend('c0ffee0123456789', 'correction', sys.argv[2], f'correction {number}'); service.case('c0ffee0123456789')\n"
+        "    service.amend('c0ffee0123456789', 'correction', sys.argv[2], "
+        "f'correction {number}'); service.case('c0ffee0123456789')\n"
     )
     home = str(office.settings.home)
     processes = [
@@ -300,7 +317,7 @@ class TestVerify:
     @pytest.mark.parametrize("alone", [False, True], ids=["program", "single file"])
     @pytest.mark.parametrize(
         ("decision", "code"), [("reject", 1), ("authorised", 1), ("more-samples", 1), (None, 0)]
-    )  # fmt: skip
+    )
     def test_a_later_decision_takes_a_bundle_back(
         self, office: Office, tmp_path: Path, decision: str | None, code: int, *, alone: bool
     ) -> None:
@@ -388,7 +405,11 @@ class TestUpgrade:
 
     @staticmethod
     def as_before(office: Office, **changes: Any) -> Case:
-        """A case as 0.1.0 wrote it: no seal, a line in the log without its record, no entry that says records are kept."""
+        """Return a case as 0.1.0 wrote it.
+
+        It has no seal, its line in the audit log does not name the record, and no entry says that
+        records are kept.
+        """
         from scanner.factories import open_vault
 
         case_store = CaseStore(office.path, office.settings.evidence_path)

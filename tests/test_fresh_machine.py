@@ -1,4 +1,4 @@
-"""A machine without Pango, fonts, a compiler or Chromium: what is missing is told, and the rest is done."""
+"""Without Pango, fonts, a compiler or Chromium, the program names what is missing and goes on."""
 
 from __future__ import annotations
 
@@ -121,8 +121,11 @@ class TestWhatMakeAsksFor:
     def test_what_is_missing_is_named_and_nothing_else_is_imported(self, tmp_path: Path) -> None:
         told = subprocess.run(
             [sys.executable, "-I", "-S", ROOT / "tests" / "needs.py"],
-            env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert told.returncode == 1
         assert {"chromium", "g++", "openssl", "fontconfig"} <= set(told.stdout.split())
         assert "make demo takes none of them" in told.stderr
@@ -140,9 +143,13 @@ class TestWhatMakeAsksFor:
             (bin_folder / name).write_text(f"#!/bin/sh\n{script}\n")
             (bin_folder / name).chmod(0o755)
         told = subprocess.run(
-            ["make", "install"], cwd=self.copy(tmp_path),
-            env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            ["make", "install"],
+            cwd=self.copy(tmp_path),
+            env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert told.returncode != 0
         assert "apt-get install chromium g++" in told.stdout
         assert sorted(one.name for one in (tmp_path / "copy").iterdir()) == sorted(self.COPIED)
