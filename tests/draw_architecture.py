@@ -48,23 +48,23 @@ def drawing() -> str:
         if pair[0].split(".")[0] == pair[1].split(".")[0]
     }
     across: Counter[tuple[str, str]] = Counter()
-    for (one, other), count in arrows.items():
-        if (one, other) not in inside:
-            across[one.split(".")[0], other.split(".")[0]] += count
+    for (source, target), count in arrows.items():
+        if (source, target) not in inside:
+            across[source.split(".")[0], target.split(".")[0]] += count
     lines = ["```mermaid", "flowchart TD"]
     for root in ROOTS:
         lines.append(f"  subgraph {root}_rooms[{root}]")
         lines += [f"    {_name(room)}[{room}]" for room in rooms if room.split(".")[0] == root]
         lines.append("  end")
-    for (one, other), count in sorted(inside.items()):
-        back = inside.get((other, one))
+    for (source, target), count in sorted(inside.items()):
+        back = inside.get((target, source))
         if back is None:
-            lines.append(f"  {_name(one)} -->|{count}| {_name(other)}")
-        elif one < other:
-            lines.append(f"  {_name(one)} <-->|{count} and {back} back| {_name(other)}")
+            lines.append(f"  {_name(source)} -->|{count}| {_name(target)}")
+        elif source < target:
+            lines.append(f"  {_name(source)} <-->|{count} and {back} back| {_name(target)}")
     lines += [
-        f"  {one}_rooms ==>|{count}| {other}_rooms"
-        for (one, other), count in sorted(across.items())
+        f"  {source}_rooms ==>|{count}| {target}_rooms"
+        for (source, target), count in sorted(across.items())
     ]
     return "\n".join([*lines, "```"])
 

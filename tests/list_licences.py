@@ -19,7 +19,8 @@ licence is the one that each package declares in its metadata; `not declared` me
 metadata names none, while the repository does. `python -m tests.list_licences` updates this page.
 
 Model weights have their own licences. `portrait-scanner doctor` and every report name the licence
-of the face pack in use, and the program asks for consent before it first uses a base model.
+of the face pack in use. Base models are fetched at first use; `portrait-scanner doctor` names their
+licences.
 
 | package | version | licence |
 |---|---|---|

@@ -30,7 +30,7 @@ WHO = "ab" * 16
 
 
 class Office:
-    """A home with one confirmed case, and whatever happens in it."""
+    """A home with a confirmed case, and what is done with it."""
 
     def __init__(self, home: Path) -> None:
         self.settings = Settings(home=home, operator="olga")
@@ -192,9 +192,9 @@ def test_a_case_that_is_put_in_and_one_that_is_taken_out(office: Office, tmp_pat
         service.exported("decade0123456789")
     service.close()
     office.sql("delete from cases where case_id = 'c0ffee0123456789'")
-    told = " ".join(office.problems())
-    assert "decade0123456789" in told
-    assert "case c0ffee0123456789: the audit log knows it, and it is not in cases.db" in told
+    problems = " ".join(office.problems())
+    assert "decade0123456789" in problems
+    assert "case c0ffee0123456789: the audit log knows it, and it is not in cases.db" in problems
 
 
 def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
@@ -282,10 +282,10 @@ class TestVerify:
         statement = json.loads((folder / "seal/statement.json").read_bytes())
         assert statement["chain"]["entry"] > 0
         assert len(statement["chain"]["sha256"]) == 64
-        told = {one.item: one for one in verify(folder)}
-        assert all(one.ok for one in told.values())
+        items = {one.item: one for one in verify(folder)}
+        assert all(one.ok for one in items.values())
         assert "as of 2026-11-23T12:05:00" in str(
-            told["the record is the one that the audit log names"].note
+            items["the record is the one that the audit log names"].note
         )
         for language, words in (
             ("en", "What was decided later is not in it"),
@@ -325,13 +325,13 @@ class TestVerify:
         if decision:
             office.decide(decision, "looked again")
         service = office.service()
-        told, _ = service.revocations()
+        revocations, _ = service.revocations()
         service.close()
-        assert [one["case_id"] for one in told["cases"]] == (
+        assert [one["case_id"] for one in revocations["cases"]] == (
             ["c0ffee0123456789"] if decision else []
         )
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(told))
+        path.write_text(json.dumps(revocations))
         assert all(one.ok for one in verify(folder))
         if alone:
             done = run_both(folder, "--revocations", path)
@@ -348,10 +348,13 @@ class TestVerify:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda told: told | {"cases": []},
-            lambda told: told | {"issued_at": "2030-01-01T00:00:00+00:00"},
-            lambda told: told | {"format": "something"},
-            lambda told: {**told, "signature": told["signature"][:-8] + "AAAAAA=="},
+            lambda revocations: revocations | {"cases": []},
+            lambda revocations: revocations | {"issued_at": "2030-01-01T00:00:00+00:00"},
+            lambda revocations: revocations | {"format": "something"},
+            lambda revocations: {
+                **revocations,
+                "signature": revocations["signature"][:-8] + "AAAAAA==",
+            },
             lambda _: [],
         ],
     )
@@ -361,18 +364,18 @@ class TestVerify:
         folder = office.bundle()
         office.decide("reject", "looked again")
         service = office.service()
-        told, _ = service.revocations()
+        revocations, _ = service.revocations()
         service.close()
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(change(told)))
+        path.write_text(json.dumps(change(revocations)))
         assert not verify(folder, revocations=path)[-1].ok
 
     def test_a_list_of_another_signer(self, office: Office, tmp_path: Path) -> None:
         other = Office(tmp_path / "other").service()
-        told, _ = other.revocations()
+        revocations, _ = other.revocations()
         other.close()
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(told))
+        path.write_text(json.dumps(revocations))
         last = verify(office.bundle(), revocations=path)[-1]
         assert "another key" in str(last.problem)
 

@@ -173,10 +173,10 @@ def test_scans_are_told_as_they_were(made: UnpackedHome) -> None:
     )
     for name in ("scan of a hub", "scan of files", "scan with a high threshold"):
         before = made.printed[name]
-        told = made.ask("report", before["scan"], "--out", made.out)
-        assert the(about, told["results"]) == the(about, before["results"])
-        assert Path(told["report"]).stat().st_size > 1000
-        for row, was in zip(told["results"], before["results"], strict=True):
+        answer = made.ask("report", before["scan"], "--out", made.out)
+        assert the(about, answer["results"]) == the(about, before["results"])
+        assert Path(answer["report"]).stat().st_size > 1000
+        for row, was in zip(answer["results"], before["results"], strict=True):
             if was.get(
                 "case_id"
             ):  # whoever there is no case about is not named (CHANGELOG, Security)
@@ -192,7 +192,7 @@ def test_scans_are_told_as_they_were(made: UnpackedHome) -> None:
 def test_reports_of_its_cases_are_written(made: UnpackedHome, language: str) -> None:
     for case in made.printed["cases"]["cases"]:
         pdf = language == "en" and case["case_id"] == made.confirmed and loads("libpango-1.0.so.0")
-        told = made.ask(
+        answer = made.ask(
             "report",
             case["case_id"],
             "--out",
@@ -201,22 +201,22 @@ def test_reports_of_its_cases_are_written(made: UnpackedHome, language: str) -> 
             language,
             "--pdf" if pdf else "--no-pdf",
         )
-        text = Path(told["html"]).read_text("utf-8")
+        text = Path(answer["html"]).read_text("utf-8")
         assert case["identity_name"] in text
         assert (
             case["file"].removesuffix(" · xiaohongshu") in text
         )  # an account is called by its name and its site
-        assert told["status"] == case["status"]
+        assert answer["status"] == case["status"]
         if pdf:
-            assert Path(told["pdf"]).read_bytes().startswith(b"%PDF-")
+            assert Path(answer["pdf"]).read_bytes().startswith(b"%PDF-")
     made.must_be_sound()
 
 
 def test_its_bundle_verifies(made: UnpackedHome) -> None:
-    told = made.ask("verify", made.bundle, "--signer", made.signer)
-    assert told["ok"]
+    answer = made.ask("verify", made.bundle, "--signer", made.signer)
+    assert answer["ok"]
     assert {one["item"] for one in made.printed["verify"]["items"]} <= {
-        one["item"] for one in told["items"]
+        one["item"] for one in answer["items"]
     }
     for capture in made.printed["captures list"]["captures"]:
         assert made.ask(
@@ -228,18 +228,18 @@ def test_its_bundle_verifies(made: UnpackedHome) -> None:
 
 
 def test_its_bundle_reproduces(made: UnpackedHome) -> None:
-    told = made.ask("reproduce", made.bundle, "--checkpoint", MATCH, "--signer", made.signer)
+    answer = made.ask("reproduce", made.bundle, "--checkpoint", MATCH, "--signer", made.signer)
     which = ("stage", "number", "control", "agrees")
-    assert told["agrees"]
-    assert the(which, told["samples"]) == the(which, made.printed["reproduce"]["samples"])
+    assert answer["agrees"]
+    assert the(which, answer["samples"]) == the(which, made.printed["reproduce"]["samples"])
 
 
 def test_its_case_is_sealed_anew(made: UnpackedHome) -> None:
-    told = made.ask("report", made.confirmed, "--out", made.out / "new", "--bundle", "--no-pdf")
-    assert made.ask("verify", told["bundle"], "--signer", made.signer)["ok"]
+    answer = made.ask("report", made.confirmed, "--out", made.out / "new", "--bundle", "--no-pdf")
+    assert made.ask("verify", answer["bundle"], "--signer", made.signer)["ok"]
     was, now = (
         json.loads((folder / "data" / "case.json").read_text("utf-8"))
-        for folder in (made.bundle, Path(told["bundle"]))
+        for folder in (made.bundle, Path(answer["bundle"]))
     )
     assert now["samples"] == was["samples"]
 
@@ -264,8 +264,8 @@ def test_its_receipt_holds(made: UnpackedHome) -> None:
 
 def test_its_backup_is_restored_and_the_erased_stay_erased(made: UnpackedHome) -> None:
     [backup] = (made.home / "vault" / "backups").glob("*.db")
-    [told] = made.ask("vault", "status")["backups"]
-    assert (Path(told["path"]), told["there"]) == (backup, True)
+    [answer] = made.ask("vault", "status")["backups"]
+    assert (Path(answer["path"]), answer["there"]) == (backup, True)
     made.run("vault", "restore", backup, "--receipts", made.out / f"erased-{WITHDRAWN}.json")
     assert {one["name"] for one in made.ask("identities")["identities"]} == {
         "person-101",

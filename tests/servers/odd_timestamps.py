@@ -40,10 +40,10 @@ def number(value: int) -> bytes:
 def oid(dotted: str) -> bytes:
     first, second, *rest = map(int, dotted.split("."))
     body = bytes([40 * first + second])
-    for one in rest:
-        groups = [one & 0x7F]
-        while one := one >> 7:
-            groups.append(0x80 | one & 0x7F)
+    for arc in rest:
+        groups = [arc & 0x7F]
+        while arc := arc >> 7:
+            groups.append(0x80 | arc & 0x7F)
         body += bytes(reversed(groups))
     return der(0x06, body)
 
