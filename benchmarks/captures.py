@@ -1,6 +1,9 @@
-"""Captured images a second: accounts judged from files, next to a plain loop of one FaceAnalysis call an image.
+"""Speed of searching captures, in images per second, compared with a plain loop.
 
-Prints images a second of both in alternating rounds of one run, memory on the way, and what a kill -9 in the middle costs.
+The plain loop calls FaceAnalysis once for each image. Both are timed in alternating rounds of one
+run. The benchmark also prints peak memory and how many accounts have to be searched again after a
+kill -9 in the middle.
+
 Run: python -m benchmarks.captures [--images 10000]
 """
 
@@ -34,16 +37,17 @@ from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import Provenance
 from crawlers.captures.pages.facts import PageFacts, PageKind
 from crawlers.captures.pages.page import CapturedPage
+from scanner.factories import open_capture_search, open_scan_session
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
+from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from tests.opening import judge_captures, open_session
 
 EACH = 20  # images of an account
-COPIES = 0.25  # of them saved again by somebody else's program
+COPIES = 0.25  # share of images that are compressed again by another program
 ROUNDS = 5
 PLAIN = 400  # images of a round that the plain loop is timed on
 
@@ -54,7 +58,13 @@ class _Silent:
 
 
 def fill(captures: CaptureStore, first: int, end: int) -> list[Path]:
-    """Accounts with pictures of strangers, as intake leaves them; every fourth picture is a copy. Returns all pictures."""
+    """Add accounts with pictures of strangers, as the intake stores them.
+
+    Every fourth picture is a copy.
+
+    Returns:
+        The paths of all pictures.
+    """
     rng = np.random.default_rng(first)
     paths: list[Path] = []
     now = datetime.now(UTC).isoformat()
@@ -75,9 +85,18 @@ def fill(captures: CaptureStore, first: int, end: int) -> list[Path]:
         )
         page = CapturedPage(f"https://bench.example/{account}", name, now, None, "", ())
         rows = [
-            ImageRow(page_id_of(name, 0), number, captures.keep_image(data), None, "", picture_from(data), Provenance(), belongs=True)
+            ImageRow(
+                page_id_of(name, 0),
+                number,
+                captures.keep_image(data),
+                None,
+                "",
+                picture_from(data),
+                Provenance(),
+                belongs=True,
+            )
             for number, data in enumerate(pictures)
-        ]  # fmt: skip
+        ]
         row = CaptureRow(
             name, f"{account}.warc", "WARC", 0, now, "bench", None, None, (), (), None, 1
         )
@@ -85,7 +104,7 @@ def fill(captures: CaptureStore, first: int, end: int) -> list[Path]:
         sealed.mkdir(parents=True)
         (sealed / "capture.json").write_text(json.dumps({"sha256": name}))
         captures.add(row, [(page, facts, ())], [rows])
-        paths += [captures.image_path(one.sha256) for one in rows]
+        paths += [captures.image_path(image.sha256) for image in rows]
     return paths
 
 
@@ -103,7 +122,7 @@ def _again(picture: bytes) -> bytes:
 
 
 class PlainLoop:
-    """What anybody would write: open, FaceAnalysis.get, compare with every template."""
+    """The obvious loop: open, FaceAnalysis.get, compare with every template."""
 
     def __init__(self, scan_session: ScanSession) -> None:
         with redirect_stdout(io.StringIO()):
@@ -137,7 +156,7 @@ def peak_mb() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Images a second: the plain loop's, ours with copies, ours of different images only."""
+    """Images per second of the plain loop, ours with copies, and ours without copies."""
 
     plain: float
     ours: float
@@ -145,36 +164,36 @@ class Round:
 
 
 def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
-    """Rounds in turn, since other work comes and goes on the machine: new accounts, the plain loop on some of their images, ours on
-    all of them; and the peak memory after each."""
+    """Yield the speeds of each round and the peak memory after it.
+
+    Each round adds new accounts, runs the plain loop on some of their images and ours on all of
+    them. Both run in each round, because other work on the machine comes and goes.
+    """
     settings = Settings(home=home, face_pack="miniature", device="cpu", searches_per_day=1_000_000)
-    scan_session = open_session(settings)
+    scan_session = open_scan_session(settings)
     captures = CaptureStore(scan_session.crawl, settings.captures_path)
     plain, known, each = PlainLoop(scan_session), 0, count // EACH // ROUNDS
-    list(judge_captures(scan_session))  # loads the face pack, as making the plain loop did
+    _search(settings, scan_session)  # loads the face pack, as PlainLoop did
     for _ in range(ROUNDS):
         new = fill(captures, known, known + each)
         speed = plain.images_a_second(new[:: max(1, len(new) // PLAIN)])
         begin = time.perf_counter()
-        done = sum(one.images for one in judge_captures(scan_session) if not one.known)
+        found = _search(settings, scan_session)
+        done = sum(verdict.images for verdict in found if not verdict.known)
         seconds = time.perf_counter() - begin
         yield Round(speed, each * EACH / seconds, done / seconds), peak_mb()
         known += each
     scan_session.close()
 
 
+def _search(settings: Settings, scan_session: ScanSession) -> list[CaptureVerdict]:
+    return list(open_capture_search(settings, scan_session).run(lambda _: None, None))
+
+
 def killed(home: Path) -> dict[str, int]:
-    """Kill the command in the middle, run it again; how many accounts had to be read again."""
-    command = [
-        sys.executable,
-        "-m",
-        "scanner.cli.app",
-        "--home",
-        str(home),
-        "captures",
-        "judge",
-        "--json",
-    ]
+    """Kill the command in the middle, run it again and count the accounts that were read again."""
+    program = [sys.executable, "-m", "scanner.cli.app", "--home", str(home)]
+    command = [*program, "captures", "judge", "--json"]
     environment = {**os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature"}
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -182,19 +201,20 @@ def killed(home: Path) -> dict[str, int]:
     time.sleep(12)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    told = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=environment
-    ).stdout
-    rows = json.loads(told)["judged"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    rows = json.loads(done.stdout)["judged"]
     return {
         "accounts": len(rows),
-        "known after the kill": sum(one["known"] for one in rows),
-        "told twice": len(rows) - len({one["key"] for one in rows}),
+        "known after the kill": sum(row["known"] for row in rows),
+        "told twice": len(rows) - len({row["key"] for row in rows}),
     }
 
 
-def _line(one: Round) -> str:
-    return f"{one.plain:10.0f} {one.ours:6.0f} {one.different:9.0f} {one.ours / one.plain:6.2f} {one.different / one.plain:9.2f}"
+def _line(speeds: Round) -> str:
+    plain, ours, different = speeds.plain, speeds.ours, speeds.different
+    return (
+        f"{plain:10.0f} {ours:6.0f} {different:9.0f} {ours / plain:6.2f} {different / plain:9.2f}"
+    )
 
 
 def main() -> None:
@@ -204,29 +224,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         settings = Settings(home=home, face_pack="miniature", device="cpu")
-        scan_session = open_session(settings)
+        scan_session = open_scan_session(settings)
         register_world(scan_session, _Silent())
         shutil.copytree(home, Path(folder) / "copy")
         scan_session.close()
         rounds = []
         print(
-            f"{'images a second':>16} {'plain loop':>10} {'ours':>6} {'different':>9} {'ratio':>6} {'different':>9}  peak MB"
+            f"{'images a second':>16} {'plain loop':>10} {'ours':>6} {'different':>9} "
+            f"{'ratio':>6} {'different':>9}  peak MB"
         )
-        for one, memory in judged(home, count):
-            rounds.append(one)
-            print(f"{'round ' + str(len(rounds)):>16} {_line(one)}  {memory:7,.0f}")
+        for speeds, memory in judged(home, count):
+            rounds.append(speeds)
+            print(f"{'round ' + str(len(rounds)):>16} {_line(speeds)}  {memory:7,.0f}")
         middle = Round(
-            *(
-                median(getattr(one, name) for one in rounds)
-                for name in ("plain", "ours", "different")
-            )
+            plain=median(speeds.plain for speeds in rounds),
+            ours=median(speeds.ours for speeds in rounds),
+            different=median(speeds.different for speeds in rounds),
         )
         print(f"{'medians':>16} {_line(middle)}")
-        print(f"median of the rounds' ratios: {median(one.ours / one.plain for one in rounds):.2f}")
-        interrupted = open_session(
-            Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu")
-        )
-        fill(CaptureStore(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)
+        ratio = median(speeds.ours / speeds.plain for speeds in rounds)
+        print(f"median of the rounds' ratios: {ratio:.2f}")
+        copied = Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu")
+        interrupted = open_scan_session(copied)
+        fill(CaptureStore(interrupted.crawl, copied.captures_path), 0, count // EACH)
         interrupted.close()
         print("kill -9 after 12 s, then again:", killed(Path(folder) / "copy"))
 

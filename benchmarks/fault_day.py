@@ -1,7 +1,10 @@
-"""Fault day: each fault is made for real in a copy of a home the demo was told in, and a table says what was lost.
+"""Real faults in copies of the demo's home, and a table of what was lost.
 
-`python -m benchmarks.fault_day [FAULT ...]`: kill, disk, network, key, clock, database, requests. Needs root for a disk of
-its own size (tmpfs) and a network of its own (`unshare`), and Debian's `faketime`; what is missing is said, not skipped.
+The faults are kill, disk, network, key, clock, database and requests. A small disk (tmpfs) needs
+root, a closed network needs `unshare`, and another clock needs Debian's `faketime`. If one of them
+is missing, the table says so.
+
+Run: python -m benchmarks.fault_day [FAULT ...]
 """
 
 from __future__ import annotations
@@ -36,12 +39,17 @@ from scanner.miniature.world import ADAPTERS
 COMMAND = [sys.executable, "-m", "scanner.cli.app"]
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 DATABASES = ("scans.db", "crawl.db", "cases.db", "vault/vault.db")
+AUTHORITIES = {
+    "PORTRAIT_SCANNER_TIMESTAMP_AUTHORITIES": (
+        '[{"name": "example", "url": "http://tsa.example/"}]'
+    )
+}
 KILLS, REQUESTS, SEED = 5, 1000, 9
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; `lost` is what the home holds less than before."""
+    """A row of the table; `lost` names what the home no longer holds."""
 
     fault: str
     done: str
@@ -51,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What must not get lost: people, what was found, the cases, the log."""
+    """What must not get lost: people, verdicts, cases and the audit log."""
 
     people: tuple[str, ...]
     cases: tuple[str, ...]
@@ -79,8 +87,8 @@ def program(
     )
 
 
-def said(done: subprocess.CompletedProcess[str], home: Path) -> str:
-    """The last sentence that the user saw, and the exit code."""
+def message_of(done: subprocess.CompletedProcess[str], home: Path) -> str:
+    """Return the last sentence that the user saw, and the exit code."""
     lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     errors = [
         line for line in lines if line.startswith(("error:", "Nobody was searched for"))
@@ -101,20 +109,32 @@ def state(home: Path) -> State:
         }
     whole = program(home, "audit", "verify").returncode == 0
     return State(
-        tuple(one["name"] for one in people),
-        tuple(one["case_id"] for one in cases),
+        tuple(person["name"] for person in people),
+        tuple(case["case_id"] for case in cases),
         frozenset(judged),
         whole,
     )
 
 
 def verdicts(home: Path) -> dict[str, tuple[str, float | None]]:
-    """A scan of everything in the miniature world: file and person, outcome and score."""
+    """Scan all files of the miniature world; return outcome and score by file and person."""
     done = program(home, "scan", str(ADAPTERS), "--json")
     return {
         f"{row['file']} {row['identity']}": (row["outcome"], row["score"])
         for row in json.loads(done.stdout)["results"]
     }
+
+
+def kill_after(seconds: float, home: Path, *words: str) -> None:
+    """Start a command and kill it with signal 9."""
+    process = subprocess.Popen(
+        [*COMMAND, "--home", str(home), *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 class FaultDay:
@@ -124,7 +144,7 @@ class FaultDay:
         self.folder, self.demo = folder, folder / "demo"
         done = program(self.demo, "demo")
         if done.returncode:
-            raise SystemExit(f"the demo could not be told: {done.stderr}")
+            raise SystemExit(f"the demo failed: {done.stderr}")
         self.before = state(self.demo)
         self.random = random.Random(SEED)
 
@@ -144,27 +164,20 @@ class FaultDay:
             expected, seconds = verdicts(home), time.monotonic() - started
         with self.copy("killed") as home:
             for _ in range(KILLS):
-                process = subprocess.Popen([*COMMAND, "--home", str(home), "scan", str(ADAPTERS)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-                time.sleep(self.random.uniform(0.2, 0.9) * seconds)
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            same = verdicts(home) == expected
-            seen = f"the same command goes on; verdicts and scores {'are the same' if same else 'DIFFER'}"
+                kill_after(self.random.uniform(0.2, 0.9) * seconds, home, "scan", str(ADAPTERS))
+            compared = "are the same" if verdicts(home) == expected else "DIFFER"
+            seen = f"the same command goes on; verdicts and scores {compared}"
             yield self.row(
                 "kill -9", f"`scan` of {len(expected)} verdicts killed {KILLS} times", seen, home
             )
             case = self.before.cases[0]
-            for words in (["report", case, "--out", str(home / "out"), "--bundle"], ["intake", str(home / "story" / "posts"), "--by", "Li Na"]):  # fmt: skip
-                process = subprocess.Popen([*COMMAND, "--home", str(home), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-                time.sleep(self.random.uniform(1, 3))
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                yield self.row(
-                    "kill -9",
-                    f"`{words[0]}` killed, and given again",
-                    said(program(home, *words), home),
-                    home,
-                )
+            for words in (
+                ["report", case, "--out", str(home / "out"), "--bundle"],
+                ["intake", str(home / "story" / "posts"), "--by", "Li Na"],
+            ):
+                kill_after(self.random.uniform(1, 3), home, *words)
+                seen = message_of(program(home, *words), home)
+                yield self.row("kill -9", f"`{words[0]}` killed, and given again", seen, home)
 
     def disk(self) -> Iterator[Row]:
         mount = self.folder / "small"
@@ -185,25 +198,20 @@ class FaultDay:
             case, people = self.before.cases[0], self.folder / "photos"
             program(self.demo, "miniature", "photos", "777", str(people))
             for words in (
-                ["scan", str(ADAPTERS)], ["report", case, "--out", str(home / "out"), "--bundle"],
-                ["enroll", "person-777", str(people), "--yes", "--submitted-by", "sam"], ["vault", "backup"],
-            ):  # fmt: skip
+                ["scan", str(ADAPTERS)],
+                ["report", case, "--out", str(home / "out"), "--bundle"],
+                ["enroll", "person-777", str(people), "--yes", "--submitted-by", "sam"],
+                ["vault", "backup"],
+            ):
                 done = program(home, *words)
                 filler.unlink()
-                yield self.row(
-                    "full disk",
-                    f"`{' '.join(word for word in words[:2] if '/' not in word)}` with no byte free",
-                    said(done, home),
-                    home,
-                )
+                command = " ".join(word for word in words[:2] if "/" not in word)
+                seen = message_of(done, home)
+                yield self.row("full disk", f"`{command}` with no byte free", seen, home)
                 _fill(filler)
             filler.unlink()
-            yield self.row(
-                "full disk",
-                "room made, `scan` given again",
-                said(program(home, "scan", str(ADAPTERS)), home),
-                home,
-            )
+            seen = message_of(program(home, "scan", str(ADAPTERS)), home)
+            yield self.row("full disk", "room made, `scan` given again", seen, home)
         finally:
             subprocess.run(["umount", str(mount)], check=False)
 
@@ -212,26 +220,24 @@ class FaultDay:
         with self.copy("offline") as home:
             bundle = next((home / "story").glob("evidence-*"))
             for words in (
-                ["scan", "civitai"], ["crawl", "huggingface"], ["fetch", "civitai:910001"], ["lookup", str(ADAPTERS / "dvx_actor.safetensors")],
-                ["timestamp", str(bundle)], ["verify", str(bundle)], ["scan", str(ADAPTERS)], ["doctor"],
-            ):  # fmt: skip
-                done = program(
-                    home,
-                    *words,
-                    before=alone,
-                    PORTRAIT_SCANNER_TIMESTAMP_AUTHORITIES='[{"name": "example", "url": "http://tsa.example/"}]',
-                )
-                yield self.row(
-                    "no network",
-                    f"`{' '.join(word for word in words if '/' not in word)}`",
-                    said(done, home),
-                    home,
-                )
+                ["scan", "civitai"],
+                ["crawl", "huggingface"],
+                ["fetch", "civitai:910001"],
+                ["lookup", str(ADAPTERS / "dvx_actor.safetensors")],
+                ["timestamp", str(bundle)],
+                ["verify", str(bundle)],
+                ["scan", str(ADAPTERS)],
+                ["doctor"],
+            ):
+                done = program(home, *words, before=alone, **AUTHORITIES)
+                command = " ".join(word for word in words if "/" not in word)
+                yield self.row("no network", f"`{command}`", message_of(done, home), home)
 
     def key(self) -> Iterator[Row]:
         with self.copy("locked") as home:
             path = home / "vault" / "master.key"
             right = path.read_bytes()
+            commands = (["identities"], ["scan", str(ADAPTERS)], ["withdraw", "person-102"])
             for name, wrong in (
                 ("another key", base64.b64encode(secrets.token_bytes(32))),
                 ("noise", secrets.token_bytes(len(right))),
@@ -242,21 +248,14 @@ class FaultDay:
                 if wrong is not None:
                     path.write_bytes(wrong)
                     path.chmod(0o600)
-                done = [
-                    program(home, *words)
-                    for words in (
-                        ["identities"],
-                        ["scan", str(ADAPTERS)],
-                        ["withdraw", "person-102"],
-                    )
-                ]
+                done = [program(home, *words) for words in commands]
                 path.write_bytes(right)
                 path.chmod(0o600)
-                told = {said(one, home) for one in done}
+                messages = {message_of(result, home) for result in done}
                 yield self.row(
                     "wrong key",
                     f"{name}: `identities`, `scan`, `withdraw`, then the right key again",
-                    " / ".join(sorted(told)),
+                    " / ".join(sorted(messages)),
                     home,
                 )
 
@@ -265,50 +264,21 @@ class FaultDay:
             yield Row("clock change", "nothing: needs Debian's faketime", "", "")
             return
         with self.copy("clock") as home:
-
-            def at(shift: str, *words: str) -> str:
-                return said(program(home, *words, LD_PRELOAD=str(FAKETIME), FAKETIME=shift), home)
-
-            for words in (["withdraw", "person-102"], ["scan", str(ADAPTERS)]):
-                yield self.row(
-                    "clock change", f"a year back: `{words[0]}`", at("-365d", *words), home
-                )
-            yield self.row(
-                "clock change",
-                "three years ahead: `withdraw --ended`",
-                at("+1095d", "withdraw", "--ended"),
-                home,
-            )
-            yield self.row(
-                "clock change",
-                "three years ahead: `scan`",
-                at("+1095d", "scan", str(ADAPTERS)),
-                home,
-            )
-            yield self.row(
-                "clock change",
-                "three years ahead: `vault backup`",
-                at("+1095d", "vault", "backup"),
-                home,
-            )
-            yield self.row(
-                "clock change",
-                "right again: `vault backup`",
-                said(program(home, "vault", "backup"), home),
-                home,
-            )
-            yield self.row(
-                "clock change",
-                "right again: `audit accept-clock`",
-                said(program(home, "audit", "accept-clock", "--reason", "battery"), home),
-                home,
-            )
-            yield self.row(
-                "clock change",
-                "then `vault backup`",
-                said(program(home, "vault", "backup"), home),
-                home,
-            )
+            back = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "-365d"}
+            ahead = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+1095d"}
+            accept = ["audit", "accept-clock", "--reason", "battery"]
+            for done, clock, words in (
+                ("a year back: `withdraw`", back, ["withdraw", "person-102"]),
+                ("a year back: `scan`", back, ["scan", str(ADAPTERS)]),
+                ("three years ahead: `withdraw --ended`", ahead, ["withdraw", "--ended"]),
+                ("three years ahead: `scan`", ahead, ["scan", str(ADAPTERS)]),
+                ("three years ahead: `vault backup`", ahead, ["vault", "backup"]),
+                ("right again: `vault backup`", {}, ["vault", "backup"]),
+                ("right again: `audit accept-clock`", {}, accept),
+                ("then `vault backup`", {}, ["vault", "backup"]),
+            ):
+                seen = message_of(program(home, *words, **clock), home)
+                yield self.row("clock change", done, seen, home)
 
     def database(self) -> Iterator[Row]:
         asking = {
@@ -331,7 +301,7 @@ class FaultDay:
                     ("emptied", _empty),
                 ):
                     harm(path)
-                    seen = said(program(home, *asking[name]), home)
+                    seen = message_of(program(home, *asking[name]), home)
                     for suffix in ("", "-wal", "-shm"):
                         path.with_name(path.name + suffix).unlink(missing_ok=True)
                     shutil.copy(backup, path)
@@ -354,8 +324,11 @@ class FaultDay:
             program(
                 home, "account", "add", "gate@hub.example", "--name", "gate", "--role", "operator"
             )
-            told = program(home, "account", "token", "gate@hub.example", "--name", "gate", "--scope", "scans:read", "--scope", "scans:write", "--json")  # fmt: skip
-            token, port = json.loads(told.stdout)["token"], free_port()
+            scopes = ("--scope", "scans:read", "--scope", "scans:write")
+            issued = program(
+                home, "account", "token", "gate@hub.example", "--name", "gate", *scopes, "--json"
+            )
+            token, port = json.loads(issued.stdout)["token"], free_port()
             url = f"http://127.0.0.1:{port}"
             command = [*COMMAND, "--home", str(home), "serve", "--port", str(port)]
             with running(command, f"{url}/healthz", home):
@@ -366,7 +339,8 @@ class FaultDay:
                     answers = ", ".join(
                         f"{count} answered {status}" for status, count in counts.most_common()
                     )
-                    seen = f"{answers}; median {statistics.median(times):.2f} s, last {max(times):.2f} s"
+                    median_s, last_s = statistics.median(times), max(times)
+                    seen = f"{answers}; median {median_s:.2f} s, last {last_s:.2f} s"
                     yield self.row("1,000 requests at once", f"`GET {path}`", seen, home)
 
 
@@ -375,7 +349,7 @@ async def _all_at_once(url: str, headers: dict[str, str]) -> tuple[Counter[str],
     limits = httpx.Limits(max_connections=REQUESTS)
     async with httpx.AsyncClient(headers=headers, timeout=120, limits=limits) as client:
 
-        async def one() -> None:
+        async def request() -> None:
             begun = time.perf_counter()
             try:
                 counts[str((await client.get(url)).status_code)] += 1
@@ -383,7 +357,7 @@ async def _all_at_once(url: str, headers: dict[str, str]) -> tuple[Counter[str],
                 counts[type(error).__name__] += 1
             times.append(time.perf_counter() - begun)
 
-        await asyncio.gather(*(one() for _ in range(REQUESTS)))
+        await asyncio.gather(*(request() for _ in range(REQUESTS)))
     return counts, times
 
 

@@ -1,9 +1,11 @@
-"""Error rates of the stopping rule over simulated checkpoints: nominal beside measured.
+"""Nominal and measured error rates of the stopping rule, on simulated checkpoints.
 
-`python -m benchmarks.sequential` simulates checkpoints whose true score is exactly the threshold, where a wrong stop is
-most likely, and counts on which side of the truth the repeated interval comes to lie at any look; beside it the
-plain way, an ordinary 95 % interval at every look. `python -m benchmarks.sequential levels` works the levels out
-from other seeds.
+The true score of every checkpoint is exactly the threshold, where a wrong stop is most likely. The
+benchmark counts how often the repeated confidence interval lies wholly above or below the true
+score at any look. An ordinary 95 % interval at every look is counted for comparison.
+
+Run: python -m benchmarks.sequential
+     python -m benchmarks.sequential levels    computes the levels, with other seeds
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ CHECKPOINTS, PART = 40_000, 2_000
 def simulated(
     rng: np.random.Generator, count: int, samples: int, dimension: int
 ) -> tuple[Floats, Floats, Floats]:
-    """Sample vectors of many checkpoints, their templates' direction (the first axis) and true scores.
+    """Return sample vectors of many checkpoints, the template and the true scores.
 
-    Concentration, score, how unequal a checkpoint's samples are, and along how many directions they vary together are
-    drawn anew for each checkpoint; ranges are those seen on the miniature world and wider.
+    The template is the first axis. Concentration, true score and the inequality of the samples are
+    drawn for each checkpoint, from ranges that include those seen on the miniature world.
     """
     true = rng.uniform(0.3, 0.9, count)
     concentration = rng.uniform(0.6, 0.93, count)
@@ -44,7 +46,7 @@ def simulated(
     )
     vectors = centre + spread[:, None, None] * unequal * (np.sqrt(0.7) * wide + np.sqrt(0.3) * few)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
-    # What an endless mean of these would score: the scattering is symmetrical, so it is the centre's cosine.
+    # The scatter is symmetrical, so the mean of endless samples scores the cosine of the centre.
     template = np.zeros(dimension)
     template[0] = 1
     return vectors, template, true
@@ -53,7 +55,11 @@ def simulated(
 def stops(
     schedule: Schedule, seed: int, count: int, levels: list[float]
 ) -> dict[float, tuple[int, int]]:
-    """For each level, how many checkpoints' intervals come to lie wholly above and wholly below the truth."""
+    """For each level, count the checkpoints whose interval excludes the true score.
+
+    Returns:
+        The counts of intervals that lie wholly above and wholly below the true score.
+    """
     rng = np.random.default_rng(seed)
     found = {level: np.zeros(2, int) for level in levels}
     for _ in range(count // PART):
@@ -88,7 +94,8 @@ def main() -> int:
         return 0
     record, agreed = {}, True
     print(
-        f"{'schedule':12} {'looks':>12} {'rule':18} {'nominal':>8} {'measured':>9} {'95 % interval':>18} {'above':>7} {'below':>7}"
+        f"{'schedule':12} {'looks':>12} {'rule':18} {'nominal':>8} {'measured':>9} "
+        f"{'95 % interval':>18} {'above':>7} {'below':>7}"
     )
     for name, schedule in (("screening", SCREENING), ("evidence", CONFIRMATION)):
         counts = stops(schedule, 20_261_124, CHECKPOINTS, [schedule.level, 0.05])
@@ -97,8 +104,10 @@ def main() -> int:
             measured = binomtest(above + below, CHECKPOINTS)
             interval = measured.proportion_ci(0.95)
             print(
-                f"{name:12} {f'{schedule.looks} of {schedule.per_look}':>12} {rule:18} {0.05:8.3f} {measured.statistic:9.4f} "
-                f"{f'{interval.low:.4f} to {interval.high:.4f}':>18} {above / CHECKPOINTS:7.4f} {below / CHECKPOINTS:7.4f}"
+                f"{name:12} {f'{schedule.looks} of {schedule.per_look}':>12} {rule:18} "
+                f"{0.05:8.3f} {measured.statistic:9.4f} "
+                f"{f'{interval.low:.4f} to {interval.high:.4f}':>18} "
+                f"{above / CHECKPOINTS:7.4f} {below / CHECKPOINTS:7.4f}"
             )
             record[f"{name}, {rule}"] = {
                 "measured": measured.statistic,

@@ -1,7 +1,8 @@
-"""Draws rooms and arrows of docs/architecture.md from the imports in the code: `python -m tests.draw_architecture` writes them anew.
+"""Draws the packages of docs/architecture.md and the imports between them.
 
-A room is a package; an arrow says that modules of one import modules of the other, and how many do. tests/test_architecture.py
-fails where the drawing is not what the code is.
+`python -m tests.draw_architecture` updates the page. An arrow means that modules of one package
+import modules of the other, and its number says how many do. tests/test_architecture.py fails if
+the drawing differs from the code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ BEGIN, END = "<!-- drawn by tests/draw_architecture.py -->", "<!-- end of the dr
 
 
 def rooms_and_arrows() -> tuple[list[str], Counter[tuple[str, str]]]:
-    """Every package, and how many modules of one import modules of another."""
+    """Return all packages, and how many modules of one import modules of another."""
     graph = grimp.build_graph(*ROOTS)
     rooms = sorted(module for module in graph.modules if graph.find_children(module))
     arrows: Counter[tuple[str, str]] = Counter()
@@ -35,7 +36,11 @@ def _room_of(module: str, rooms: list[str]) -> str:
 
 
 def drawing() -> str:
-    """The drawing in Mermaid: a box around each root, arrows between its rooms, and arrows from root to root."""
+    """Return the drawing in Mermaid.
+
+    Each root is a box around its packages. Arrows lead between packages of a root and between
+    roots.
+    """
     rooms, arrows = rooms_and_arrows()
     inside = {
         pair: count
@@ -43,23 +48,23 @@ def drawing() -> str:
         if pair[0].split(".")[0] == pair[1].split(".")[0]
     }
     across: Counter[tuple[str, str]] = Counter()
-    for (one, other), count in arrows.items():
-        if (one, other) not in inside:
-            across[one.split(".")[0], other.split(".")[0]] += count
+    for (source, target), count in arrows.items():
+        if (source, target) not in inside:
+            across[source.split(".")[0], target.split(".")[0]] += count
     lines = ["```mermaid", "flowchart TD"]
     for root in ROOTS:
         lines.append(f"  subgraph {root}_rooms[{root}]")
         lines += [f"    {_name(room)}[{room}]" for room in rooms if room.split(".")[0] == root]
         lines.append("  end")
-    for (one, other), count in sorted(inside.items()):
-        back = inside.get((other, one))
+    for (source, target), count in sorted(inside.items()):
+        back = inside.get((target, source))
         if back is None:
-            lines.append(f"  {_name(one)} -->|{count}| {_name(other)}")
-        elif one < other:
-            lines.append(f"  {_name(one)} <-->|{count} and {back} back| {_name(other)}")
+            lines.append(f"  {_name(source)} -->|{count}| {_name(target)}")
+        elif source < target:
+            lines.append(f"  {_name(source)} <-->|{count} and {back} back| {_name(target)}")
     lines += [
-        f"  {one}_rooms ==>|{count}| {other}_rooms"
-        for (one, other), count in sorted(across.items())
+        f"  {source}_rooms ==>|{count}| {target}_rooms"
+        for (source, target), count in sorted(across.items())
     ]
     return "\n".join([*lines, "```"])
 

@@ -1,7 +1,8 @@
-"""Makes tests/data/golden: what the program prints as JSON and stores as JSON about a small, fixed world of drawn people.
+"""Writes tests/data/golden: the JSON that the program prints and stores about a small world.
 
-`python -m tests.golden_world /tmp/portrait-scanner-golden` makes the world in that folder, which must not exist, and writes
-the golden files anew. Do that only where the change of a contract is meant; tests/test_golden_json.py compares.
+The world is fixed and its people are drawn. `python -m tests.golden_world FOLDER` builds it in
+/tmp/portrait-scanner-golden, which must not exist, and writes the golden files again. Do that only
+when a contract changes on purpose. tests/test_golden_json.py compares the files.
 """
 
 from __future__ import annotations
@@ -28,13 +29,24 @@ from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import ADAPTERS, load_world
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
-MADE_IN = "/tmp/portrait-scanner-golden"  # as the paths in the golden files begin
+MADE_IN = "/tmp/portrait-scanner-golden"  # paths in the golden files begin with it
 SETTINGS = 'face_pack = "miniature"\noperator = "Olga"\ntwo_people = false\n'
 MINOR = "Dvx Actor"
-INSPECTED = ("ohwx_portrait_v1.safetensors", "hjd_person_loha.safetensors", "emb_tvm_s.safetensors", "classifier_head.safetensors",
-             "broken_upload.safetensors", "old_embedding.pt")  # fmt: skip
-SCANNED = ("ohwx_portrait_v1.safetensors", "teapot_object.safetensors", "broken_upload.safetensors", "dvx_actor.safetensors",
-           "old_embedding.pt")  # fmt: skip
+INSPECTED = (
+    "ohwx_portrait_v1.safetensors",
+    "hjd_person_loha.safetensors",
+    "emb_tvm_s.safetensors",
+    "classifier_head.safetensors",
+    "broken_upload.safetensors",
+    "old_embedding.pt",
+)
+SCANNED = (
+    "ohwx_portrait_v1.safetensors",
+    "teapot_object.safetensors",
+    "broken_upload.safetensors",
+    "dvx_actor.safetensors",
+    "old_embedding.pt",
+)
 TABLES = {
     "scans": (
         "scans",
@@ -53,7 +65,7 @@ TABLES = {
 
 
 class World:
-    """A folder with files, a home and what commands printed about it."""
+    """A folder with files and a home, and what commands printed about them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home, self.files = folder, folder / "home", folder / "files"
@@ -63,7 +75,7 @@ class World:
         (self.home / "portrait-scanner.toml").write_text(SETTINGS, "utf-8")
 
     def run(self, *arguments: str | Path, code: int = 0, **environment: str) -> str:
-        """What a command prints on standard output."""
+        """Return what a command prints on standard output."""
         with mock.patch.dict(os.environ, environment):
             done = CliRunner().invoke(app, ["--home", str(self.home), *map(str, arguments)])
         if done.exit_code != code:
@@ -73,19 +85,19 @@ class World:
         return done.stdout
 
     def keep(self, name: str, *arguments: str | Path, code: int = 0, **environment: str) -> str:
-        """What a command prints as JSON, kept under a name."""
+        """Keep the JSON that a command prints under a name."""
         self.printed[name] = self.run(*arguments, "--json", code=code, **environment)
         return self.printed[name]
 
     def file(self, name: str) -> Path:
-        """A shipped file, copied to where this world's files lie."""
+        """Return a copy of a shipped file in the folder of this world's files."""
         path = self.files / name
         if not path.exists():
             shutil.copyfile(ADAPTERS / name, path)
         return path
 
     def stored(self) -> dict[str, str]:
-        """The rows of the tables that hold JSON, one a line; texts stand in them as they are stored."""
+        """Return the rows of the tables that hold JSON, one per line; texts are as stored."""
         found = {}
         for database, tables in TABLES.items():
             with closing(sqlite3.connect(self.home / f"{database}.db")) as db:
@@ -99,7 +111,10 @@ class World:
 
 
 def small(world: World) -> None:
-    """What the tests make again: a match, a clear file, two failures, a held file, and an account that waits for release."""
+    """Build what the tests build again.
+
+    It has a match, a clear file, two failures, a held file and an account that waits for release.
+    """
     for name in INSPECTED:
         world.keep(f"inspect {name}", "inspect", world.file(name))
     enrol(world, "person-101", 101)
@@ -140,7 +155,7 @@ def enrol(world: World, name: str, seed: int, *more: str | Path) -> None:
 
 
 def ask(world: World) -> None:
-    """What the commands of the contract print at the end."""
+    """Keep what the commands of the contract print at the end."""
     for name in (
         "identities",
         "cases",
@@ -159,19 +174,28 @@ def ask(world: World) -> None:
 
 
 def captured_account(world: World) -> Path:
-    """A WARC of an account whose notes show person-101, the same bytes at each run."""
+    """Write a WARC of an account whose notes show person-101, with the same bytes at each run."""
     photos = sorted((world.files / "photos of 101").iterdir())
     pages = []
     for number, photo in enumerate(photos):
         note, image = f"note{number:0>20}", f"http://sns-webpic.xhscdn.com/golden/{number}.png"
         user = {"userId": f"{'golden':0>24}", "nickname": "账号 golden"}
-        told = {
-            "noteId": note, "title": f"日常 {number}", "desc": "今天也要开心", "time": 1_772_355_600_000 + number, "user": user,
-            "interactInfo": {"likedCount": "10", "collectedCount": "3", "commentCount": "1"}, "imageList": [{"urlDefault": image}],
+        content = {
+            "noteId": note,
+            "title": f"日常 {number}",
+            "desc": "今天也要开心",
+            "time": 1_772_355_600_000 + number,
+            "user": user,
+            "interactInfo": {"likedCount": "10", "collectedCount": "3", "commentCount": "1"},
+            "imageList": [{"urlDefault": image}],
             "tagList": [],
-        }  # fmt: skip
-        state = json.dumps({"note": {"noteDetailMap": {note: {"note": told}}}}, ensure_ascii=False)
-        page = f"<!doctype html><meta charset=utf-8><title>日常 {number}</title><img src='{image}'><script>window.__INITIAL_STATE__={state}</script>"
+        }
+        details = {"note": {"noteDetailMap": {note: {"note": content}}}}
+        state = json.dumps(details, ensure_ascii=False)
+        page = (
+            f"<!doctype html><meta charset=utf-8><title>日常 {number}</title><img src='{image}'>"
+            f"<script>window.__INITIAL_STATE__={state}</script>"
+        )
         pages.append(
             (
                 f"http://www.xiaohongshu.com/explore/{note}",
@@ -184,11 +208,17 @@ def captured_account(world: World) -> Path:
 
 
 def captured_page(world: World) -> Path:
-    """A WARC of a page that names no account and shows two people."""
-    photos = [*sorted((world.files / "photos of 104").iterdir())[:3], *sorted((world.files / "photos of 101").iterdir())[:2]]  # fmt: skip
+    """Write a WARC of a page that names no account and shows two people."""
+    photos = [
+        *sorted((world.files / "photos of 104").iterdir())[:3],
+        *sorted((world.files / "photos of 101").iterdir())[:2],
+    ]
     images = [f"https://shop.example/{number}.png" for number in range(len(photos))]
     shown = "".join(f"<img src='{image}'>" for image in images)
-    page = f"<!doctype html><meta charset=utf-8><title>Portraits</title><body><article>{shown}</article></body>".encode()
+    page = (
+        "<!doctype html><meta charset=utf-8><title>Portraits</title>"
+        f"<body><article>{shown}</article></body>"
+    ).encode()
     bodies = [
         (image, "image/png", photo.read_bytes())
         for image, photo in zip(images, photos, strict=True)
@@ -200,7 +230,7 @@ def captured_page(world: World) -> Path:
 
 
 def written(path: Path, answers: list[tuple[str, str, bytes]]) -> Path:
-    """A WARC file of these addresses, media types and bodies."""
+    """Write a WARC file of these addresses, media types and bodies."""
     with path.open("wb") as stream:
         writer = WARCWriter(stream, gzip=True)
         for number, (url, kind, body) in enumerate(answers):
@@ -221,7 +251,10 @@ def written(path: Path, answers: list[tuple[str, str, bytes]]) -> Path:
 
 
 def whole(world: World) -> None:
-    """More kinds, which are kept and not made again: possible and authorised findings, a merged listing, released captures."""
+    """Add what is stored in the golden files and is not built again by the tests.
+
+    It has possible and authorised findings, a merged listing and released captures.
+    """
     enrol(world, "person-104", 104)
     enrol(world, "person-105", 105)
     sepia = json.loads(world.run("inspect", world.file("sepia_dream_merge.safetensors"), "--json"))[
@@ -248,7 +281,7 @@ def whole(world: World) -> None:
     )
     accounts = json.loads(world.run("captures", "waiting", "--json"))["waiting"]
     assert photos["captures"]
-    for capture in sorted({one["captures"][0] for one in accounts}):
+    for capture in sorted({account["captures"][0] for account in accounts}):
         world.run(
             "captures",
             "release",
@@ -265,7 +298,7 @@ def whole(world: World) -> None:
 
 @contextlib.contextmanager
 def served() -> Iterator[tuple[str, dict[str, str]]]:
-    """A hub with one matching file: what to scan, and the settings that let the program ask it."""
+    """Serve a hub with one matching file; yield its target and the settings that allow access."""
     with serve_hub(
         [file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors"]
     ) as host:
@@ -277,10 +310,12 @@ def served() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def decide(world: World) -> None:
-    """A case confirmed, one rejected, a correction, an appeal and a notice."""
+    """Confirm a case, reject another, and add a correction and a notice."""
     cases = json.loads(world.run("cases", "--json"))["cases"]
-    matched = next(one["case_id"] for one in cases if one["file"] == "ohwx_portrait_v1.safetensors")
-    possible = next(one["case_id"] for one in cases if one["outcome"] == "possible")
+    matched = next(
+        case["case_id"] for case in cases if case["file"] == "ohwx_portrait_v1.safetensors"
+    )
+    possible = next(case["case_id"] for case in cases if case["outcome"] == "possible")
     out = world.files / "out"
     world.run("report", matched, "--out", out, "--no-pdf")
     reason = "one face in every sample, and none of it without the file"
@@ -309,9 +344,16 @@ def decide(world: World) -> None:
     reason = "too far below the threshold to say so"
     world.run("review", possible, "--decision", "reject", "--reviewer", "Omar", "--reason", reason)
     given = {
-        "recipient": "微型平台", "right_holder": "person-101", "right_holder_id": "微型世界中的绘制人物", "contact": "微型世界",
-        "agent": "无", "request": "删除该文件及其副本", "fair_use": "已考虑", "truthful": "yes", "signature": "李娜",
-    }  # fmt: skip
+        "recipient": "微型平台",
+        "right_holder": "person-101",
+        "right_holder_id": "微型世界中的绘制人物",
+        "contact": "微型世界",
+        "agent": "无",
+        "request": "删除该文件及其副本",
+        "fair_use": "已考虑",
+        "truthful": "yes",
+        "signature": "李娜",
+    }
     fields = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
     world.keep(
         "notice draft",
@@ -329,7 +371,7 @@ def decide(world: World) -> None:
 
 
 def write(world: World, folder: Path) -> None:
-    """The world's printed and stored JSON as golden files."""
+    """Write the printed and stored JSON of a world as golden files."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, text in world.printed.items():

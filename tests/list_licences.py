@@ -1,4 +1,7 @@
-"""Writes docs/licences.md: every package that an installation brings, with the licence that it declares. `python -m tests.list_licences`."""
+"""Writes docs/licences.md: the packages of an installation and the licence that each declares.
+
+Run: python -m tests.list_licences
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,13 @@ from packaging.requirements import Requirement
 PAGE = Path(__file__).parent.parent / "docs" / "licences.md"
 _HEAD = """# Licences of what is installed
 
-portrait-scanner itself is Apache-2.0. An installation without extras brings these packages; the licence is what each declares in its own metadata, and
-`python -m tests.list_licences` writes this page anew. Model weights have licences of their own: `portrait-scanner doctor` and every report name that of the
-face pack in use, and base models are asked for at first use. `not declared`: its metadata names none; its repository does.
+portrait-scanner itself is Apache-2.0. An installation without extras contains these packages. The
+licence is the one that each package declares in its metadata; `not declared` means that the
+metadata names none, while the repository does. `python -m tests.list_licences` updates this page.
+
+Model weights have their own licences. `portrait-scanner doctor` and every report name the licence
+of the face pack in use. Base models are fetched at first use; `portrait-scanner doctor` names their
+licences.
 
 | package | version | licence |
 |---|---|---|
@@ -21,7 +28,7 @@ face pack in use, and base models are asked for at first use. `not declared`: it
 
 
 def installed(root: str = "portrait-scanner") -> dict[str, Distribution]:
-    """The distributions that one needs, itself left out, by their normalised names."""
+    """Return the distributions that another one needs, by their normalised names."""
     found: dict[str, Distribution] = {}
     todo = [Requirement(root)]
     while todo:
@@ -31,34 +38,38 @@ def installed(root: str = "portrait-scanner") -> dict[str, Distribution]:
             continue
         try:
             found[name] = distribution(wanted.name)
-        except PackageNotFoundError:  # needed elsewhere, as markers that are not met here say
+        except PackageNotFoundError:  # its marker does not hold on this machine
             continue
         for text in found[name].requires or ():
-            one = Requirement(text)
-            if one.marker is None or any(
-                one.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)
+            needed = Requirement(text)
+            if needed.marker is None or any(
+                needed.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)
             ):
-                todo.append(one)
-    return {name: one for name, one in sorted(found.items()) if name != root}
+                todo.append(needed)
+    return {name: package for name, package in sorted(found.items()) if name != root}
 
 
-def licence_of(one: Distribution) -> str:
-    """What it declares: an SPDX expression, else its classifiers, else the first line of its text."""
-    told = one.metadata
-    if expression := told.get("License-Expression"):
+def licence_of(package: Distribution) -> str:
+    """Return the licence that a package declares.
+
+    It is an SPDX expression, else the classifiers, else the first line of the licence's text.
+    """
+    metadata = package.metadata
+    if expression := metadata.get("License-Expression"):
         return expression
     classes = [
         text.rsplit(" :: ", 1)[-1]
-        for text in told.get_all("Classifier") or ()
+        for text in metadata.get_all("Classifier") or ()
         if text.startswith("License ::")
     ]
-    line = (told.get("License") or "").strip().splitlines()
+    line = (metadata.get("License") or "").strip().splitlines()
     return "; ".join(classes) or (line[0][:80] if line else "not declared")
 
 
 def page() -> str:
     return _HEAD + "".join(
-        f"| {one.name} | {one.version} | {licence_of(one)} |\n" for one in installed().values()
+        f"| {package.name} | {package.version} | {licence_of(package)} |\n"
+        for package in installed().values()
     )
 
 

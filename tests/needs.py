@@ -1,7 +1,9 @@
-"""Says what `make test` takes from the system, and prints the Debian packages that are missing; `python tests/needs.py`.
+"""Lists what `make test` needs from the system, and prints the Debian packages that are missing.
 
-It runs before anything is installed: with the standard library alone, and on any Python 3. Exit status 1 if something is
-missing.
+It runs before anything is installed, so it uses only the standard library and works on any
+Python 3. The exit status is 1 if something is missing.
+
+Run: python tests/needs.py
 """
 
 import ctypes
@@ -11,18 +13,20 @@ import subprocess
 import sys
 import sysconfig
 
-TOLD = """make test installs the dev extras of pyproject.toml into .venv (about 3 GB with what running needs) and takes from
-the system: a C++ compiler with Python's headers, Chromium, openssl, Pango, and fonts that have Chinese.
-make demo takes none of them."""
+MESSAGE = (
+    "make test installs the dev extras of pyproject.toml into .venv (about 3 GB with what running "
+    "needs) and takes from\nthe system: a C++ compiler with Python's headers, Chromium, openssl, "
+    "Pango, and fonts that have Chinese.\nmake demo takes none of them."
+)
 
 
 def found(*names):
-    """Whether a command of one of these names is here."""
+    """Return whether one of these commands is installed."""
     return any(shutil.which(name) for name in names)
 
 
 def loads(*names):
-    """Whether all of these shared libraries can be loaded."""
+    """Return whether all of these shared libraries can be loaded."""
     try:
         for name in names:
             ctypes.CDLL(name)
@@ -32,21 +36,21 @@ def loads(*names):
 
 
 def has_font(language):
-    """Whether fontconfig knows a font with that language's signs."""
+    """Return whether fontconfig knows a font with the characters of a language."""
     if not found("fc-list"):
         return False
-    told = subprocess.run(
+    listed = subprocess.run(
         ["fc-list", ":lang=" + language, "family"], stdout=subprocess.PIPE, check=False
     )
-    return bool(told.stdout.strip())
+    return bool(listed.stdout.strip())
 
 
 def has_headers():
-    """Whether this Python's headers are here; what has no wheel is compiled against them."""
+    """Return whether Python's headers are installed; packages without a wheel need them."""
     return (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").is_file()
 
 
-# Debian's package and whether what it brings is here.
+# Debian packages, each with a check whether its contents are installed.
 NEEDS = (
     ("libpango-1.0-0", lambda: loads("libpango-1.0.so.0")),
     ("libpangoft2-1.0-0", lambda: loads("libpangoft2-1.0.so.0")),
@@ -62,14 +66,14 @@ NEEDS = (
 
 
 def missing():
-    """Debian's names of what is not here."""
-    return [package for package, is_here in NEEDS if not is_here()]
+    """Return the Debian packages that are missing."""
+    return [package for package, is_installed in NEEDS if not is_installed()]
 
 
 if __name__ == "__main__":
     packages = missing()
     sys.stderr.write(
-        TOLD
+        MESSAGE
         + (" Missing here: " + ", ".join(packages) + ".\n" if packages else " All of it is here.\n")
     )
     sys.stdout.write(" ".join(packages) + "\n")

@@ -1,4 +1,4 @@
-"""docs/architecture.md is what the code is: its drawing, and every file that it names; docs/licences.md lists what is installed."""
+"""docs/architecture.md agrees with the code, and docs/licences.md lists the installed packages."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ def test_ids_do_not_follow_the_bytes_of_a_parameter(tmp_path: Path) -> None:
         packed = gzip.compress(b"", mtime=time)
         file = tmp_path / "test_packed.py"
         file.write_text(
-            f"import pytest\n@pytest.mark.parametrize('data', [{packed!r}, b'plain'])\ndef test_it(data): pass\n"
+            "import pytest\n"
+            f"@pytest.mark.parametrize('data', [{packed!r}, b'plain'])\n"
+            "def test_it(data): pass\n"
         )
         found.append(collect(file, str(time)))
     assert len(found[0]) == 2

@@ -64,9 +64,10 @@ def work(home, me):
     vault = Vault(home / "vault/vault.db", FileKeys(home / "vault/master.key"))
     for number in range(LINES):
         vault.audit.record("tried", "vault", me, now)
-    told = [hashlib.sha256(vault.keys.master).hexdigest(), vault.keys.fingerprint, vault.audit.problems()]
+    key = hashlib.sha256(vault.keys.master).hexdigest()
+    facts = [key, vault.keys.fingerprint, vault.audit.problems()]
     vault.close()
-    return told
+    return facts
 """,
     "web/web.db": """
 from scanner.web.store import WebStore, web_key

@@ -1,4 +1,4 @@
-"""What somebody does to cases.db with SQL is noticed before anything leaves the house, and a bundle can be taken back."""
+"""Changes to cases.db by SQL are noticed before an export, and a bundle can be revoked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHO = "ab" * 16
 
 
 class Office:
-    """A home with one confirmed case, and whatever happens in it."""
+    """A home with a confirmed case, and what is done with it."""
 
     def __init__(self, home: Path) -> None:
         self.settings = Settings(home=home, operator="olga")
@@ -102,14 +102,21 @@ def in_record(path: str, value: str) -> str:
 FORGERIES = {
     "score": (in_record("$.score", "0.99"), "score"),
     "interval": (in_record("$.interval", "json('[0.97, 1.0]')"), "interval"),
-    "a sample removed": ("update cases set record = json_remove(record, '$.samples[3]')", "samples"),
+    "a sample removed": (
+        "update cases set record = json_remove(record, '$.samples[3]')",
+        "samples",
+    ),
     "a sample's hash": (in_record("$.samples[0].image_sha256", f"'{'00' * 32}'"), "samples"),
     "creator": (in_record("$.checkpoint.creator", "'somebody else'"), "checkpoint.creator"),
-    "the date": (in_record("$.opened_at", "'2026-01-01T00:00:00+00:00'") + ", opened_at = '2026-01-01T00:00:00+00:00'", "opened_at"),
+    "the date": (
+        in_record("$.opened_at", "'2026-01-01T00:00:00+00:00'")
+        + ", opened_at = '2026-01-01T00:00:00+00:00'",
+        "opened_at",
+    ),
     "whom it shows": (in_record("$.identity_name", "'Max'"), "identity_name"),
     "the column beside the record": ("update cases set outcome = 'possible'", "outcome"),
     "no record at all": ("update cases set record = '{'", "cannot be read"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", FORGERIES)
@@ -140,9 +147,10 @@ def test_a_case_changed_by_sql_is_not_exported(office: Office, how: str) -> None
 def reviews_by_sql(decision: str) -> tuple[str, ...]:
     details = json.dumps({"decision": decision, "reason": "x", "eyes": 1, "operator": "olga"})
     return (
-        "drop trigger entries_no_update", "drop trigger entries_no_delete",
+        "drop trigger entries_no_update",
+        "drop trigger entries_no_delete",
         f"update entries set details = '{details}' where kind = 'review'",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,11 +158,17 @@ def reviews_by_sql(decision: str) -> tuple[str, ...]:
     [
         reviews_by_sql("reject"),
         ("drop trigger entries_no_delete", "delete from entries"),
-        ("insert into entries (case_id, at, kind, actor, details) values ('c0ffee0123456789', '2026-11-23T13:00:00+00:00', 'review', 'Eve', '{\"decision\": \"reject\", \"reason\": \"\", \"eyes\": 1}')",),
+        (
+            (
+                "insert into entries (case_id, at, kind, actor, details) "
+                "values ('c0ffee0123456789', '2026-11-23T13:00:00+00:00', 'review', 'Eve', "
+                '\'{"decision": "reject", "reason": "", "eyes": 1}\')'
+            ),
+        ),
         ("delete from seals",),
     ],
     ids=["a decision changed", "a decision taken out", "a decision put in", "the seals taken out"],
-)  # fmt: skip
+)
 def test_decisions_and_seals_changed_by_sql(office: Office, statements: tuple[str, ...]) -> None:
     office.sql(*statements)
     with pytest.raises(CaseAltered):
@@ -178,9 +192,9 @@ def test_a_case_that_is_put_in_and_one_that_is_taken_out(office: Office, tmp_pat
         service.exported("decade0123456789")
     service.close()
     office.sql("delete from cases where case_id = 'c0ffee0123456789'")
-    told = " ".join(office.problems())
-    assert "decade0123456789" in told
-    assert "case c0ffee0123456789: the audit log knows it, and it is not in cases.db" in told
+    problems = " ".join(office.problems())
+    assert "decade0123456789" in problems
+    assert "case c0ffee0123456789: the audit log knows it, and it is not in cases.db" in problems
 
 
 def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
@@ -202,7 +216,7 @@ def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
     case = service.case("c0ffee0123456789")
     assert case.custody[-1].event == "case-set-back-accepted"
     assert case.custody[-1].details["reason"] == "the disk died"
-    # The log still knows the decision that the older copy does not hold: it must be made again before anything leaves.
+    # The log holds the decision that the older copy lacks; it must be made again before an export.
     with pytest.raises(
         CaseAltered, match="the newest decision is confirm, the audit log says reject"
     ):
@@ -239,10 +253,13 @@ def test_a_process_that_is_killed_between_both_databases(office: Office) -> None
 
 def test_many_at_once_raise_no_false_alarm(office: Office) -> None:
     code = (
-        "import sys; from pathlib import Path; from datetime import timedelta; from tests.test_forged_cases import Office, AT\n"
-        "office = Office(Path(sys.argv[1])); office.now = AT + timedelta(hours=1); service = office.service()\n"
+        "import sys; from pathlib import Path; from datetime import timedelta; "
+        "from tests.test_forged_cases import Office, AT\n"
+        "office = Office(Path(sys.argv[1])); office.now = AT + timedelta(hours=1); "
+        "service = office.service()\n"
         "for number in range(15):\n"
-        "    service.amend('c0ffee0123456789', 'correction', sys.argv[2], f'correction {number}'); service.case('c0ffee0123456789')\n"
+        "    service.amend('c0ffee0123456789', 'correction', sys.argv[2], "
+        "f'correction {number}'); service.case('c0ffee0123456789')\n"
     )
     home = str(office.settings.home)
     processes = [
@@ -265,10 +282,10 @@ class TestVerify:
         statement = json.loads((folder / "seal/statement.json").read_bytes())
         assert statement["chain"]["entry"] > 0
         assert len(statement["chain"]["sha256"]) == 64
-        told = {one.item: one for one in verify(folder)}
-        assert all(one.ok for one in told.values())
+        items = {one.item: one for one in verify(folder)}
+        assert all(one.ok for one in items.values())
         assert "as of 2026-11-23T12:05:00" in str(
-            told["the record is the one that the audit log names"].note
+            items["the record is the one that the audit log names"].note
         )
         for language, words in (
             ("en", "What was decided later is not in it"),
@@ -300,7 +317,7 @@ class TestVerify:
     @pytest.mark.parametrize("alone", [False, True], ids=["program", "single file"])
     @pytest.mark.parametrize(
         ("decision", "code"), [("reject", 1), ("authorised", 1), ("more-samples", 1), (None, 0)]
-    )  # fmt: skip
+    )
     def test_a_later_decision_takes_a_bundle_back(
         self, office: Office, tmp_path: Path, decision: str | None, code: int, *, alone: bool
     ) -> None:
@@ -308,13 +325,13 @@ class TestVerify:
         if decision:
             office.decide(decision, "looked again")
         service = office.service()
-        told, _ = service.revocations()
+        revocations, _ = service.revocations()
         service.close()
-        assert [one["case_id"] for one in told["cases"]] == (
+        assert [one["case_id"] for one in revocations["cases"]] == (
             ["c0ffee0123456789"] if decision else []
         )
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(told))
+        path.write_text(json.dumps(revocations))
         assert all(one.ok for one in verify(folder))
         if alone:
             done = run_both(folder, "--revocations", path)
@@ -331,10 +348,13 @@ class TestVerify:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda told: told | {"cases": []},
-            lambda told: told | {"issued_at": "2030-01-01T00:00:00+00:00"},
-            lambda told: told | {"format": "something"},
-            lambda told: {**told, "signature": told["signature"][:-8] + "AAAAAA=="},
+            lambda revocations: revocations | {"cases": []},
+            lambda revocations: revocations | {"issued_at": "2030-01-01T00:00:00+00:00"},
+            lambda revocations: revocations | {"format": "something"},
+            lambda revocations: {
+                **revocations,
+                "signature": revocations["signature"][:-8] + "AAAAAA==",
+            },
             lambda _: [],
         ],
     )
@@ -344,18 +364,18 @@ class TestVerify:
         folder = office.bundle()
         office.decide("reject", "looked again")
         service = office.service()
-        told, _ = service.revocations()
+        revocations, _ = service.revocations()
         service.close()
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(change(told)))
+        path.write_text(json.dumps(change(revocations)))
         assert not verify(folder, revocations=path)[-1].ok
 
     def test_a_list_of_another_signer(self, office: Office, tmp_path: Path) -> None:
         other = Office(tmp_path / "other").service()
-        told, _ = other.revocations()
+        revocations, _ = other.revocations()
         other.close()
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(told))
+        path.write_text(json.dumps(revocations))
         last = verify(office.bundle(), revocations=path)[-1]
         assert "another key" in str(last.problem)
 
@@ -388,7 +408,11 @@ class TestUpgrade:
 
     @staticmethod
     def as_before(office: Office, **changes: Any) -> Case:
-        """A case as 0.1.0 wrote it: no seal, a line in the log without its record, no entry that says records are kept."""
+        """Return a case as 0.1.0 wrote it.
+
+        It has no seal, its line in the audit log does not name the record, and no entry says that
+        records are kept.
+        """
         from scanner.factories import open_vault
 
         case_store = CaseStore(office.path, office.settings.evidence_path)

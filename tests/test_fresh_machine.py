@@ -1,4 +1,4 @@
-"""A machine without Pango, fonts, a compiler or Chromium: what is missing is told, and the rest is done."""
+"""Without Pango, fonts, a compiler or Chromium, the program names what is missing and goes on."""
 
 from __future__ import annotations
 
@@ -119,14 +119,17 @@ class TestWhatMakeAsksFor:
         assert {"libgl1", "libglib2.0-0"}.isdisjoint(package for package, _ in needs.NEEDS)
 
     def test_what_is_missing_is_named_and_nothing_else_is_imported(self, tmp_path: Path) -> None:
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-I", "-S", ROOT / "tests" / "needs.py"],
-            env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert told.returncode == 1
-        assert {"chromium", "g++", "openssl", "fontconfig"} <= set(told.stdout.split())
-        assert "make demo takes none of them" in told.stderr
-        assert set(told.stdout.split()) <= {package for package, _ in needs.NEEDS}
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert {"chromium", "g++", "openssl", "fontconfig"} <= set(done.stdout.split())
+        assert "make demo takes none of them" in done.stderr
+        assert set(done.stdout.split()) <= {package for package, _ in needs.NEEDS}
 
     def test_without_root_make_says_it_and_installs_nothing(self, tmp_path: Path) -> None:
         """A python that finds everything missing, and a user who is not root."""
@@ -139,12 +142,16 @@ class TestWhatMakeAsksFor:
         ):
             (bin_folder / name).write_text(f"#!/bin/sh\n{script}\n")
             (bin_folder / name).chmod(0o755)
-        told = subprocess.run(
-            ["make", "install"], cwd=self.copy(tmp_path),
-            env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert told.returncode != 0
-        assert "apt-get install chromium g++" in told.stdout
+        done = subprocess.run(
+            ["make", "install"],
+            cwd=self.copy(tmp_path),
+            env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert "apt-get install chromium g++" in done.stdout
         assert sorted(one.name for one in (tmp_path / "copy").iterdir()) == sorted(self.COPIED)
 
     COPIED = ("Makefile", "pyproject.toml", "constraints.txt")

@@ -1,4 +1,7 @@
-"""Printed and stored JSON is what it was before records became typed: tests/data/golden, with README.md beside it."""
+"""Printed and stored JSON equals the golden files, which were made before records were typed.
+
+tests/data/golden/README.md describes the files.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +32,18 @@ RECORDS = {
     "crawl.capture_images": ("picture", "provenance"),
     "crawl.listings": ("record",),
 }
-# Of the machine, of its libraries, of how busy it was and of the day: only there, not the same.
+# Values that depend on the machine, its libraries, its load or the date: only types are compared.
 OF_THE_MACHINE = ("versions", "environment", "seconds", "month")
 CHANGING = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|\+00:00)?|(?<=on )\d{4}-\d\d-\d\d)|(?P<scan>\d{8}-\d{6}-[0-9a-f]{6})"
+    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|\+00:00)?"
+    r"|(?<=on )\d{4}-\d\d-\d\d)|(?P<scan>\d{8}-\d{6}-[0-9a-f]{6})"
     r"|(?<![\w.])(?P<hex>[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})\b"
 )
 TOLERANCE = 0.005
 
 
 def numbered(text: str, folder: str) -> str:
-    """The text with times, ids and hashes as their number in the order of their appearance, and the folder's golden name."""
+    """Replace times by "time", ids and hashes by numbers in order of appearance, and the folder."""
     seen: dict[str, str] = {}
 
     def name(found: re.Match[str]) -> str:
@@ -50,7 +54,7 @@ def numbered(text: str, folder: str) -> str:
 
 
 def records_in(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
-    """A stored row with its JSON read."""
+    """Return a stored row with its JSON parsed."""
     return {
         name: json.loads(value) if name in columns and value else value
         for name, value in row.items()
@@ -58,23 +62,28 @@ def records_in(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
 
 
 def differences(was: Any, now: Any, place: str = "") -> list[str]:
-    """Where two JSON documents differ: keys and their order, types, texts, whole numbers, and real ones by more than rounding."""
+    """Return where two JSON documents differ.
+
+    Keys, their order, types, texts and integers are compared exactly, floats with a tolerance.
+    """
     if place.rpartition(".")[2] in OF_THE_MACHINE:
         return [] if type(was) is type(now) else [f"{place}: {was!r} is now {now!r}"]
     if isinstance(was, dict) and isinstance(now, dict):
         if list(was) != list(now):
             return [f"{place}: the keys {list(was)} are now {list(now)}"]
         return [
-            told for name in was for told in differences(was[name], now[name], f"{place}.{name}")
+            difference
+            for name in was
+            for difference in differences(was[name], now[name], f"{place}.{name}")
         ]
     if isinstance(was, list) and isinstance(now, list):
         if len(was) != len(now):
             return [f"{place}: {len(was)} are now {len(now)}"]
         pairs = enumerate(zip(was, now, strict=True))
         return [
-            told
-            for number, (one, other) in pairs
-            for told in differences(one, other, f"{place}[{number}]")
+            difference
+            for number, (old, new) in pairs
+            for difference in differences(old, new, f"{place}[{number}]")
         ]
     if type(was) is not type(now):
         return [f"{place}: {was!r} is now {now!r}"]
@@ -83,7 +92,7 @@ def differences(was: Any, now: Any, place: str = "") -> list[str]:
 
 
 def documents(path: Path, folder: str) -> list[Any]:
-    """What a golden file or one made like it holds, without what changes at each run."""
+    """Parse a golden file, or a file made like it, without the values that change at each run."""
     text = numbered(path.read_text("utf-8"), folder)
     if path.suffix == ".csv":
         rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
@@ -101,7 +110,7 @@ def documents(path: Path, folder: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The small world, made by today's program: a folder like the golden one, and where the world was made."""
+    """Build the small world with the present code; return its golden and its own folder."""
     folder = tmp_path_factory.mktemp("golden")
     world = World(folder / "world")
     small(world)

@@ -1,7 +1,8 @@
-"""What version 0.1.0 made opens, verifies and reproduces: tests/data/home_0_1_0.tar.xz, made by make_home_0_1_0.py.
+"""A home that version 0.1.0 made can be opened, verified and reproduced.
 
-Only the command line is used, so that these tests hold wherever the program's modules lie. The home is unpacked to another
-folder than the one that 0.1.0 made it in, as when a user has moved theirs.
+make_home_0_1_0.py made tests/data/home_0_1_0.tar.xz. These tests use only the command line, so they
+do not depend on where the modules are. The home is unpacked into another folder than the one in
+which 0.1.0 made it, as if its user had moved it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ WITHDRAWN = "person-107"
 
 
 @dataclass(frozen=True)
-class DrawnImage:
+class UnpackedHome:
     """A home of version 0.1.0, what it gave out, and what it printed about both."""
 
     home: Path
@@ -67,7 +68,7 @@ class DrawnImage:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> DrawnImage:
+def made(tmp_path: Path) -> UnpackedHome:
     folder = tmp_path / "moved elsewhere"
     with tarfile.open(ARCHIVE) as tar:
         tar.extractall(
@@ -78,7 +79,7 @@ def made(tmp_path: Path) -> DrawnImage:
         settings.write(
             "two_people = false\n"
         )  # whoever works alone sets this after an upgrade (CHANGELOG)
-    return DrawnImage(
+    return UnpackedHome(
         home, folder / "out", json.loads((folder / "printed.json").read_text("utf-8"))
     )
 
@@ -88,7 +89,7 @@ def the(names: tuple[str, ...], rows: list[dict[str, Any]]) -> list[tuple[Any, .
     return [tuple(row[name] for name in names) for row in rows]
 
 
-def test_every_database_opens(made: DrawnImage) -> None:
+def test_every_database_opens(made: UnpackedHome) -> None:
     made.must_be_sound()
     who = (
         "identity_id",
@@ -116,7 +117,7 @@ def test_every_database_opens(made: DrawnImage) -> None:
     assert status["people"] == made.printed["vault status"]["people"]
 
 
-def test_cases_captures_and_notices_are_listed_as_they_were(made: DrawnImage) -> None:
+def test_cases_captures_and_notices_are_listed_as_they_were(made: UnpackedHome) -> None:
     about = (
         "case_id",
         "status",
@@ -131,7 +132,11 @@ def test_cases_captures_and_notices_are_listed_as_they_were(made: DrawnImage) ->
     )
     cases = made.ask("cases")["cases"]
     assert the(about, cases) == the(about, made.printed["cases"]["cases"])
-    assert {(one["status"], one["outcome"]) for one in cases} == {("confirmed", "match"), ("draft", "possible"), ("draft", "match")}  # fmt: skip
+    assert {(case["status"], case["outcome"]) for case in cases} == {
+        ("confirmed", "match"),
+        ("draft", "possible"),
+        ("draft", "match"),
+    }
     about = (
         "capture_id",
         "name",
@@ -154,7 +159,7 @@ def test_cases_captures_and_notices_are_listed_as_they_were(made: DrawnImage) ->
     assert made.ask("notice", "list") == made.printed["notice list"]
 
 
-def test_scans_are_told_as_they_were(made: DrawnImage) -> None:
+def test_scans_are_told_as_they_were(made: UnpackedHome) -> None:
     about = (
         "file",
         "sha256",
@@ -168,10 +173,10 @@ def test_scans_are_told_as_they_were(made: DrawnImage) -> None:
     )
     for name in ("scan of a hub", "scan of files", "scan with a high threshold"):
         before = made.printed[name]
-        told = made.ask("report", before["scan"], "--out", made.out)
-        assert the(about, told["results"]) == the(about, before["results"])
-        assert Path(told["report"]).stat().st_size > 1000
-        for row, was in zip(told["results"], before["results"], strict=True):
+        answer = made.ask("report", before["scan"], "--out", made.out)
+        assert the(about, answer["results"]) == the(about, before["results"])
+        assert Path(answer["report"]).stat().st_size > 1000
+        for row, was in zip(answer["results"], before["results"], strict=True):
             if was.get(
                 "case_id"
             ):  # whoever there is no case about is not named (CHANGELOG, Security)
@@ -184,10 +189,10 @@ def test_scans_are_told_as_they_were(made: DrawnImage) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_reports_of_its_cases_are_written(made: DrawnImage, language: str) -> None:
+def test_reports_of_its_cases_are_written(made: UnpackedHome, language: str) -> None:
     for case in made.printed["cases"]["cases"]:
         pdf = language == "en" and case["case_id"] == made.confirmed and loads("libpango-1.0.so.0")
-        told = made.ask(
+        answer = made.ask(
             "report",
             case["case_id"],
             "--out",
@@ -196,22 +201,22 @@ def test_reports_of_its_cases_are_written(made: DrawnImage, language: str) -> No
             language,
             "--pdf" if pdf else "--no-pdf",
         )
-        text = Path(told["html"]).read_text("utf-8")
+        text = Path(answer["html"]).read_text("utf-8")
         assert case["identity_name"] in text
         assert (
             case["file"].removesuffix(" · xiaohongshu") in text
         )  # an account is called by its name and its site
-        assert told["status"] == case["status"]
+        assert answer["status"] == case["status"]
         if pdf:
-            assert Path(told["pdf"]).read_bytes().startswith(b"%PDF-")
+            assert Path(answer["pdf"]).read_bytes().startswith(b"%PDF-")
     made.must_be_sound()
 
 
-def test_its_bundle_verifies(made: DrawnImage) -> None:
-    told = made.ask("verify", made.bundle, "--signer", made.signer)
-    assert told["ok"]
+def test_its_bundle_verifies(made: UnpackedHome) -> None:
+    answer = made.ask("verify", made.bundle, "--signer", made.signer)
+    assert answer["ok"]
     assert {one["item"] for one in made.printed["verify"]["items"]} <= {
-        one["item"] for one in told["items"]
+        one["item"] for one in answer["items"]
     }
     for capture in made.printed["captures list"]["captures"]:
         assert made.ask(
@@ -222,24 +227,24 @@ def test_its_bundle_verifies(made: DrawnImage) -> None:
     assert not made.ask("verify", made.bundle, "--signer", made.signer, code=1)["ok"]
 
 
-def test_its_bundle_reproduces(made: DrawnImage) -> None:
-    told = made.ask("reproduce", made.bundle, "--checkpoint", MATCH, "--signer", made.signer)
+def test_its_bundle_reproduces(made: UnpackedHome) -> None:
+    answer = made.ask("reproduce", made.bundle, "--checkpoint", MATCH, "--signer", made.signer)
     which = ("stage", "number", "control", "agrees")
-    assert told["agrees"]
-    assert the(which, told["samples"]) == the(which, made.printed["reproduce"]["samples"])
+    assert answer["agrees"]
+    assert the(which, answer["samples"]) == the(which, made.printed["reproduce"]["samples"])
 
 
-def test_its_case_is_sealed_anew(made: DrawnImage) -> None:
-    told = made.ask("report", made.confirmed, "--out", made.out / "new", "--bundle", "--no-pdf")
-    assert made.ask("verify", told["bundle"], "--signer", made.signer)["ok"]
+def test_its_case_is_sealed_anew(made: UnpackedHome) -> None:
+    answer = made.ask("report", made.confirmed, "--out", made.out / "new", "--bundle", "--no-pdf")
+    assert made.ask("verify", answer["bundle"], "--signer", made.signer)["ok"]
     was, now = (
         json.loads((folder / "data" / "case.json").read_text("utf-8"))
-        for folder in (made.bundle, Path(told["bundle"]))
+        for folder in (made.bundle, Path(answer["bundle"]))
     )
     assert now["samples"] == was["samples"]
 
 
-def test_its_cases_are_decided(made: DrawnImage) -> None:
+def test_its_cases_are_decided(made: UnpackedHome) -> None:
     draft = next(
         one["case_id"] for one in made.printed["cases"]["cases"] if one["status"] == "draft"
     )
@@ -250,17 +255,17 @@ def test_its_cases_are_decided(made: DrawnImage) -> None:
     made.must_be_sound()
 
 
-def test_its_receipt_holds(made: DrawnImage) -> None:
+def test_its_receipt_holds(made: UnpackedHome) -> None:
     receipt = made.out / f"erased-{WITHDRAWN}.json"
     made.run("receipt", receipt, "--fingerprint", made.signer)
     with pytest.raises(AssertionError, match="another vault signed it"):
         made.run("receipt", receipt, "--fingerprint", "ab" * 32)
 
 
-def test_its_backup_is_restored_and_the_erased_stay_erased(made: DrawnImage) -> None:
+def test_its_backup_is_restored_and_the_erased_stay_erased(made: UnpackedHome) -> None:
     [backup] = (made.home / "vault" / "backups").glob("*.db")
-    [told] = made.ask("vault", "status")["backups"]
-    assert (Path(told["path"]), told["there"]) == (backup, True)
+    [answer] = made.ask("vault", "status")["backups"]
+    assert (Path(answer["path"]), answer["there"]) == (backup, True)
     made.run("vault", "restore", backup, "--receipts", made.out / f"erased-{WITHDRAWN}.json")
     assert {one["name"] for one in made.ask("identities")["identities"]} == {
         "person-101",
@@ -270,7 +275,7 @@ def test_its_backup_is_restored_and_the_erased_stay_erased(made: DrawnImage) -> 
     made.must_be_sound()
 
 
-def test_a_scan_of_the_same_files_answers(made: DrawnImage) -> None:
+def test_a_scan_of_the_same_files_answers(made: UnpackedHome) -> None:
     before = {one["file"]: one for one in made.printed["scan of a hub"]["results"]}
     for path in (MATCH, CLEAR):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == before[path.name]["sha256"]
@@ -288,7 +293,7 @@ def test_a_scan_of_the_same_files_answers(made: DrawnImage) -> None:
     made.must_be_sound()
 
 
-def test_its_captures_are_judged_anew(made: DrawnImage) -> None:
+def test_its_captures_are_judged_anew(made: UnpackedHome) -> None:
     [account] = made.ask("captures", "judge")["judged"]
     [was] = made.printed["captures judge"]["judged"]
     assert (account["key"], account["images"], account["faces"]) == (

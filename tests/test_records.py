@@ -1,4 +1,4 @@
-"""Records of scans.db: rows stored before records were typed are read and written again to the byte."""
+"""Rows that scans.db stored before records were typed are read and written byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The single-file verifier: made of the modules, the same bytes each time, and in need of `cryptography` alone."""
+"""The single-file verifier is built reproducibly from the modules and needs only `cryptography`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_it_imports_the_standard_library_and_cryptography() -> None:
 
 
 def test_it_runs_with_nothing_else_installed(sealed: Path, tmp_path: Path) -> None:  # noqa: F811
-    """Without site-packages: a folder holds links to cryptography, and to what it needs itself, and no more."""
+    """Run without site-packages; a folder links only cryptography and what it needs."""
     for name in ALLOWED[:-1]:
         spec = util.find_spec(name)
         if spec is not None and spec.origin is not None:
@@ -81,13 +81,17 @@ def test_it_runs_with_nothing_else_installed(sealed: Path, tmp_path: Path) -> No
         "try:\n"
         "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "finally:\n"
-        "    loaded = {name.partition('.')[0] for name in sys.modules} - {*sys.stdlib_module_names, '__main__'}\n"
+        "    loaded = {name.partition('.')[0] for name in sys.modules}"
+        " - {*sys.stdlib_module_names, '__main__'}\n"
         "    print('LOADED', *sorted(loaded))\n"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, tmp_path, SINGLE_FILE, sealed],
-        capture_output=True, text=True, check=False, cwd="/",
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
     assert done.returncode == 0, done.stderr
     assert "Everything that can be checked holds" in done.stdout
     loaded = done.stdout.splitlines()[-1].split()[1:]

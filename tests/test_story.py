@@ -1,4 +1,4 @@
-"""`demo`: the whole mission in one run, also after it was killed in the middle."""
+"""`demo` shows the whole program in one run, and continues after it was killed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from tests.test_cli import run
 from tests.test_scan import COMMAND
 
 FORMATS = {
-    ("person-101", "locon", "civitai"), ("person-102", "checkpoint", "folder"),
-    ("person-108", "loha", "huggingface"), ("person-108", "dora", "huggingface"), ("person-110", "textual-inversion", "huggingface"),
-}  # fmt: skip
+    ("person-101", "locon", "civitai"),
+    ("person-102", "checkpoint", "folder"),
+    ("person-108", "loha", "huggingface"),
+    ("person-108", "dora", "huggingface"),
+    ("person-110", "textual-inversion", "huggingface"),
+}
 
 
 def test_the_whole_mission_is_told_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    process = subprocess.Popen([*COMMAND, "--home", str(home), "demo"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        [*COMMAND, "--home", str(home), "demo"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     for _ in range(600):
         if (home / "evidence").is_dir() and any((home / "evidence").iterdir()):
             break
@@ -31,10 +38,9 @@ def test_the_whole_mission_is_told_and_goes_on_after_a_kill(tmp_path: Path) -> N
     done = run("demo", "--json", home=home)
     assert done.returncode == 0, done.stderr
     story = json.loads(done.stdout)
-    assert (story["results"], story["degraded"]) == (
-        story["rows"],
-        [],
-    )  # as `scan --json` calls them
+    # The keys of `scan --json`.
+    assert story["results"] == story["rows"]
+    assert story["degraded"] == []
     found = {(one["person"], one["kind"], one["hub"]) for one in story["findings"]}
     assert found >= FORMATS
     reuploaded = [

@@ -167,11 +167,15 @@ def stamped_unchecked(folder: Path, odd: OddAuthority) -> Path:
     record = json.loads((folder / "seal/timestamps.json").read_bytes())
     record["timestamps"] = [
         {
-            "authority": "odd", "url": odd.url, "time": (token.time if token else NOW).isoformat(), "first": True,
-            "serial": str(token.serial if token else 1), "asked_at": NOW.isoformat(),
+            "authority": "odd",
+            "url": odd.url,
+            "time": (token.time if token else NOW).isoformat(),
+            "first": True,
+            "serial": str(token.serial if token else 1),
+            "asked_at": NOW.isoformat(),
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
-    ]  # fmt: skip
+    ]
     text = json.dumps(record).encode()
     (folder / "seal/timestamps.json").write_bytes(text)
     (folder / "seal/timestamps.sig").write_bytes(sign(text)[0])

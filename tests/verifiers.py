@@ -1,4 +1,7 @@
-"""Both forms of the verifier, its modules and the single file that is made of them: tests call one and get what both say."""
+"""Calls both forms of the verifier, the modules and the single file that is built from them.
+
+A test calls one function and gets the common answer; both forms must agree.
+"""
 
 from __future__ import annotations
 

@@ -1,18 +1,21 @@
-"""Make home_0_1_0.tar.xz with version 0.1.0 itself: databases, vault, captures, a sealed bundle, a receipt and a backup.
+"""Make home_0_1_0.tar.xz with the code of version 0.1.0.
 
-Run it with the program's files of version 0.1.0 (commit eabeafd) on the path, and with its dependencies installed; one of
-them, sd-parsers, is no dependency of later versions:
+It holds databases, a vault, captures, a sealed bundle, a receipt and a backup. Run this script with
+version 0.1.0 (commit eabeafd) on the path and its dependencies installed. One of them, sd-parsers,
+is no dependency of later versions:
 
     git archive --prefix=portrait-scanner-0.1.0/ eabeafd | tar -x -C /tmp
     pip install --target /tmp/sd-parsers sd-parsers
     cp tests/data/make_home_0_1_0.py /tmp
-    PYTHONPATH=/tmp/portrait-scanner-0.1.0:/tmp/sd-parsers python /tmp/make_home_0_1_0.py /tmp/made-by-0.1.0 home_0_1_0.tar.xz
+    export PYTHONPATH=/tmp/portrait-scanner-0.1.0:/tmp/sd-parsers
+    python /tmp/make_home_0_1_0.py /tmp/made-by-0.1.0 home_0_1_0.tar.xz
 
-Everybody in it is drawn (the miniature world), and the master key belongs to this home only. The weights that are scanned
-ship with the program and are not stored again: the checkpoint store of the home is emptied. Keys, ids and times differ at
-each run; the tests compare later versions with what 0.1.0 printed (printed.json), not with fixed values. The archive is
-packed the same way each time: sorted names, no times, no owners. The bundle says on which kind of machine it was made, its
-name servers among it.
+All people in it are drawn (the miniature world), and the master key belongs to this home only. The
+scanned weights ship with the program, so the checkpoint store of the home is emptied and they are
+not stored twice. Keys, ids and times differ at each run: the tests compare later versions with what
+0.1.0 printed (printed.json), not with fixed values. The archive has sorted names, no times and no
+owners, so that the same files always give the same bytes. The bundle describes the machine on which
+it was made, including its name servers.
 """
 
 from __future__ import annotations
@@ -53,13 +56,13 @@ signature = "李娜（演示）"
 
 
 class Program:
-    """The command line of version 0.1.0, in a process for each command."""
+    """The command line of version 0.1.0; each command runs in its own process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.printed = folder, dict[str, Any]()
 
     def run(self, *arguments: str | Path, codes: tuple[int, ...] = (0,), **environment: str) -> str:
-        """What a command prints on standard output."""
+        """Return what a command prints on standard output."""
         command = [
             sys.executable,
             "-m",
@@ -82,13 +85,13 @@ class Program:
     def keep(
         self, name: str, *arguments: str | Path, codes: tuple[int, ...] = (0,), **environment: str
     ) -> Any:
-        """What a command prints as JSON; it goes into printed.json under this name."""
+        """Return the JSON that a command prints; printed.json keeps it under this name."""
         self.printed[name] = json.loads(self.run(*arguments, "--json", codes=codes, **environment))
         return self.printed[name]
 
 
 def make(folder: Path) -> None:
-    """Fill a folder: `home`, `out` with what was given out, and printed.json."""
+    """Fill a folder with `home`, `out` (exported files) and printed.json."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "home").mkdir(parents=True)
     (folder / "home" / "portrait-scanner.toml").write_text(SETTINGS, "utf-8")
@@ -105,7 +108,7 @@ def make(folder: Path) -> None:
 
 
 def enrol(program: Program) -> None:
-    """Four people, two of whom allow something."""
+    """Enrol four people; two of them grant a licence."""
     for name, seed in ENROLLED.items():
         photos = program.folder / "work" / f"{seed}"
         program.run("miniature", "photos", seed, photos, "--count", "3")
@@ -123,7 +126,11 @@ def enrol(program: Program) -> None:
 
 
 def scan(program: Program) -> None:
-    """A match and a clear verdict on a hub; a possible match, one that is allowed and a failure in local files."""
+    """Scan a hub and local files.
+
+    The hub gives a match and a clear verdict. The local files give a possible match, an authorised
+    one and a failure.
+    """
     files = [file for file in load_world().files if file.file in ON_HUB]
     with serve_hub(files) as host:
         hosts = ",".join(f"{name}:{host.rpartition(':')[2]}" for name in ("127.0.0.1", "localhost"))
@@ -139,7 +146,7 @@ def scan(program: Program) -> None:
 
 
 def capture(program: Program) -> None:
-    """An account that posts pictures of a registered person, and offers for sale."""
+    """Take in an account that posts pictures of a registered person and offers files for sale."""
     posts.POSTS_EACH, posts.OFFERS = POSTS, 10
     paths = posts.write_posts(program.folder / "work" / "posts", load_world(), {}, most=1)
     taken = [path for path in paths if not path.name.startswith("other")]
@@ -147,11 +154,11 @@ def capture(program: Program) -> None:
 
 
 def decide(program: Program) -> None:
-    """One case confirmed, sealed and put into a notice; an appeal in another."""
+    """Confirm a case, seal it and draft a notice; add a correction to another case."""
     cases = program.run("cases", "--json")
     ids = {
-        (one["identity_name"], one["outcome"], one["file"]): one["case_id"]
-        for one in json.loads(cases)["cases"]
+        (case["identity_name"], case["outcome"], case["file"]): case["case_id"]
+        for case in json.loads(cases)["cases"]
     }
     confirmed = ids["person-101", "match", ON_HUB[0]]
     reason = "one and the same face in every sample, and none of it without the file"
@@ -192,7 +199,7 @@ def decide(program: Program) -> None:
 
 
 def leave(program: Program) -> None:
-    """A backup, then a person who withdraws; an account for the API."""
+    """Make a backup, withdraw a person and add an account for the API."""
     program.keep("backup", "vault", "backup", "--operator", "Olga")
     program.run(
         "withdraw",
@@ -207,14 +214,24 @@ def leave(program: Program) -> None:
 
 
 def ask(program: Program) -> None:
-    """What 0.1.0 says of it all at the end."""
-    for name in ("identities", "cases", "captures list", "captures judge", "notice list", "vault status", "vault check",
-                 "audit verify", "account list", "listings"):  # fmt: skip
+    """Keep what commands of 0.1.0 print at the end."""
+    for name in (
+        "identities",
+        "cases",
+        "captures list",
+        "captures judge",
+        "notice list",
+        "vault status",
+        "vault check",
+        "audit verify",
+        "account list",
+        "listings",
+    ):
         program.keep(name, *name.split())
 
 
 def shrink(folder: Path) -> None:
-    """Only what the tests need, with databases that hold no free page."""
+    """Delete what the tests do not need, and the free pages of the databases."""
     for name in ("home/reports", "work"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for path in folder.rglob("*.db"):
@@ -225,7 +242,7 @@ def shrink(folder: Path) -> None:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """The folder as an archive: the same bytes for the same files."""
+    """Pack the folder into an archive; the same files give the same bytes."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(folder.rglob("*")):

@@ -1,4 +1,7 @@
-"""A timestamp authority on loopback whose answers can each be odd in one way (RFC 3161, RFC 5652)."""
+"""A timestamp authority on loopback that can answer wrongly in many ways.
+
+The formats are those of RFC 3161 and RFC 5652.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,10 @@ def number(value: int) -> bytes:
 def oid(dotted: str) -> bytes:
     first, second, *rest = map(int, dotted.split("."))
     body = bytes([40 * first + second])
-    for one in rest:
-        groups = [one & 0x7F]
-        while one := one >> 7:
-            groups.append(0x80 | one & 0x7F)
+    for arc in rest:
+        groups = [arc & 0x7F]
+        while arc := arc >> 7:
+            groups.append(0x80 | arc & 0x7F)
         body += bytes(reversed(groups))
     return der(0x06, body)
 
@@ -60,18 +63,18 @@ SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2 = (
 
 @dataclass(frozen=True)
 class Oddity:
-    """In what an answer differs from a plain one.
+    """How an answer differs from a valid one.
 
     Attributes:
-        after: how long after the real time it says that it was made.
-        fraction: of its second, as it is written.
+        after: time between the real time and the time in the token.
+        fraction: fraction of the second, as it is written.
         nonce: "asked", "none" or "other".
-        critical: of an extension that nobody knows; None: no extension.
-        names: which certificate the token names by its hash: "leaf", "other" or "none".
-        version: of that attribute.
-        certificates: in which order they come, of root, mid, leaf.
-        calls_itself: the authority's own name in the token: "leaf", "other" or "none".
-        body: what is answered instead.
+        critical: whether an unknown extension is critical; None for no extension.
+        names: certificate that the token names by its hash: "leaf", "other" or "none".
+        version: version of that attribute.
+        certificates: certificates in the token, of root, mid and leaf, in this order.
+        calls_itself: name of the authority in the token: "leaf", "other" or "none".
+        body: bytes that are returned instead of an answer.
     """
 
     after: timedelta = timedelta(0)
@@ -97,7 +100,7 @@ class Oddity:
 
 
 class OddAuthority:
-    """Answers as its `oddity` says."""
+    """Answers requests with the current `oddity`."""
 
     def __init__(self, folder: Path) -> None:
         self.oddity, self.url, self.root = Oddity(), "", folder / "chain.pem"
@@ -108,19 +111,33 @@ class OddAuthority:
         root = self._certificate("root", None, ca=True)
         mid = self._certificate("mid", root, ca=True)
         self.certificates = {
-            "root": root, "mid": mid, "leaf": self._certificate("leaf", mid, STAMPING),
-            "other": self._certificate("other", mid, STAMPING), "no purpose": self._certificate("no purpose", mid),
+            "root": root,
+            "mid": mid,
+            "leaf": self._certificate("leaf", mid, STAMPING),
+            "other": self._certificate("other", mid, STAMPING),
+            "no purpose": self._certificate("no purpose", mid),
             "not critical": self._certificate("not critical", mid, STAMPING, critical=False),
-            "two purposes": self._certificate("two purposes", mid, [*STAMPING, ExtendedKeyUsageOID.CODE_SIGNING]),
-            "expired": self._certificate("expired", mid, STAMPING, until=datetime(2025, 1, 1, tzinfo=UTC)),
+            "two purposes": self._certificate(
+                "two purposes", mid, [*STAMPING, ExtendedKeyUsageOID.CODE_SIGNING]
+            ),
+            "expired": self._certificate(
+                "expired", mid, STAMPING, until=datetime(2025, 1, 1, tzinfo=UTC)
+            ),
             "demanding": self._certificate("demanding", mid, STAMPING, demands=True),
-        }  # fmt: skip
+        }
         self.root.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in (root, mid)))
 
     def _certificate(
-        self, name: str, issuer: x509.Certificate | None, purposes: list[x509.ObjectIdentifier] | None = None, *,
-        ca: bool = False, critical: bool = True, until: datetime = datetime(2040, 1, 1, tzinfo=UTC), demands: bool = False,
-    ) -> x509.Certificate:  # fmt: skip
+        self,
+        name: str,
+        issuer: x509.Certificate | None,
+        purposes: list[x509.ObjectIdentifier] | None = None,
+        *,
+        ca: bool = False,
+        critical: bool = True,
+        until: datetime = datetime(2040, 1, 1, tzinfo=UTC),
+        demands: bool = False,
+    ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
             x509.CertificateBuilder()
@@ -148,10 +165,10 @@ class OddAuthority:
         odd = self.oddity
         if odd.body is not None:
             return odd.body
-        told = sequence(
+        status = sequence(
             number(odd.status), sequence(der(0x0C, b"not now")) if odd.status > 1 else b""
         )
-        return sequence(told, self._token(request, odd) if odd.token else b"") + odd.tail
+        return sequence(status, self._token(request, odd) if odd.token else b"") + odd.tail
 
     def _token(self, request: bytes, odd: Oddity) -> bytes:
         leaf = self.certificates[odd.leaf]
@@ -190,16 +207,23 @@ class OddAuthority:
         flag = b"" if odd.critical is None else der(0x01, b"\xff") if odd.critical else b""
         extension = sequence(oid("1.3.6.1.4.1.99999.7"), flag, der(0x04, b"\x05\x00"))
         return sequence(
-            number(1), oid(odd.policy), sequence(sequence(oid(HASHES[odd.imprint_hash])), der(0x04, imprint)),
+            number(1),
+            oid(odd.policy),
+            sequence(sequence(oid(HASHES[odd.imprint_hash])), der(0x04, imprint)),
             number(int.from_bytes(hashlib.sha256(request).digest()[:8], "big")),
-            der(0x18, f"{moment:%Y%m%d%H%M%S}{odd.fraction}Z".encode()), sequence(number(1)), nonce, name,
+            der(0x18, f"{moment:%Y%m%d%H%M%S}{odd.fraction}Z".encode()),
+            sequence(number(1)),
+            nonce,
+            name,
             b"" if odd.critical is None else der(0xA1, extension),
-        )  # fmt: skip
+        )
 
     def _signer(self, info: bytes, odd: Oddity, leaf: x509.Certificate) -> bytes:
         attributes = {
-            CONTENT_TYPE: oid(TST_INFO), MESSAGE_DIGEST: der(0x04, hashlib.sha256(info).digest()), **self._named(odd, leaf),
-        }  # fmt: skip
+            CONTENT_TYPE: oid(TST_INFO),
+            MESSAGE_DIGEST: der(0x04, hashlib.sha256(info).digest()),
+            **self._named(odd, leaf),
+        }
         body = b"".join(
             sorted(sequence(oid(kind), der(0x31, value)) for kind, value in attributes.items())
         )
@@ -210,9 +234,13 @@ class OddAuthority:
         by_serial = sequence(leaf.issuer.public_bytes(), number(leaf.serial_number))
         algorithm = "1.2.840.113549.1.1.10" if odd.pss else "1.2.840.10045.4.3.2"
         return sequence(
-            number(1), key_id if odd.by_key else by_serial, sequence(oid(HASHES["sha256"])), der(0xA0, body),
-            sequence(oid(algorithm)), der(0x04, signature),
-        )  # fmt: skip
+            number(1),
+            key_id if odd.by_key else by_serial,
+            sequence(oid(HASHES["sha256"])),
+            der(0xA0, body),
+            sequence(oid(algorithm)),
+            der(0x04, signature),
+        )
 
     def _named(self, odd: Oddity, leaf: x509.Certificate) -> dict[str, bytes]:
         if odd.names == "none":

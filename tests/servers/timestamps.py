@@ -1,4 +1,4 @@
-"""A real RFC 3161 timestamp authority on loopback: certificates and answers are made by openssl."""
+"""An RFC 3161 timestamp authority on loopback; openssl makes its certificates and answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ distinguished_name = name
 
 
 class TimestampAuthority:
-    """Stamps what is posted; `failures` are statuses to answer before doing so, `wrong` an answer to give instead."""
+    """Answers timestamp requests.
+
+    Attributes:
+        failures: statuses of the first answers, before requests succeed.
+        wrong: body that is returned instead of a timestamp.
+        asked: number of timestamps that were issued.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
@@ -56,35 +62,24 @@ class TimestampAuthority:
         subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
 
     def _make_certificates(self) -> None:
-        # With its root in the answer, openssl gives certificates in an order that strict DER parsers refuse.
+        # If the answer includes the root, openssl orders the certificates in a way that strict DER
+        # parsers reject.
         certs = "" if self.name == "rsa" else "certs = $dir/root.pem"
         (self.folder / "tsa.cnf").write_text(_CONFIG.format(folder=self.folder, certs=certs))
         (self.folder / "serial").write_text("01\n")
-        curve = (
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-config",
-            "tsa.cnf",
-        )
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
         if self.name == "rsa":
-            curve = ("-newkey", "rsa:2048", "-nodes", "-config", "tsa.cnf")
-        self._openssl("req", "-x509", *curve, "-keyout", "root.key", "-out", "root.pem", "-days", "3650",
-                      "-subj", f"/CN=Root of {self.name}", "-extensions", "root")  # fmt: skip
-        self._openssl(
-            "req",
-            *curve,
-            "-keyout",
-            "tsa.key",
-            "-out",
-            "tsa.csr",
-            "-subj",
-            f"/CN=Authority {self.name}",
-        )
-        self._openssl("x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
-                      "-out", "tsa.pem", "-days", "3650", "-extfile", "tsa.cnf", "-extensions", "usage")  # fmt: skip
+            key = ["-newkey", "rsa:2048"]
+        key += ["-nodes", "-config", "tsa.cnf"]
+        root = ("-keyout", "root.key", "-out", "root.pem", "-days", "3650")
+        subject = ("-subj", f"/CN=Root of {self.name}", "-extensions", "root")
+        self._openssl("req", "-x509", *key, *root, *subject)
+        request = ("-keyout", "tsa.key", "-out", "tsa.csr")
+        self._openssl("req", *key, *request, "-subj", f"/CN=Authority {self.name}")
+        signer = ("-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial")
+        signed = ("-out", "tsa.pem", "-days", "3650")
+        usage = ("-extfile", "tsa.cnf", "-extensions", "usage")
+        self._openssl("x509", "-req", "-in", "tsa.csr", *signer, *signed, *usage)
 
     def stamp(self, request: bytes) -> bytes:
         self.asked += 1
