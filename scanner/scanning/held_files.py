@@ -217,8 +217,8 @@ class HeldFiles:
             login: marks of the login; empty if one login may stand for two people.
 
         Raises:
-            HoldReviewRefused: the file, name, decision or reason is missing or not valid, or the file
-                itself names the child.
+            HoldReviewRefused: the file, name, decision or reason is missing or not valid, or the
+                file itself names the child.
         """
         held = next((file for file in self.all(minors) if file.key == wanted), None)
         if held is None:

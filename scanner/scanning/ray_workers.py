@@ -145,7 +145,7 @@ class RayWorkerPool:
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        """Turn Ray's errors into ClusterUnreachable and disconnect, so that a later pool reconnects.
+        """Turn Ray's errors into ClusterUnreachable and disconnect, so a later pool reconnects.
 
         Errors of a single worker are handled elsewhere, so any other one means that the cluster is
         gone.
