@@ -62,11 +62,20 @@ def test_a_sentence_is_read_back_as_the_reason_that_wrote_it(reason: Reason) -> 
 
 
 @given(st.lists(reasons(), min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_joined_sentences_are_read_back_whole(several: list[Reason]) -> None:
     text = join_reasons(several, str)
     assert reasons_in_words(text, str) == text
     assert QUOTED not in {reason.code for reason in parse_reasons(text)}
+
+
+def test_a_name_does_not_swallow_the_sentence_behind_it() -> None:
+    several = [
+        Reason("capture-format", {"format": _BASE}),
+        Reason("gap-in-listings", {"why": _BASE}),
+        _BASE,
+    ]
+    assert parse_reasons(join_reasons(several, str)) == tuple(several)
 
 
 @given(st.text())

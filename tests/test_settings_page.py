@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from scanner.settings import REMOVED, Settings, WebSettings
+from scanner.settings import Settings, WebSettings
+from scanner.settings.sources import REMOVED
 
 PAGE = Path(__file__).parent.parent / "docs/settings.md"
 TEXT = PAGE.read_text("utf-8")

@@ -8,9 +8,10 @@ the pattern that reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import groupby
 from types import MappingProxyType
 
 from reports.reasons.adapters import ADAPTERS
@@ -29,6 +30,8 @@ QUOTED_SENTENCE = "{text}"
 # Stored sentences are short. Longer text is somebody else's and is not matched with every pattern.
 _LONGEST_SENTENCE = 2_000
 _SEPARATOR = "; "
+# A sentence holds fewer separators than this; the limit bounds the time that a text takes.
+_MOST_PIECES = 8
 
 SENTENCES: Mapping[str, str] = MappingProxyType(
     {**VERDICTS, **METHODS, **FILES, **ADAPTERS, **CAPTURES, **INTAKE}
@@ -89,41 +92,63 @@ def join_reasons(reasons: Iterable[Reason], translate: Translate) -> str:
     return translate(_SEPARATOR).join(reason.in_words(translate) for reason in reasons)
 
 
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A reason that was read, and how many characters of it are fixed text of templates."""
+
+    reason: Reason
+    fixed_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A way to read the pieces of a text from some piece to the last."""
+
+    fixed_length: int = 0
+    parts: tuple[Reason | str, ...] = ()
+
+
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[Reason, ...]:
+    """Read a text in the way that explains the most of it by fixed text.
+
+    A slot for free text can match a separator and the sentence behind it. Reading both sentences
+    explains more.
+    """
     pieces = text.split(_SEPARATOR)
-    found: list[Reason] = []
-    unknown: list[str] = []
-    start = 0
-    while start < len(pieces):
-        end, reason = _longest_known(pieces, start)
-        if reason is None:
-            unknown.append(pieces[start])
+    best = [_Reading()] * (len(pieces) + 1)
+    for start in reversed(range(len(pieces))):
+        after = best[start + 1]
+        best[start] = _Reading(after.fixed_length, (pieces[start], *after.parts))
+        for end in range(start + 1, min(start + _MOST_PIECES, len(pieces)) + 1):
+            match = _known(_SEPARATOR.join(pieces[start:end]))
+            if match and match.fixed_length + best[end].fixed_length > best[start].fixed_length:
+                best[start] = _Reading(
+                    match.fixed_length + best[end].fixed_length, (match.reason, *best[end].parts)
+                )
+    return tuple(_with_quotations(best[0].parts))
+
+
+def _with_quotations(parts: tuple[Reason | str, ...]) -> Iterator[Reason]:
+    """Join neighbouring unknown pieces into one quotation."""
+    for unknown, group in groupby(parts, key=lambda part: isinstance(part, str)):
+        if unknown:
+            yield _quoted(_SEPARATOR.join(str(part) for part in group))
         else:
-            found += [_quoted(_SEPARATOR.join(unknown))] if unknown else []
-            found.append(reason)
-            unknown = []
-        start = end
-    return (*found, _quoted(_SEPARATOR.join(unknown))) if unknown else tuple(found)
+            yield from (part for part in group if isinstance(part, Reason))
 
 
-def _longest_known(pieces: list[str], start: int) -> tuple[int, Reason | None]:
-    """The longest run of pieces that is one sentence, and where the next one begins."""
-    for end in range(len(pieces), start, -1):
-        if (reason := _known(_SEPARATOR.join(pieces[start:end]))) is not None:
-            return end, reason
-    return start + 1, None
-
-
-def _known(text: str) -> Reason | None:
+def _known(text: str) -> _Match | None:
     for code, template in _templates():
         values = template.match(text)
         if values is None:
             continue
         nested = {name: _known(str(values[name])) for name in template.nested}
-        if None not in nested.values():
-            known = {name: reason for name, reason in nested.items() if reason is not None}
-            return Reason(code, {**values, **known})
+        found = {name: match for name, match in nested.items() if match is not None}
+        if len(found) == len(nested):
+            inner = {name: match.reason for name, match in found.items()}
+            fixed_length = template.fixed_length + sum(m.fixed_length for m in found.values())
+            return _Match(Reason(code, {**values, **inner}), fixed_length)
     return None
 
 
