@@ -12,7 +12,7 @@ from PIL import Image
 
 from reports.cases.case import Case, CustodyEntry
 from reports.cases.case_store import CaseStore
-from reports.cases.checkpoint_record import Capture, CheckpointRecord, SampleRecord, TimelineEvent
+from reports.cases.checkpoint_record import CheckpointRecord, HubAnswer, SampleRecord, TimelineEvent
 from reports.cases.method_record import EnvironmentRecord, MethodRecord
 from reports.cases.sighting_record import (
     CaptureRecord,
@@ -90,7 +90,7 @@ def make_case(case_store: CaseStore, samples: int = 8, size: int = 24, **changes
             TimelineEvent("2026-01-01T00:00:00Z", "published"),
             TimelineEvent("2026-11-20T00:00:00+00:00", "seen", "Title & more", 12),
         ),
-        captures=(Capture("https://hub.example/models/1", "2026-11-20T00:00:00+00:00", capture),),
+        captures=(HubAnswer("https://hub.example/models/1", "2026-11-20T00:00:00+00:00", capture),),
     )
     method = MethodRecord(
         base_model="SD1: base",

@@ -30,7 +30,7 @@ from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.jobs import Jobs
-from scanner.web.queue.worker import Worker
+from scanner.web.queue.worker import QueueWorker
 from scanner.web.store import WebStore
 from tests.conftest import Silent
 from tests.opening import open_identifier, open_session
@@ -310,7 +310,7 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     upload = tmp_path / "home" / "uploads" / "one.safetensors"
     shutil.copy(ADAPTERS / "qmv_mini_rank2.safetensors", upload)  # no other test had it scanned
     settings = settings_of(tmp_path / "home", cluster.address)
-    worker = Worker(settings)
+    worker = QueueWorker(settings)
     sha256 = str(triage_file(upload).sha256)
     order = JobRequest(
         "account", JobKind.UPLOAD, str(upload), "one.safetensors", sha256, upload.stat().st_size

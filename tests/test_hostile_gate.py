@@ -29,7 +29,7 @@ from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.app import create_app
 from scanner.web.auth.access import Scope
-from scanner.web.queue.worker import Worker
+from scanner.web.queue.worker import QueueWorker
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.opening import open_service, open_session
 from tests.test_gate import token_for
@@ -108,7 +108,7 @@ class Hub:
         self.app = create_app(settings)
         self.client = TestClient(self.app)
         self.client.__enter__()
-        self.worker = Worker(settings)
+        self.worker = QueueWorker(settings)
         self.name_of = {}
 
     def close(self) -> None:

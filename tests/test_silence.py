@@ -27,7 +27,7 @@ from scanner.web.queue.delivery import Delivery
 from scanner.web.queue.health import DELIVERY_FACT
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.verdicts import SNAPSHOT_FACT
-from scanner.web.queue.worker import Worker
+from scanner.web.queue.worker import QueueWorker
 from scanner.web.start_checks import check_at_start
 from scanner.web.store import WebStore
 
@@ -242,8 +242,8 @@ class TestStart:
 
 
 class TestGateFromTheStart:
-    def run_worker(self, settings: Settings, holds: Callable[[Worker], bool]) -> None:
-        worker = Worker(settings)
+    def run_worker(self, settings: Settings, holds: Callable[[QueueWorker], bool]) -> None:
+        worker = QueueWorker(settings)
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:

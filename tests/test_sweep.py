@@ -17,7 +17,7 @@ from crawlers.http.transport import Transport
 from crawlers.hubs.civitai import CivitaiHub
 from crawlers.hubs.folder import FolderHub
 from crawlers.sweeps.crawl_store import CrawlStore, EventKind
-from crawlers.sweeps.presence import WORKERS
+from crawlers.sweeps.presence import REQUESTS_AT_ONCE
 from crawlers.sweeps.sweep import SweepStep, sweep
 from tests.conftest import NOON
 from tests.servers.civitai import FakeCivitai, model, serve_civitai
@@ -208,9 +208,9 @@ def test_five_thousand_models_with_faults_and_five_kills(tmp_path: Path) -> None
             ).values()
         )
         assert len(server.requests) <= pages + months() + len(server.faults_made) + 5 * (
-            WORKERS + 2
+            REQUESTS_AT_ONCE + 2
         )
-        assert server.over_budget <= WORKERS
+        assert server.over_budget <= REQUESTS_AT_ONCE
         assert server.faults_made
     with_events = run("listings", "--events", "--last", "9999", "--json", home=home)
     happened = json.loads(with_events.stdout)["events"]

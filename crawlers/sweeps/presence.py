@@ -13,7 +13,7 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import OF_PRESENCE, Event
 from crawlers.values import ODD_SHAPES
 
-WORKERS = 4
+REQUESTS_AT_ONCE = 4
 # A second 404 counts if it comes at least this much later.
 BETWEEN_LOOKS = timedelta(hours=1)
 _AT_ONCE = 32
@@ -21,7 +21,7 @@ Check = tuple[Event | None, str | None]
 """An event, or a note about a failed check; neither if the listing is still there."""
 
 
-class Workers(ThreadPoolExecutor):
+class RequestPool(ThreadPoolExecutor):
     """A pool that is not waited for when a sweep ends early, as its results are not needed."""
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +57,7 @@ def confirm_missing(
         where s.place = ? and p.state = 'missing' and p.missing_since < ? order by p.rowid
     """
     rows = list(store.db.query(query, [place, before]))
-    with Workers(WORKERS) as pool:
+    with RequestPool(REQUESTS_AT_ONCE) as pool:
         yield from _checked(hub, store, rows, clock, pool)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from crawlers.listing import Hub
 from crawlers.sweeps.crawl_store import CrawlStore
-from crawlers.sweeps.presence import WORKERS, confirm_missing
+from crawlers.sweeps.presence import REQUESTS_AT_ONCE, confirm_missing
 from crawlers.sweeps.sweep import SweepStep, sweep
 
 # Clocks differ and indexes lag, so a round reaches this far behind the start of the previous one.
@@ -34,7 +34,7 @@ def go_round(
     store: CrawlStore,
     clock: Callable[[], datetime],
     since: datetime | None,
-    workers: int = WORKERS,
+    workers: int = REQUESTS_AT_ONCE,
 ) -> Iterator[SweepStep]:
     """Run one round; the last step tells whether it was finished. Raises HubError as `sweep`."""
     step = SweepStep(0, 0, 0)

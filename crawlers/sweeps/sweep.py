@@ -22,7 +22,7 @@ from crawlers.listing import Hub, Listing, Page
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import Event
 from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_partitions, open_sweep
-from crawlers.sweeps.presence import WORKERS, Workers, vanished
+from crawlers.sweeps.presence import REQUESTS_AT_ONCE, RequestPool, vanished
 from crawlers.sweeps.versions import Known
 from crawlers.values import ODD_SHAPES
 
@@ -72,7 +72,7 @@ def sweep(
     store: CrawlStore,
     clock: Callable[[], datetime],
     since: datetime | None = None,
-    workers: int = WORKERS,
+    workers: int = REQUESTS_AT_ONCE,
 ) -> Iterator[SweepStep]:
     """Sweep a hub, or resume a stopped sweep of the same place.
 
@@ -88,7 +88,7 @@ def sweep(
     with store.alone_with(place):
         step = _begin(hub, place, store, since, clock())
         run = _Run(hub, place, store, clock, step)
-        with Workers(workers) as pool:
+        with RequestPool(workers) as pool:
             yield from run.read(pool, workers)
             if gaps := gaps_of(store, step.sweep_id):
                 yield replace(run.step, events=(), notes=(), gaps=gaps)

@@ -15,17 +15,21 @@ from reports.cases.review import CaseStatus
 SCHEMA_FILE = "case-1.schema.json"
 
 # Bundles name the schema by its hash, so its text stays as it was published, with the names that
-# modules had then.
+# modules and classes had then.
 _PUBLISHED_NAMES = {
     "crawlers.captures.images.provenance": "crawlers.saved.provenance",
     "crawlers.sweeps.events": "crawlers.events",
     "reports.cases.review": "reports.review",
+    "HubAnswer": "Capture",
 }
 
 
 def case_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of what `case_to_dict` returns; other fields are not allowed."""
-    schema = TypeAdapter(Case).json_schema(mode="serialization")
+    generated = json.dumps(TypeAdapter(Case).json_schema(mode="serialization"))
+    for name, published in _PUBLISHED_NAMES.items():
+        generated = generated.replace(name, published)
+    schema: dict[str, Any] = json.loads(generated)
     for record in [schema, *schema["$defs"].values()]:
         record["description"] = _as_published(record["description"])
         record["additionalProperties"] = False
@@ -53,8 +57,6 @@ def _as_published(docstring: str) -> str:
 
     The lines of the source are wrapped at 100 characters; those of the schema are not.
     """
-    for name, published in _PUBLISHED_NAMES.items():
-        docstring = docstring.replace(name, published)
     lines: list[str] = []
     for line in docstring.split("\n"):
         continues = line.startswith(" " * 8) or (

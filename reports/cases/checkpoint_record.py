@@ -63,7 +63,7 @@ class TimelineEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
+class HubAnswer:
     """What a hub answered about a listing, kept as it came.
 
     Attributes:
@@ -108,4 +108,4 @@ class CheckpointRecord:
     declared_base_model: str | None = None
     header_sha256: str | None = None
     timeline: tuple[TimelineEvent, ...] = ()
-    captures: tuple[Capture, ...] = ()
+    captures: tuple[HubAnswer, ...] = ()

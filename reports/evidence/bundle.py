@@ -19,7 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 from reports.cases.case import Case, case_to_dict
 from reports.cases.case_schema import SCHEMA_FILE, published_schema
 from reports.cases.case_store import CaseStore
-from reports.cases.checkpoint_record import Capture
+from reports.cases.checkpoint_record import HubAnswer
 from reports.documents.case_report import as_of, case_html, case_pdf
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.interchange import case_graph
@@ -180,5 +180,5 @@ def _warc(case: Case, case_store: CaseStore) -> bytes:
     return stream.getvalue()
 
 
-def _record_id(capture: Capture) -> str:
+def _record_id(capture: HubAnswer) -> str:
     return str(uuid5(NAMESPACE_URL, f"{capture.url} {capture.seen_at} {capture.sha256}"))

@@ -14,7 +14,7 @@ from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.history import history_of
 from reports.cases.case_store import CaseStore
-from reports.cases.checkpoint_record import Capture, CheckpointRecord, TimelineEvent
+from reports.cases.checkpoint_record import CheckpointRecord, HubAnswer, TimelineEvent
 from scanner.triage.header import Triage
 
 
@@ -64,12 +64,14 @@ class CheckpointFacts:
             text = stream.read(min(length, MAX_HEADER_BYTES))
         return self.case_store.keep(text, "header") if text.startswith(b"{") else None
 
-    def _hub_answer(self, listing: Listing, history: dict[str, Any] | None) -> tuple[Capture, ...]:
+    def _hub_answer(
+        self, listing: Listing, history: dict[str, Any] | None
+    ) -> tuple[HubAnswer, ...]:
         """Return the hub's newest answer, unchanged; empty for files without a listing."""
         if not history or not history["raw"]:
             return ()
         sha256 = self.case_store.keep(history["raw"].encode(), "capture")
-        return (Capture(listing.url, history["versions"][-1]["first_seen"], sha256),)
+        return (HubAnswer(listing.url, history["versions"][-1]["first_seen"], sha256),)
 
 
 def _declared(header: str | None, hub: str | None) -> str | None:

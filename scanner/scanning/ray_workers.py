@@ -34,7 +34,7 @@ Templates = Sequence[tuple[str, Prototypes]]
 OpenIdentifier = Callable[[Templates, int], CheckpointIdentifier]
 
 
-class Worker:
+class RayWorker:
     """A Ray actor: one identifier in its own process."""
 
     def __init__(self, open_identifier: OpenIdentifier, version: int, templates: Templates) -> None:
@@ -122,7 +122,7 @@ class RayWorkerPool:
             raise ClusterUnreachable(address, str(error).strip().splitlines()[0]) from error
 
     def _new_slot(self) -> _WorkerSlot:
-        actor_class = self._ray.remote(Worker).options(**self._resources)
+        actor_class = self._ray.remote(RayWorker).options(**self._resources)
         snapshot = self._snapshot
         worker = actor_class.remote(
             self._open_identifier, snapshot.gallery_version, snapshot.templates

@@ -50,7 +50,7 @@ _TRY_AGAIN_S = 10.0
 _SNAPSHOT_RETRY_S = 60.0
 
 
-class Worker:
+class QueueWorker:
     """Runs one job after another; models stay loaded between them."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
@@ -249,7 +249,7 @@ def _rows_of_result(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
 def work(settings: Settings) -> None:
     """Run the worker process; it ends with the process that started it."""
     parent = os.getppid()
-    worker = Worker(settings)
+    worker = QueueWorker(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     worker.run(alive=lambda: os.getppid() == parent)
