@@ -126,9 +126,7 @@ def test_every_confirmation_has_words_of_its_own(
 def test_a_second_reviewer_does_not_sign_the_first_ones_words(
     service: CaseService, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        service, "settings", service.settings.model_copy(update={"four_eyes": True})
-    )
+    monkeypatch.setattr(service, "rules", replace(service.rules, four_eyes=True))
     open_pairs(service, case, 3)
     assert service.review(case.case_id, "Li Na", "confirm", WORDS).status == "second-review"
     with pytest.raises(ConfirmationRefused, match="the words of Li Na"):
@@ -147,7 +145,7 @@ def test_after_an_appeal_the_same_reviewer_may_say_the_same(
 def test_on_pages_a_saved_report_is_not_yet_looked_at(
     settings: Settings, case: Case, tmp_path: Path
 ) -> None:
-    pages = PageCaseService(settings, clock=lambda: NOON, any_thread=True)
+    pages = PageCaseService(settings, clock=lambda: NOON)
     pages.write_report(case.case_id, tmp_path, "en", redacted=False, pdf=False)
     with pytest.raises(ConfirmationRefused, match="open at least 3"):
         pages.review(case.case_id, "Li Na", "confirm", WORDS)
