@@ -1,7 +1,7 @@
 """The loop that draws samples of one checkpoint until the verdict is decided.
 
 Screening draws cheap samples. Candidates get full samples with controls (confirmation, stored as
-stage "evidence"). Vectors exist only inside `examine`; pictures leave it only for identities that
+stage "evidence"). Vectors exist only inside `identify`; pictures leave it only for identities that
 matched or possibly matched.
 """
 
