@@ -12,6 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.documents.translation import translations
+from reports.reasons.adapters import ADAPTERS
+from reports.reasons.captures import CAPTURES
+from reports.reasons.files import FILES
+from reports.reasons.intake import INTAKE
+from reports.reasons.methods import METHODS
 from reports.reasons.reason import (
     QUOTED,
     SENTENCES,
@@ -21,12 +26,14 @@ from reports.reasons.reason import (
     reasons_in_words,
 )
 from reports.reasons.template import Template, Value
+from reports.reasons.verdicts import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 _NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789_.-", min_size=1, max_size=12)
 _SLOTS: dict[str, st.SearchStrategy[Value]] = {
     "": _NAMES,
     "piece": _NAMES,
+    "cause": _NAMES,
     "quoted": st.text(st.characters(codec="utf-8"), max_size=20),
     "commas": st.lists(_NAMES, min_size=1, max_size=4).map(tuple),
     "listed": st.lists(_NAMES, min_size=1, max_size=4).map(tuple),
@@ -47,9 +54,8 @@ def reasons(draw: st.DrawFn) -> Reason:
     code = draw(st.sampled_from(sorted(SENTENCES)))
     values: dict[str, Value | Reason] = {}
     for name, kind in Template(SENTENCES[code]).slots.items():
-        values[name] = (
-            draw(st.sampled_from([_INNER, _BASE, _FORMAT])) if kind == "why" else draw(_SLOTS[kind])
-        )
+        inner = kind == "why" or (kind == "cause" and draw(st.booleans()))
+        values[name] = draw(st.sampled_from([_INNER, _BASE, _FORMAT]) if inner else _SLOTS[kind])
     return Reason(code, values)
 
 
@@ -67,6 +73,19 @@ def test_joined_sentences_are_read_back_whole(several: list[Reason]) -> None:
     text = join_reasons(several, str)
     assert reasons_in_words(text, str) == text
     assert QUOTED not in {reason.code for reason in parse_reasons(text)}
+
+
+def test_no_code_is_in_two_tables() -> None:
+    tables = (ADAPTERS, CAPTURES, FILES, INTAKE, METHODS, VERDICTS)
+    assert len(SENTENCES) == sum(map(len, tables))
+
+
+def test_a_cause_is_a_reason_or_text_of_somebody_else() -> None:
+    known, foreign = (
+        reasons_in_words(f"they cannot be taken in: {cause}", translations("zh-CN").gettext)
+        for cause in ("it ends too early", "Errno 28")
+    )
+    assert (known, foreign) == ("无法收取：内容不完整，提前结束", "无法收取：Errno 28")
 
 
 def test_a_name_does_not_swallow_the_sentence_behind_it() -> None:

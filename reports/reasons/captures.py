@@ -44,10 +44,10 @@ CAPTURES: Mapping[str, str] = MappingProxyType(
         "images-by-now": "{images:d} images were captured by now: {why:why}",
         "no-face-in-pages": "{pages:d} pages were read; no image of theirs shows a face to search",
         "previews-not-fetched": (
-            "none of its {pictures:d} pictures could be fetched: {cause}. Where the hub has "
+            "none of its {pictures:d} pictures could be fetched: {cause:cause}. Where the hub has "
             "moved, `crawl` it again"
         ),
-        "previews-not-taken-in": "they cannot be taken in: {cause}",
+        "previews-not-taken-in": "they cannot be taken in: {cause:cause}",
         "no-picture-type": "{kind} came instead of a picture",
         "records-agree": "{records:d} records agree with their own digests",
         "records-disagree": (

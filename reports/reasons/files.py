@@ -151,7 +151,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         "path-unreadable": "{path} cannot be read: {cause}",
         "no-place": "nobody says where {file} can be had",
         "no-longer-kept": "{file} is not here any more; send it again",
-        "not-fetched": "{place} is not fetched: {cause}",
+        "not-fetched": "{place} is not fetched: {cause:cause}",
         "hub-answered": "{url} answered {status:d}: {message}",
         "other-bytes": (
             "{url}: SHA-256 is {actual}, the hub says {expected}; the file was replaced or damaged"

@@ -82,8 +82,16 @@ INTAKE: Mapping[str, str] = MappingProxyType(
             "not read, since its body is packed or no text, and nothing says how it could be "
             "read: {files:piece}"
         ),
-        "body-not-unpacked": "not read, since its body cannot be unpacked ({cause}): {files:piece}",
-        "body-broken": "read in part only, since its body is broken ({cause}): {files:piece}",
+        "body-not-unpacked": (
+            "not read, since its body cannot be unpacked ({cause:cause}): {files:piece}"
+        ),
+        "body-broken": "read in part only, since its body is broken ({cause:cause}): {files:piece}",
+        "ends-too-early": "it ends too early",
+        "ends-inside-a-chunk": "it ends inside a chunk",
+        "chunk-without-size": "a chunk has no size",
+        "coding-unknown": "packed as {codings:quoted}",
+        "gzip-cut-off": "cut off",
+        "gzip-broken": "broken",
         "in-several-records": (
             "read in part only, since it was stored in several records: {files:piece}"
         ),
@@ -94,7 +102,7 @@ INTAKE: Mapping[str, str] = MappingProxyType(
             "a table of screenshots has the columns url and screenshot; saved_at and "
             "title are read as well"
         ),
-        "capture-har-packed": ("it is a HAR file packed with gzip, and {cause}"),
+        "capture-har-packed": ("it is a HAR file packed with gzip, and {cause:cause}"),
         "capture-several-packages": (
             "it holds several packages: unpack it, pack each folder and take it in, {names}"
         ),

@@ -143,12 +143,12 @@ def _known(text: str) -> _Match | None:
         values = template.match(text)
         if values is None:
             continue
-        nested = {name: _known(str(values[name])) for name in template.nested}
-        found = {name: match for name, match in nested.items() if match is not None}
-        if len(found) == len(nested):
-            inner = {name: match.reason for name, match in found.items()}
-            fixed_length = template.fixed_length + sum(m.fixed_length for m in found.values())
-            return _Match(Reason(code, {**values, **inner}), fixed_length)
+        inner = template.nested | template.causes
+        found = {name: match for name in inner if (match := _known(str(values[name])))}
+        if template.nested <= found.keys():
+            reasons = {name: match.reason for name, match in found.items()}
+            fixed = template.fixed_length + sum(match.fixed_length for match in found.values())
+            return _Match(Reason(code, {**values, **reasons}), fixed)
     return None
 
 

@@ -9,6 +9,7 @@ A slot is written as in `str.format`. Its type, behind the colon, says how the v
     piece       text without "; "                as it is
     quoted      text                             as `repr` writes it
     why         another reason                   its sentence
+    cause       another reason, or any text      its sentence
     commas      names                            a, b, c
     listed      names                            a, b and c
     either      names                            a or b or c
@@ -35,6 +36,7 @@ _PATTERNS = {
     "": _TEXT,
     "piece": r"(?:(?!; ).)+?",
     "why": _TEXT,
+    "cause": _TEXT,
     "commas": _TEXT,
     "listed": _TEXT,
     "either": _TEXT,
@@ -63,6 +65,7 @@ class Template:
     Attributes:
         fixed_length: number of characters outside slots.
         nested: names of the slots that hold other reasons.
+        causes: names of the slots that hold other reasons, or text that is no reason.
         slots: the type of each slot, by name.
     """
 
@@ -73,6 +76,7 @@ class Template:
         self._parts = tuple(parts)
         self.slots = {part.slot: part.kind for part in parts if part.slot is not None}
         self.nested = frozenset(name for name, kind in self.slots.items() if kind == "why")
+        self.causes = frozenset(name for name, kind in self.slots.items() if kind == "cause")
         self.fixed_length = sum(len(part.fixed) for part in parts)
         self._pattern: re.Pattern[str] | None = None
 
