@@ -144,7 +144,9 @@ def captured(settings: Settings) -> tuple[CaptureRow, CaptureRow]:
     problem = "reading it took longer than 300 s"
     broken = replace(row, capture_id="cd" * 32, checks=(), notes=(), problem=problem, pages=0)
     page = CapturedPage("https://social.example/1", "帖子", None, None, "", ())
-    facts = PageFacts(kind=PageKind.POST, platform="social", title="帖子", extractor="general")
+    facts = PageFacts(
+        kind=PageKind.POST, platform="social", title="帖子", extractor="xianyu offer as drawn"
+    )
     assert captures.add(row, [(page, facts, ())], [()])
     assert captures.add(broken, [], [])
     store.close()
@@ -159,4 +161,6 @@ def test_captures(settings: Settings, site: Site) -> None:
     assert "读取用时超过 300 秒" in html
     for row in rows:
         assert english_in(read(reviewer, f"/captures/{row.capture_id}")) == []
-    assert "7 条记录与其自身摘要一致" in read(reviewer, f"/captures/{rows[0].capture_id}")
+    html = read(reviewer, f"/captures/{rows[0].capture_id}")
+    assert "7 条记录与其自身摘要一致" in html
+    assert "闲鱼商品，取自可见页面" in html
