@@ -185,13 +185,14 @@ class TestCommands:
     def test_a_sealed_record_that_does_not_make_its_pictures(
         self, home: Path, tmp_path: Path
     ) -> None:
-        service = open_service(Settings(home=home))
+        settings = Settings(home=home)
+        service = open_service(settings)
         case = service.case(case_of(home, "zkw_likeness.safetensors"))
         first, second, *rest = case.samples
         # Without custody: the log names the earlier record, and such a bundle does not verify.
         samples = (replace(first, seed=first.seed + 1), replace(second, batch=None), *rest)
         wrong = replace(case, samples=samples, custody=())
-        weights = open_checkpoints(service.settings).path_of(case.checkpoint.sha256)
+        weights = open_checkpoints(settings).path_of(case.checkpoint.sha256)
         folder = write_bundle(
             wrong,
             service.case_store,

@@ -149,7 +149,9 @@ def killed_once_at_work(worker_pool: RayWorkerPool) -> threading.Thread:
     def kill() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            busy = [slot.pid for slot in worker_pool._slots if slot.task is not None and slot.pid]
+            busy = [
+                slot.pid for slot in worker_pool._slots if slot.request is not None and slot.pid
+            ]
             if busy:
                 time.sleep(0.3)
                 os.kill(busy[0], signal.SIGKILL)
@@ -172,7 +174,7 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
         )
     scan_session = open_session(settings_of(home, cluster.address))
     result = run_scan(scan_session, [str(folder)], Silent())
-    assert isinstance(scan_session.worker_pool, RayWorkerPool)
+    assert isinstance(scan_session.worker_pool(), RayWorkerPool)
     samples = {
         name: len(
             scan_session.scan_store.samples(str(triage_file(folder / f"{name}.safetensors").sha256))

@@ -291,7 +291,7 @@ class TestMemory:
                 f"t {triggers} {outcome}",
                 [replace(listing, triggers=triggers)],
                 Silent(),
-            ).rows
+            ).to_json_rows()
             assert (row["outcome"], row["asked"]["triggers"]) == (outcome, list(triggers))
         scan_session.close()
 
@@ -567,7 +567,7 @@ class TestScores:
             signed_on=date(2020, 1, 1),
             expires_on=date(2090, 1, 1),
         )
-        version = scan_session.reader.version
+        version = scan_session.faces.reader.version
         born = date(scan_session.clock().year - 9, 3, 4)
         one = Submission(
             "Kit Young",

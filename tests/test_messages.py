@@ -352,6 +352,8 @@ def test_an_address_that_could_carry_headers_is_none(
     site.app_context.outbox.mail(email, "s", "t")
     site.app_context.outbox.mail("good@example.org", "s", "t")
     site.app_context.outbox.send_due()
-    assert "good@example.org" in {str(mail["To"]) for mail in mailbox.mails}
-    assert not any(mail["x-injected"] for mail in mailbox.mails)
+    # Some releases of Python cannot parse the other header any more.
+    headers = [header for mail in mailbox.mails for header in mail.raw_items()]
+    assert ("To", "good@example.org") in headers
+    assert "x-injected" not in {name.lower() for name, _ in headers}
     site.stranger.__exit__(None, None, None)

@@ -226,7 +226,7 @@ class TestRightsHolder:
         expect(page.get_by_label("Name", exact=False).first).to_have_value(NAME)
         page.get_by_label("I have read this and I agree.").check()
         press(page, "Agree and go on")
-        expect(page.get_by_role("status").first).to_contain_text("Your consent is noted")
+        expect(page.get_by_role("status").first).to_contain_text("Your consent is recorded")
         chosen = [*sorted((folder / "photos").iterdir()), folder / "blank.png"]
         page.locator("#photos").set_input_files(chosen)
         expect(page.locator("#checked .tag.good")).to_have_count(5)

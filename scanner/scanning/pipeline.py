@@ -17,10 +17,11 @@ from crawlers.errors import CrawlError
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile
 from scanner.errors import ScanError
+from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
-from scanner.scanning.identifier import WorkerAnswer
+from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
 from scanner.scanning.keys import Prompting, prompting_of
 from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
@@ -46,6 +47,19 @@ class _Part:
     prompting: Prompting | None = None
     rows: tuple[ResultRow, ...] | None = None
     held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    """What the workers examine.
+
+    Attributes:
+        work: the file's SHA-256 and the key of the verdict.
+    """
+
+    work: str
+    request: SamplingRequest
+    snapshot: GallerySnapshot
 
 
 @dataclass(slots=True)
@@ -134,14 +148,18 @@ class Pipeline:
         entry.parts = [_Part(part) for part, _ in found]
         for part, (_, path) in zip(entry.parts, found, strict=True):
             try:
-                self._submit(entry, part, path)
+                submission = self._submission(entry, part, path)
             except (CrawlError, ScanError) as error:
                 row = failed_row(part.file, part.file.sha256, str(error), entry.seconds)
                 part.rows = (row,)
+            else:
+                # Outside the try statement: a cluster that is gone is no fault of the file.
+                if submission is not None:
+                    self._submit(entry, part, submission)
         return self._finish_if_done(entry)
 
-    def _submit(self, entry: _Entry, part: _Part, path: Path) -> None:
-        """Triage a part and submit it to the workers, unless its verdict is known."""
+    def _submission(self, entry: _Entry, part: _Part, path: Path) -> _Submission | None:
+        """Triage a part and return what to submit; None if its verdict is known and filed."""
         session, store = self._session, self._session.scan_store
         of_file = triage_file(path)
         # The triage of a JSON description depends on the file's name, which another listing of the
@@ -161,12 +179,17 @@ class Pipeline:
         known = store.known_verdict(request.sha256, verdict_key)
         if known is not None:
             part.rows = self._filed(entry, part, known, search_key)
-            return
-        work = f"{request.sha256} {verdict_key}"
-        waiting = self._waiting.setdefault(work, [])
+            return None
+        return _Submission(f"{request.sha256} {verdict_key}", request, snapshot)
+
+    def _submit(self, entry: _Entry, part: _Part, submission: _Submission) -> None:
+        """Submit a part to the workers, unless the same bytes are being examined already."""
+        waiting = self._waiting.setdefault(submission.work, [])
         waiting.append((entry, part))
-        if len(waiting) == 1:  # otherwise the same bytes are being examined already
-            session.worker_pool().submit(work, request, snapshot)
+        if len(waiting) == 1:
+            self._session.worker_pool().submit(
+                submission.work, submission.request, submission.snapshot
+            )
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> ResultRow:
         return held_row(file, sha256, self._session.vault.gallery_version)
