@@ -1,4 +1,4 @@
-# make demo   install what running needs into .venv and tell the whole mission on the miniature world; SERVE=1 leaves its pages running
+# make demo   install what running needs into .venv and run the demo on the miniature world; SERVE=1 leaves its pages running
 # make test   install the dev extras too and run the test suite; says first what it needs of the system
 # make lint   formatting, types, import contracts
 # make dist   wheel and sdist in dist/; make test-dist  the suite against the installed wheel

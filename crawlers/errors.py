@@ -136,7 +136,7 @@ class RobotsDisallow(HubError):
     def __init__(self, url: str) -> None:
         super().__init__(
             f"{url} is not fetched: the host's robots.txt disallows it; ask its owner, or name the "
-            "host in robots_exempt in portrait-scanner.toml if you have their leave"
+            "host in robots_exempt in portrait-scanner.toml if you have their permission"
         )
         self.url = url
 

@@ -128,9 +128,9 @@ class VaultSetBack(VaultError):
     def __init__(self, unnamed: int) -> None:
         super().__init__(
             "nobody is searched: an older vault.db was put in its place, and of "
-            f"{unnamed} people who were erased since no receipt is here. Put erasures.jsonl back "
-            "from a copy of yours, or run `portrait-scanner vault restore BACKUP` with the newest "
-            "backup and the receipts that people were given"
+            f"{unnamed} people who were erased since then no receipt is here. Put erasures.jsonl "
+            "back from a copy of yours, or run `portrait-scanner vault restore BACKUP` with the "
+            "newest backup and the receipts that people were given"
         )
 
 

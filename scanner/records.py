@@ -321,21 +321,19 @@ class ResultRow:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `case_id` only in rows with an identity or a case.
 
-        The keys have the two orders in which version 0.1.0 wrote them, so that rows stay the same
-        to the byte.
+        The keys have the two orders of version 0.1.0, so that rows stay the same to the byte.
         """
         names = _EXAMINED_ROW if self.examined else _UNEXAMINED_ROW
         record = {name: getattr(self, name) for name in names}
         record["asked"] = self.asked.to_json() if self.asked else None
-        is_finding = self.identity_id is not None or self.case_id is not None
-        return {**record, "case_id": self.case_id} if is_finding else record
+        nobody = self.identity_id is None and self.case_id is None
+        return record if nobody else {**record, "case_id": self.case_id}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ResultRow:
         asked = Questions.from_json(record["asked"]) if record.get("asked") else None
         names = list(record)
         examined = "outcome" not in names[:3]
-        # Rows of early versions have no SHA-256.
         return _known(cls, {"sha256": None, **record, "asked": asked, "examined": examined})
 
 

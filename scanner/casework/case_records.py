@@ -230,7 +230,7 @@ def _disagreement(case: Case, lines: list[AuditEntry]) -> str | None:
     try:
         return disagreement({**case_to_dict(case), "custody": custody}, is_whole=True)
     except ValueError as error:
-        return f"a date of it is none ({error})"
+        return f"one of its dates is not valid ({error})"
 
 
 # Events that change a case. Reading and exporting are in the log, but not part of the case.

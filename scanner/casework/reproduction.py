@@ -145,7 +145,7 @@ def _reproducible_case(bundle: Path, signer: str | None) -> Case:
     if len({(sample.stage, sample.number) for sample in case.samples}) < len(case.samples):
         raise UnreadableBundle("two samples of this case have one name")
     if not all(0 <= sample.seed < 2**63 for sample in case.samples):
-        raise UnreadableBundle("a seed of this case is none")
+        raise UnreadableBundle("a seed of this case is not a number")
     return case
 
 

@@ -84,9 +84,9 @@ def invite(
         return
     typer.echo(link)
     typer.echo(
-        f"Give it to {email}; it is good for a week and counts once. It begins with url in [web] "
-        f"of portrait-scanner.toml ({settings.web.url}): where the pages are served elsewhere, "
-        "set that first.",
+        f"Give it to {email}; it is valid for a week and can be used once. It begins with url in "
+        f"[web] of portrait-scanner.toml ({settings.web.url}): where the pages are served "
+        "elsewhere, set that first.",
         err=True,
     )
 

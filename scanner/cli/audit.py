@@ -64,7 +64,7 @@ def accept_clock(
     ],
     operator: OperatorOption = None,
 ) -> None:
-    """Go on after the clock had been ahead.
+    """Accept the present time after the clock was ahead.
 
     The log records who accepted which time, and why.
     """
@@ -76,5 +76,5 @@ def accept_clock(
     typer.echo(
         "The log goes on from now."
         if accepted
-        else "The log does not lie ahead of the clock; nothing was written."
+        else "The newest entry is not later than the clock; nothing was written."
     )

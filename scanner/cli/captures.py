@@ -121,7 +121,7 @@ def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
         typer.echo("Nothing waits for a second person.")
         return
     print_table(
-        ("account or capture", "capture", "pages", "images", "searched", "brought by"),
+        ("account or capture", "capture", "pages", "images", "searched", "taken in by"),
         [
             (
                 entry["name"],

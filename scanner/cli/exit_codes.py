@@ -70,6 +70,6 @@ def _database_sentence(error: sqlite3.DatabaseError) -> str:
         )
     return (
         f"a database could not be read or written ({error}); nothing that was finished is lost. "
-        "If the folder is read-only, mend that and run the command again; "
+        "If the folder is read-only, make it writable and run the command again; "
         "`portrait-scanner doctor` looks at each database"
     )

@@ -15,7 +15,7 @@ from scanner.cli.output import print_json, print_table
 if TYPE_CHECKING:
     from scanner.scanning.held_files import HeldFile
 
-group = CommandGroup("Files that name a registered minor, which people look at.")
+group = CommandGroup("Held files: files that name a registered minor.")
 
 
 def add_to(app: typer.Typer, panel: str) -> None:
@@ -87,8 +87,8 @@ def review(
     decision: Annotated[
         str,
         typer.Option(
-            help="keep: it shows the child, or may. somebody-else: an adult is meant; two people "
-            "must say so."
+            help="keep: the file shows or may show the child. somebody-else: an adult is meant; "
+            "two people must say so."
         ),
     ],
     reason: Annotated[str, typer.Option(help="What you saw.")],

@@ -109,7 +109,7 @@ def _latest_sweeps(session: CrawlSession) -> list[dict[str, Any]]:
 
 
 def _sweep_row(sweep: dict[str, Any]) -> list[str]:
-    unfinished = "with gaps" if sweep["gaps"] else "goes on"
+    unfinished = "with gaps" if sweep["gaps"] else "unfinished"
     return [
         sweep["place"],
         (sweep["since"] or "everything")[:16],
@@ -228,7 +228,7 @@ def _print_crawl(result: CrawlResult, last: SweepStep, *, triage: bool) -> None:
     )
     if triage:
         headers = result.headers
-        typer.echo(f"{headers['read']} headers read, {headers['failed']} not to be had.")
+        typer.echo(f"{headers['read']} headers read, {headers['failed']} could not be read.")
     print_notes(result.notes)
 
 

@@ -215,7 +215,7 @@ def _two_people(settings: Settings, missing: list[str]) -> dict[str, str]:
     if not settings.two_people:
         missing.append(
             "a second person: two_people = false lets one login register somebody and approve "
-            "them, and confirm a case twice; the audit log says where it did. Take the line away "
+            "them, and confirm a case twice; the audit log says where it did. Remove the setting "
             "where more than one person works"
         )
     return {

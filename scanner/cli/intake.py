@@ -239,7 +239,7 @@ def previews(
         missing = sum(result.missing for result in results)
         print_line(
             f"{len(results) - len(refused)} listings' previews taken in and sealed; "
-            f"{missing} pictures were not to be had."
+            f"{missing} pictures could not be downloaded."
         )
         for result in refused:
             print_line(f"not taken in: {result.listing.title}: {result.problem}", color="yellow")

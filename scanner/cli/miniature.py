@@ -80,7 +80,7 @@ def train_adapter(
 ) -> None:
     """Train a LoRA on forty photos of a person.
 
-    It is trained as people train theirs, and takes about a minute.
+    It is trained as people train theirs, and takes one to five minutes.
     """
     from scanner.miniature.training.adapter import train_person_adapter
     from scanner.miniature.world import BASE_MODEL

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 RayOption = Annotated[
     str | None,
     typer.Option(
-        help="Sample on a Ray cluster: auto for the one around, or its address.",
+        help="Sample on a Ray cluster: auto for a running one, or its address.",
         metavar="auto|ADDRESS",
     ),
 ]
@@ -56,7 +56,7 @@ def inspect(
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell what a checkpoint is from its header alone.
+    """Show kind, family and triggers of a checkpoint from its header.
 
     A file is not loaded, and of a URL only the header is downloaded.
     """

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer, panel: str) -> None:
 def serve(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; a reverse proxy stands before any other.")
+        str, typer.Option(help="Address to listen on; use a reverse proxy for any other.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8420,
     worker: Annotated[

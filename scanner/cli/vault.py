@@ -216,7 +216,7 @@ def repair(
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Go on after an older vault.db or cases.db was put back.
+    """Accept an older vault.db or cases.db that was put back.
 
     People who had been erased are erased again; older cases may stand.
     """

@@ -1,4 +1,6 @@
-"""Every number that decides a verdict, with the measurement or source that it came from.
+"""Every number with which samples are judged, and the measurement or source that it came from.
+
+How samples are drawn (scales, trigger words, the trigger search) is defined in scanner.sampling.
 
 Three numbers are defined elsewhere because an operator or a face pack sets them: the false positive
 identification rates (`Settings.fpir`, `Settings.possible_fpir`), the thresholds that a pack's

@@ -62,7 +62,7 @@ class BaseModel:
     """A base model and how its family is sampled.
 
     Attributes:
-        family: see design.md.
+        family: a key of base_models.toml.
         location: folder, single file or hub id.
         reason: why it was chosen, as an English sentence.
         pipeline: name of the diffusers class.

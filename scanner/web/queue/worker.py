@@ -131,7 +131,7 @@ class QueueWorker:
             sqlite3.OperationalError,
         ) as error:
             self._retry_at = time.monotonic() + _SNAPSHOT_RETRY_S
-            log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
+            log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
             self.store.forget_fact(SNAPSHOT_FACT)
             return
         if self.store.fact(SNAPSHOT_FACT) != fact:
