@@ -208,11 +208,17 @@ def listing_from_dict(record: Mapping[str, Any]) -> Listing:
     """The inverse of `listing_to_dict`, also after a round trip through JSON."""
     lists = {name: tuple(record[name]) for name in ("triggers", "tags")}
     files = {
-        name: tuple(RemoteFile(**file) for file in record.get(name, ()))
+        name: tuple(RemoteFile(**_known(RemoteFile, file)) for file in record.get(name, ()))
         for name in ("files", "training_data")
     }
     standing = Presence(record.get("standing", Presence.LISTED))
-    return Listing(**{"raw": "", **record, **lists, **files, "standing": standing})
+    values = {"raw": "", **record, **lists, **files, "standing": standing}
+    return Listing(**_known(Listing, values))
+
+
+def _known(record_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of fields that the record has; a later version may have written others."""
+    return {field.name: values[field.name] for field in fields(record_type) if field.name in values}
 
 
 def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFile) -> Listing:

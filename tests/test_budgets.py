@@ -48,6 +48,10 @@ def answer(**headers: str) -> httpx.Response:
         ({"ratelimit": '"r=0;t=9";r=3;t=20'}, None),
         ({"ratelimit": '"api";r=0;t=?1'}, None),
         ({"ratelimit": '"api;r=0'}, None),
+        ({"ratelimit": '"api";r=0;t=30;'}, 31.0),  # the rest are no structured fields
+        ({"ratelimit": '"api" ;r=0;t=30'}, 31.0),
+        ({"ratelimit": "r=0;t=30"}, 31.0),
+        ({"ratelimit": '"api";r=0;t=29.5'}, 30.0),
         ({}, None),
     ],
 )

@@ -204,10 +204,26 @@ def test_every_word_of_the_vocabulary_is_translated() -> None:
 
 
 def test_statements_in_both_languages_are_shown_in_one() -> None:
-    assert statement_words(_CREDENTIALS, "zh-CN") == (
+    assert statement_words("credentials", _CREDENTIALS, "zh-CN") == (
         "存在且有效：签名后内容未被更改；签名者身份未经信任列表核对 (assertion.dataHash.mismatch)"
     )
-    assert statement_words(_CREDENTIALS, "en").startswith("present and valid: what was signed")
-    assert "存在" not in statement_words(_CREDENTIALS, "en")
-    assert statement_words("1: made by AI / 属于, 某公司", "zh-CN") == "属于, 某公司"
-    assert statement_words("AUTOMATIC1111", "zh-CN") == "AUTOMATIC1111"
+    assert statement_words("credentials", _CREDENTIALS, "en").startswith(
+        "present and valid: what was signed"
+    )
+    assert "存在" not in statement_words("credentials", _CREDENTIALS, "en")
+    assert statement_words("label", "1: made by AI / 属于, 某公司", "zh-CN") == "属于, 某公司"
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("credentials: signer", "ACME Corp / 北京某公司, 2026-01-02T00:00:00+00:00"),
+        ("adapter", "mymodel v2 / 真人写真"),
+        ("camera", "Canon / 佳能, EOS R5 / 某型号"),
+        ("label", "ACME Corp / 某公司"),
+        ("generator", "AUTOMATIC1111"),
+        ("base model", "it ends too early"),
+    ],
+)
+def test_text_that_others_wrote_is_shown_whole(subject: str, text: str) -> None:
+    assert [statement_words(subject, text, language) for language in ("en", "zh-CN")] == [text] * 2

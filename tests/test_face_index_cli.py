@@ -243,9 +243,11 @@ class TestAccuracy:
         done = run("calibrate", people, "--json", home=home)
         assert done.returncode == 0, done.stderr
         path = Path(json.loads(done.stdout)["calibration"])
-        assert path.is_file()
-        source = json.loads(path.read_text())["source"]
-        assert "80 persons" in source
+        assert "80 persons" in json.loads(path.read_text())["source"]
+        path.write_text("{ broken")  # a damaged calibration is replaced
+        done = run("calibrate", people, home=home)
+        assert done.returncode == 0, done.stderr
+        assert "80 persons" in json.loads(path.read_text())["source"]
         path.unlink()
 
     def test_pairs_can_be_evaluated(self, home: Path, people: Path, tmp_path: Path) -> None:

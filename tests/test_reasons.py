@@ -75,6 +75,17 @@ def test_joined_sentences_are_read_back_whole(several: list[Reason]) -> None:
     assert QUOTED not in {reason.code for reason in parse_reasons(text)}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "only the beginning of the header was read (007 tensors); later ones may add to the kind",
+        "the adapter at scale 1234567",
+    ],
+)
+def test_a_number_that_is_written_in_another_way_stays(text: str) -> None:
+    assert reasons_in_words(text, str) == text
+
+
 def test_no_code_is_in_two_tables() -> None:
     tables = (ADAPTERS, CAPTURES, FILES, INTAKE, METHODS, VERDICTS)
     assert len(SENTENCES) == sum(map(len, tables))

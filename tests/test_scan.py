@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from face_index.faces.insight import InsightFaceReader
+from scanner.cli.exit_codes import ExitCode
 from scanner.miniature.world import ADAPTERS, World, load_world
 from scanner.sampling.plans import plan_samples
 from scanner.sampling.prompt_safety import usable_triggers
@@ -237,6 +238,36 @@ def on_disk(home: Path) -> Iterator[bytes]:
     for path in home.rglob("*"):
         if path.is_file():
             yield path.read_bytes()
+
+
+@pytest.mark.parametrize("code", ["COULD_NOT_FINISH", "STOPPED"])
+def test_a_process_ends_at_once_while_a_thread_samples(code: str) -> None:
+    """Python's own end would stop the thread inside torch; it would print here."""
+    script = """
+import atexit, sys, threading
+from scanner.cli.app import _exit
+from scanner.cli.exit_codes import ExitCode
+from scanner.scanning.workers import LocalWorkerPool
+
+class Sampling:
+    def identify(self, request):
+        threading.Event().wait()
+
+class Named:
+    family = "SD1"
+
+atexit.register(print, "Python's own end")
+LocalWorkerPool(lambda snapshot: Sampling()).submit("key", Named(), None)
+_exit(ExitCode[sys.argv[1]])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode[code], "", "")
 
 
 def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: Path) -> None:

@@ -135,6 +135,13 @@ def test_hostile_metadata_is_read_without_harm(make_lora: Callable[..., Path]) -
         assert triage.kind == "lora"
 
 
+@pytest.mark.parametrize("parts", [("hada_w1_a", "hada_w1_b"), ("lokr_w1", "lokr_w2")])
+def test_a_name_with_an_unknown_ending_gives_no_family(parts: tuple[str, str]) -> None:
+    layer = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+    first, second = (f"{layer}.{part}.default" for part in parts)
+    assert family_of({first: (320, 4), second: (4, 768)}) == "unknown"
+
+
 def test_a_checkpoint_whose_layer_has_one_axis_is_of_unknown_family() -> None:
     layer = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
     assert family_of({f"model.diffusion_model.{layer}": (768,)}) == "unknown"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
 import http_sf
@@ -158,15 +159,20 @@ class _Limit:
 
 
 def _limits_in(response: httpx.Response) -> list[_Limit]:
-    """The limits in an answer's RateLimit header; none if it is missing or no structured field."""
+    """The limits in an answer's RateLimit header; none if it is missing.
+
+    Of a header that is no structured field (RFC 9651), the first `r` and `t` count.
+    """
+    header = response.headers.get("ratelimit", "")
     try:
-        items = http_sf.parse(response.headers.get("ratelimit", "").encode(), tltype="list")
+        items = http_sf.parse(header.encode(), tltype="list")
     except ValueError:
-        return []
+        remaining = _number(r"\br=(\d+)", header)
+        return [] if remaining is None else [_Limit(remaining, _number(r"\bt=(\d+)", header))]
     limits = []
     for item in items if isinstance(items, list) else []:
         parameters = item[1] if isinstance(item, tuple) else {}
-        remaining, reset_s = _count(parameters.get("r")), _count(parameters.get("t"))
+        remaining, reset_s = _count(parameters.get("r")), _seconds(parameters.get("t"))
         if remaining is not None:
             limits.append(_Limit(remaining, reset_s))
     return limits
@@ -174,6 +180,13 @@ def _limits_in(response: httpx.Response) -> list[_Limit]:
 
 def _count(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
+
+
+def _seconds(value: object) -> int | None:
+    """Whole seconds; some servers write a decimal."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    return int(value) if value >= 0 else None
 
 
 def _number(pattern: str, text: str | None) -> int | None:

@@ -158,7 +158,7 @@ def _wording(case: Case, language: str) -> dict[str, Any]:
         "training": training_facts(case.checkpoint.training, words),
         "settings": _settings(case, translate),
         "sentence": sentence,
-        "statement": lambda text: statement_words(text, language),
+        "statement": lambda text, subject: statement_words(subject, text, language),
         "checks": lambda capture: translate("; ").join(map(sentence, capture.checks)),
         "format_word": lambda name: words["format"].get(name, name),
         "kind_word": lambda kind: words["kind"].get(kind, kind),

@@ -76,11 +76,19 @@ def ratio_words(log10_lr: float | None) -> str:
     return f"{float(f'{10**log10_lr:.2g}'):,.10g}"
 
 
-def statement_words(statement: str, language: str) -> str:
-    """What an image file says of itself, in one language where the statement holds both."""
-    found = _BILINGUAL.fullmatch(statement)
-    if found is None:
+def statement_words(subject: str, statement: str, language: str) -> str:
+    """What an image file says of a subject, in one language where the program wrote both.
+
+    Text that other people or programs wrote is returned unchanged.
+    """
+    if subject == "not read":
         return known_words(statement, translations(language).gettext)
+    is_ours = subject == "credentials" or (
+        subject == "label" and statement.startswith(("1: ", "2: ", "3: "))
+    )
+    found = _BILINGUAL.fullmatch(statement) if is_ours else None
+    if found is None:
+        return statement
     return found["zh" if language == "zh-CN" else "en"] + (found["rest"] or "")
 
 

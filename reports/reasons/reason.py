@@ -148,7 +148,10 @@ def _known(text: str) -> _Match | None:
         if template.nested <= found.keys():
             reasons = {name: match.reason for name, match in found.items()}
             fixed = template.fixed_length + sum(match.fixed_length for match in found.values())
-            return _Match(Reason(code, {**values, **reasons}), fixed)
+            reason = Reason(code, {**values, **reasons})
+            # Text that a stranger wrote may match with values that are written in another way.
+            if reason.in_english() == text:
+                return _Match(reason, fixed)
     return None
 
 

@@ -91,10 +91,16 @@ def _items(
 
 
 def _items_of(stage: Callable[[], Iterator[Item]]) -> list[Item]:
-    """Run a stage. An exception counts as a failed item: no content may stop the verifier."""
+    """Run a stage. An exception counts as a failed item: no content may stop the verifier.
+
+    Raises:
+        OSError: the medium cannot be read, which says nothing about the bundle.
+    """
     items: list[Item] = []
     try:
         items.extend(stage())
+    except OSError:
+        raise
     except Exception as error:
         items.append(
             Item("bundle", False, f"cannot be read: {type(error).__name__}: {error}"[:300])

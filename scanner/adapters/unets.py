@@ -124,10 +124,15 @@ def _factored_widths(shapes: Shapes) -> set[int]:
         readers = {
             name: shape
             for name, shape in shapes.items()
-            if re.search(_READERS, name) and part_of(name) is not None
+            if re.search(_READERS, name) and _is_of_other_format(name)
         }
         found = {width for _, width in sizes_of_modules(readers).values() if width is not None}
     return found
+
+
+def _is_of_other_format(name: str) -> bool:
+    found = part_of(name)
+    return found is not None and not found[1].startswith(("hada_", "lokr_"))
 
 
 # Output widths of attention layers; SD1 and SD2 share theirs.

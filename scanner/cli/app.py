@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -128,9 +127,9 @@ def _exit(code: Any) -> NoReturn:
     Python's own end would stop that thread inside torch, which aborts the process. Nothing is lost:
     a scan goes on from its store, however it was ended.
     """
-    if code in (ExitCode.COULD_NOT_FINISH, ExitCode.STOPPED) and any(
-        thread.name == "judging" for thread in threading.enumerate()
-    ):
+    workers = sys.modules.get("scanner.scanning.workers")  # only a scan loads it
+    stopped = code in (ExitCode.COULD_NOT_FINISH, ExitCode.STOPPED)
+    if stopped and workers is not None and workers.has_worker_thread():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

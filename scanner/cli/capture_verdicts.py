@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from scanner.cli.context import scan_session_of
 from scanner.cli.output import counted, print_line, print_table
 from scanner.cli.progress import progress_bar
 
@@ -32,10 +31,11 @@ class SubjectVerdict:
 
 def judge_all(settings: Settings) -> list[SubjectVerdict]:
     """Search everything that was captured, with a progress bar."""
-    from scanner.factories import open_capture_search
+    from scanner.factories import open_capture_search, open_scan_session
 
     verdicts: list[SubjectVerdict] = []
-    with scan_session_of(settings) as session, progress_bar("searching faces") as observer:
+    # No thread samples here, so the session is closed in any case.
+    with open_scan_session(settings) as session, progress_bar("searching faces") as observer:
         for subject in open_capture_search(settings, session).run():
             names = tuple(
                 session.vault.people.find(identity).name for identity in subject.identities

@@ -107,12 +107,9 @@ def _check_home(home: Path) -> None:
         if home.is_dir():
             return
         parent = next(folder for folder in home.absolute().parents if folder.exists())
-        if home.exists() or not parent.is_dir():
-            problem = f"{home if home.exists() else parent} is a file"
-        elif not os.access(parent, os.W_OK):
-            problem = f"{parent} may not be written to"
-        else:
-            return
+        if not home.exists() and parent.is_dir():
+            return  # commands that only read need no home
+        problem = f"{home if home.exists() else parent} is a file"
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or str(error)
     raise SettingsInvalid(f"the home {home} is no folder and cannot be made: {problem}")

@@ -199,9 +199,7 @@ def timestamp(
     context: typer.Context,
     bundles: Annotated[
         list[Path],
-        typer.Argument(
-            help="Folders of evidence bundles.", metavar="BUNDLE...", exists=True, file_okay=False
-        ),
+        typer.Argument(help="Folders of evidence bundles.", metavar="BUNDLE..."),
     ],
     as_json: JsonFlag = False,
 ) -> None:

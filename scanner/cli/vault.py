@@ -222,9 +222,9 @@ def repair(
     """
     from face_index.vault.repair import repair as repair_vault
 
-    settings = settings_of(context, operator=operator or None)
+    settings = settings_of(context)
     with case_service_of(settings) as service:
-        vault, records, who = service.vault, service.records, settings.operator
+        vault, records, who = service.vault, service.records, operator or settings.operator
         problems = [*vault.rollback.findings.problems, *vault.erasure.erased_with_rows()]
         erased = repair_vault(vault, who, service.clock(), reason) if problems else []
         cases = records.accept_set_back(who, reason)

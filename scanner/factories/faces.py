@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 from face_index.faces.pack_files import find_pack
@@ -59,12 +59,12 @@ def open_calibration(
 
 
 def open_face_tools(settings: Settings) -> FaceTools:
-    """The configured face pack with its reader and calibration."""
+    """The configured face pack with its reader and its calibration."""
     from scanner.identification.faces import FaceTools
 
     pack = open_pack(settings)
     reader = open_reader(settings, pack)
-    return FaceTools(pack, reader, open_calibration(settings, pack, reader.version))
+    return FaceTools(pack, reader, partial(open_calibration, settings, pack, reader.version))
 
 
 def open_registrar(vault: Vault, tools: FaceTools) -> Registrar:

@@ -72,8 +72,10 @@ def sampler_options(settings: Settings) -> SamplerOptions:
 
 def settings_of_workers(settings: Settings) -> Settings:
     """The settings that cluster workers get (ON_WORKERS); all others have their defaults."""
+    from scanner.settings import Settings
+
     values = {name: getattr(settings, name) for name in ON_WORKERS}
-    return type(settings).model_construct(**values, operator="")
+    return Settings.model_construct(**values, operator="")
 
 
 def open_identifier(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +18,22 @@ from face_index.gallery.calibration import Calibration
 _FULL_SHARPNESS = 4.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FaceTools:
     """The configured face pack with its reader and its calibration.
 
     Attributes:
-        calibration: None if the pack was never calibrated.
+        load_calibration: returns the calibration of the pack, or None if it has none.
     """
 
     pack: FacePack
     reader: FaceReader
-    calibration: Calibration | None
+    load_calibration: Callable[[], Calibration | None]
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The calibration, read when it is first needed: a damaged one can still be replaced."""
+        return self.load_calibration()
 
 
 @dataclass(frozen=True, slots=True)

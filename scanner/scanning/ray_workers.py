@@ -94,7 +94,7 @@ class RayWorkerPool:
 
         self._ray = ray
         self._address = address
-        self._connect(address)
+        self._connect(address or "auto")
         self._open_identifier, self._snapshot = open_identifier, snapshot
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))

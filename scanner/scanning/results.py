@@ -65,8 +65,10 @@ class ResultFiling:
             for finding in verdict.findings
             if self.filing.is_registered(finding.identity_id)
         ]
-        if not findings or verdict.method is None:
+        if not findings:
             return (_row_without_finding(row, verdict),)
+        if verdict.method is None:
+            raise AssertionError("a verdict with findings has a method")
         rows = [
             self._row_of_finding(row, scan_id, listing, file, triage, finding, verdict.method)
             for finding in findings

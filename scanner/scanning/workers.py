@@ -16,6 +16,14 @@ from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, W
 
 LOOKAHEAD = 8
 
+_STARTED = threading.Event()
+
+
+def has_worker_thread() -> bool:
+    """Whether a local pool of this process has started its thread, which never ends."""
+    return _STARTED.is_set()
+
+
 Result = tuple[str, WorkerAnswer | Exception]
 
 
@@ -66,7 +74,7 @@ class LocalWorkerPool:
         self._queue: list[tuple[str, SamplingRequest, CheckpointIdentifier]] = []
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="examining", daemon=True)
+        self._thread = threading.Thread(target=self._work, daemon=True)
         self._pending = 0
 
     @property
@@ -87,6 +95,7 @@ class LocalWorkerPool:
             self._queue.append((key, request, identifier))
             self._changed.notify()
         if not self._thread.is_alive():
+            _STARTED.set()
             self._thread.start()
 
     def finished(self, *, wait: bool) -> list[Result]:

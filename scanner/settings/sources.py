@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -47,7 +47,10 @@ class HubTokenSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = dict(self._source())
         tokens = {name: values.pop(name) for name in list(values) if name.endswith("_token")}
-        return {**values, "tokens": {**values.get("tokens", {}), **tokens}} if tokens else values
+        given = values.get("tokens", {})
+        if not tokens or not isinstance(given, Mapping):
+            return values  # pydantic refuses tokens that are no table
+        return {**values, "tokens": {**given, **tokens}}
 
 
 class TomlFile(TomlConfigSettingsSource):

@@ -171,7 +171,7 @@ def environment(language: str) -> Environment:
     words = report_translations(language).gettext
     env.filters["reason"] = lambda text: reasons_in_words(text, words)
     env.filters["sentence"] = lambda text: known_words(text, words)
-    env.filters["statement"] = lambda text: statement_words(text, language)
+    env.filters["statement"] = lambda text, subject: statement_words(subject, text, language)
     return env
 
 
