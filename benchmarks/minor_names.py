@@ -28,7 +28,7 @@ from face_index.vault import Submission
 from scanner.factories import open_scan_session
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.triage.minors import Naming
+from scanner.triage.minors import NamedMinor
 from scanner.triage.trigger_words import named_minor
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -129,7 +129,7 @@ def plain_way(scan_session: ScanSession, listing: Listing, file: RemoteFile) -> 
     return None
 
 
-def our_way(scan_session: ScanSession, listing: Listing, file: RemoteFile) -> Naming | None:
+def our_way(scan_session: ScanSession, listing: Listing, file: RemoteFile) -> NamedMinor | None:
     """Return the first minor whom the texts name, as a scan looks for them."""
     return named_minor(scan_session.minors, scan_session.crawl, listing, file)
 

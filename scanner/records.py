@@ -265,7 +265,7 @@ class VerdictRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class AskedWords:
     """The prompts of a checkpoint in short, as rows and the gate's answers show them.
 
     Attributes:
@@ -287,7 +287,7 @@ class Questions:
         return record
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Questions:
+    def from_json(cls, record: Mapping[str, Any]) -> AskedWords:
         return _known(cls, {name: _tupled(value) for name, value in record.items()})
 
 
@@ -314,7 +314,7 @@ class ResultRow:
     reason: str = ""
     gallery_version: int | None = None
     authorised: str | None = None
-    asked: Questions | None = None
+    asked: AskedWords | None = None
     case_id: str | None = None
     examined: bool = True
 
@@ -331,7 +331,7 @@ class ResultRow:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ResultRow:
-        asked = Questions.from_json(record["asked"]) if record.get("asked") else None
+        asked = AskedWords.from_json(record["asked"]) if record.get("asked") else None
         names = list(record)
         examined = "outcome" not in names[:3]
         return _known(cls, {"sha256": None, **record, "asked": asked, "examined": examined})

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 
 from crawlers.captures.capture_store import CaptureStore
 from face_index.vault import Submission
+from scanner.captures.search_limit import searches_on
 from scanner.captures.subjects import subjects_of
-from scanner.captures.tries import searches_on
 from scanner.cli.installation_checks import examine_installation
 from scanner.clock import utc_now
 from scanner.errors import ReleaseRefused

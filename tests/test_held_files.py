@@ -94,7 +94,7 @@ def sent(
     )
     listing = replace(bare_listing("upload", f"{number}", title, "upload:x", file), tags=tags)
     rows = scan_listings(
-        scan_session, f"job {number}", [listing], Silent(), brought=True
+        scan_session, f"job {number}", [listing], Silent(), supplied_by_caller=True
     ).to_json_rows()
     standings = CaseStandings(scan_session.settings)
     document = (

@@ -31,7 +31,7 @@ from scanner.scanning.session import ScanSession
 from scanner.scanning.workers import LocalWorkerPool
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.triage.minors import Naming
+from scanner.triage.minors import NamedMinor
 from scanner.triage.trigger_words import named_minor, words_of
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.opening import open_session
@@ -139,7 +139,7 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     child = scan_session.vault.people.find("Li An").identity_id
     assert [
         named_minor(scan_session.minors, scan_session.crawl, listing, file) for _ in range(5)
-    ] == [Naming(child, ("title",))] * 5
+    ] == [NamedMinor(child, ("title",))] * 5
     assert len(read) == 2
     scan_session.vault.erasure.withdraw("Li An", NOON, "olga")
     assert named_minor(scan_session.minors, scan_session.crawl, listing, file) is None

@@ -164,7 +164,7 @@ def _port_of(url: httpx.URL) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-class JudgedConnections(httpcore.NetworkBackend):
+class CheckedConnections(httpcore.NetworkBackend):
     """Opens connections only to addresses that `Destinations` allows.
 
     TLS still verifies the certificate against the host's name.

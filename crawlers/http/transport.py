@@ -14,7 +14,7 @@ import stamina
 
 from crawlers.errors import HubError, HubRefused, HubUnreachable
 from crawlers.http.budgets import HostBudgets, announced_wait_s, is_rate_limited
-from crawlers.http.destinations import Destinations, JudgedConnections, shown
+from crawlers.http.destinations import CheckedConnections, Destinations, shown
 from crawlers.http.robots import Robots
 from crawlers.values import mended
 
@@ -44,7 +44,7 @@ def _judged(destinations: Destinations) -> httpx.HTTPTransport:
         limits=httpx.Limits(max_connections=64, max_keepalive_connections=32)
     )
     # httpx has no parameter for the backend; httpcore, whose pool this is, has one.
-    transport._pool._network_backend = JudgedConnections(destinations)  # noqa: SLF001
+    transport._pool._network_backend = CheckedConnections(destinations)  # noqa: SLF001
     return transport
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
 from crawlers.hubs.civitai_listings import NAME, listing_from, standing_of
-from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
+from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, next_cursor, odd_entries
 from crawlers.hubs.description import HubDescription
 from crawlers.hubs.repeated_requests import request_until_plausible
 from crawlers.listing import (
@@ -155,7 +155,7 @@ class CivitaiHub(SinglePartition):
                     gap = f"{self._host} gives no model at cursor {cursor}, asked {repeats} times"
                 # A page with models has shown the model that its cursor names; an empty page has
                 # shown nothing.
-                following = stepped(following) if models else following
+                following = next_cursor(following) if models else following
             if gap is not None or (following is not None and end and following >= end):
                 following = None
             notes += self._filtering(models, at_end=following is None and not end)

@@ -70,7 +70,7 @@ def _is_published_since(model: dict[str, Any], moment: str) -> bool:
     )
 
 
-def stepped(cursor: str) -> str:
+def next_cursor(cursor: str) -> str:
     """The cursor of the next model, `lastVersionAt|modelId`.
 
     Needed if more models share one second than fit on a page.
@@ -78,6 +78,6 @@ def stepped(cursor: str) -> str:
     columns = cursor.split("|")
     if not columns[-1].isdigit():
         raise HubError(
-            f"cursor {cursor!r} is repeated and cannot be stepped over; the sweep is incomplete"
+            f"cursor {cursor!r} is repeated and cannot be next_cursor over; the sweep is incomplete"
         )
     return "|".join([*columns[:-1], str(int(columns[-1]) + 1)])

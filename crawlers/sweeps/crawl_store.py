@@ -21,7 +21,7 @@ from crawlers.sweeps.crawl_schema import migrations
 from crawlers.sweeps.events import EXPECTED_AT_FIRST, Event, EventKind
 from crawlers.sweeps.file_tables import keep_files, keep_other_hashes, rows_among
 from crawlers.sweeps.likeness import likeness_of
-from crawlers.sweeps.versions import Known, Version, happened_to, version_of
+from crawlers.sweeps.versions import KnownListing, Version, happened_to, version_of
 
 # How long a statement waits for other writing processes.
 _BUSY_S = 30.0
@@ -79,7 +79,7 @@ class CrawlStore:
         with self.transaction():
             return bool(self.see([listing], "", 0, now))
 
-    def known(self, hub: str, listing_ids: Sequence[str], place: str) -> dict[str, Known]:
+    def known(self, hub: str, listing_ids: Sequence[str], place: str) -> dict[str, KnownListing]:
         """The stored state of these listings by id, with the last sweep of `place`."""
         query = """
             select p.listing_id, p.content_sha256, p.state, s.sweep_id, p.revision
@@ -88,7 +88,7 @@ class CrawlStore:
             where p.hub = ? and p.listing_id in
         """
         rows = rows_among(self.db, query, listing_ids, [place, hub])
-        return {row[0]: Known(*row[1:]) for row in rows}
+        return {row[0]: KnownListing(*row[1:]) for row in rows}
 
     def see(
         self,
@@ -235,7 +235,7 @@ class CrawlStore:
             ],
         )
 
-    def _changed_fields(self, listing: Listing, before: Known) -> list[str]:
+    def _changed_fields(self, listing: Listing, before: KnownListing) -> list[str]:
         query = (
             "select record from listings where hub = ? and listing_id = ? and content_sha256 = ?"
         )

@@ -18,7 +18,7 @@ POSITIVE, NEGATIVE = timedelta(days=30), timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedFile:
     """A file of a listing that still needs work, and how likely it is to carry a likeness."""
 
     listing: Listing
@@ -96,7 +96,7 @@ class Inquiries:
         """
         return [stored_listing(row) for row in self._db.query(query, [sha256])]
 
-    def to_triage(self, place: str | None, limit: int | None) -> Iterator[Wanted]:
+    def to_triage(self, place: str | None, limit: int | None) -> Iterator[WantedFile]:
         """Yield files whose header was not read since their listing changed, likeliest first."""
         query = """
             select l.record, l.raw, l.downloads, p.likeness, p.content_sha256,
@@ -114,14 +114,14 @@ class Inquiries:
             listing, done = stored_listing(row), (row["done"] or "").split("\n")
             for file in listing.files:
                 if file.url and file.name not in done:
-                    yield Wanted(listing, file, row["likeness"] or 0.0)
+                    yield WantedFile(listing, file, row["likeness"] or 0.0)
                     count += 1
                     if limit is not None and count >= limit:
                         return
 
     def keep_triage(
         self,
-        wanted: Wanted,
+        wanted: WantedFile,
         record: Mapping[str, Any],
         metadata: Mapping[str, str] | None,
         now: datetime,

@@ -23,7 +23,7 @@ ORDERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundListing:
     """A listing as it was seen last."""
 
     listing: Listing
@@ -41,7 +41,7 @@ def search(
     order: str = "newest",
     limit: int = 50,
     offset: int = 0,
-) -> list[Found]:
+) -> list[FoundListing]:
     """Find listings with all of these words in title, creator, tags, triggers or file names.
 
     Args:
@@ -68,7 +68,7 @@ def search(
         """
     rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit offset :offset", facts)
     return [
-        Found(
+        FoundListing(
             stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]
         )
         for row in rows

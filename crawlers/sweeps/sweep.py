@@ -23,7 +23,7 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import Event
 from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_partitions, open_sweep
 from crawlers.sweeps.presence import REQUESTS_AT_ONCE, RequestPool, vanished
-from crawlers.sweeps.versions import Known
+from crawlers.sweeps.versions import KnownListing
 from crawlers.values import ODD_SHAPES
 
 
@@ -61,7 +61,7 @@ class _Reading:
     page: Page | None = None
     fresh: list[Listing] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
-    known: dict[str, Known] = field(default_factory=dict)
+    known: dict[str, KnownListing] = field(default_factory=dict)
     waiting: int = 0
     notes: list[str] = field(default_factory=list)
 

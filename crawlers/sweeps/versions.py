@@ -29,7 +29,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownListing:
     """The stored state of a listing; `sweep_id` is the last sweep of one place that found it."""
 
     content_sha256: str
@@ -54,7 +54,7 @@ def version_of(listing: Listing) -> Version:
 
 
 def happened_to(
-    version: Version, before: Known | None, fields: list[str]
+    version: Version, before: KnownListing | None, fields: list[str]
 ) -> Iterator[tuple[EventKind, dict[str, Any]]]:
     """Yield the events that a version means for its listing.
 

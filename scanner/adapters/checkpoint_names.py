@@ -131,7 +131,7 @@ def is_harmless(name: str, shape: tuple[int, ...]) -> bool:
     )
 
 
-def strangers_in(shapes: Shapes, family: str) -> list[str]:
+def unknown_tensors_in(shapes: Shapes, family: str) -> list[str]:
     """Names of a full checkpoint's tensors that neither its model has nor is_harmless accepts.
 
     Args:

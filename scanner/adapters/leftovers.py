@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import re
 
-from scanner.adapters.checkpoint_names import SINGLE_FILE_FAMILIES, strangers_in, what_strangers_are
+from scanner.adapters.checkpoint_names import (
+    SINGLE_FILE_FAMILIES,
+    unknown_tensors_in,
+    what_strangers_are,
+)
 from scanner.adapters.embedding_names import competing_words, unused_tables
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.formats.definition import Shapes
@@ -32,7 +36,7 @@ def leftovers(shapes: Shapes, kind: str, family: str) -> tuple[str, ...]:
     elif kind == "textual-inversion":
         found = set(unused_tables(shapes)) | set(competing_words(shapes))
     elif kind == "checkpoint" and family in SINGLE_FILE_FAMILIES:
-        found = set(strangers_in(shapes, family))
+        found = set(unknown_tensors_in(shapes, family))
     elif kind in ("checkpoint", "vae", "text-encoder"):
         found = {name for name in shapes if part_of(name) is not None}
     else:

@@ -21,7 +21,7 @@ from scanner.adapters.formats.lora import unpaired
 from scanner.adapters.formats.registry import ADAPTER_KINDS
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
 from scanner.adapters.numbered import are_numbered, named
-from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors
+from scanner.adapters.reading import AdapterTensors, Tensors, anatomy_of, read_tensors
 from scanner.adapters.targets import Target, networks_of, target_names
 from scanner.errors import NotScannable, UnfaithfulLoad
 
@@ -29,7 +29,7 @@ LEARNED_WORD = "learnedword"
 SCANNABLE_KINDS = (*ADAPTER_KINDS, "textual-inversion", "checkpoint")
 
 
-class Weighed(Protocol):
+class ScalableChange(Protocol):
     """A change of a pipeline whose strength can be set."""
 
     @property
@@ -58,7 +58,7 @@ class Loaded:
         words: by learned word, the text to write in a prompt.
     """
 
-    changes: Weighed
+    changes: ScalableChange
     route: str
     words: dict[str, str] = field(default_factory=dict)
 
@@ -146,7 +146,7 @@ def _renamed(embeddings: Mapping[str, Tables]) -> dict[str, Tables]:
     }
 
 
-def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Change], str]:
+def _changes(pipeline: Any, tensors: Tensors, anatomy: AdapterTensors) -> tuple[list[Change], str]:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if alone := unpaired(shapes):
         raise UnfaithfulLoad(

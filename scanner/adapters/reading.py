@@ -39,7 +39,7 @@ _MALFORMED = re.compile(r"^lora_unet_.*_lora_(down|up)\.weight$")
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class AdapterTensors:
     """The sorted tensors of an adapter file.
 
     Attributes:
@@ -147,7 +147,7 @@ def all_finite(tensors: list[torch.Tensor]) -> list[bool]:
     return finite
 
 
-def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Anatomy:
+def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> AdapterTensors:
     """Sort the tensors of an adapter.
 
     Raises:
@@ -176,7 +176,7 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
     }
     leftover = (*sorted_names.leftover, *sorted(flat))
     _take_alphas(modules, metadata)
-    return Anatomy(
+    return AdapterTensors(
         modules, {word: tables for word, tables in embeddings.items() if tables}, leftover
     )
 

@@ -17,7 +17,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from scanner.adapters.formats.products import scale_of
 from scanner.adapters.merging import Change
-from scanner.adapters.reading import Anatomy, Tensors
+from scanner.adapters.reading import AdapterTensors, Tensors
 from scanner.adapters.targets import networks_of
 from scanner.errors import UnfaithfulLoad, first_line
 
@@ -28,7 +28,9 @@ _NAME = "examined"
 _TOLERANCE = 1e-3  # half-precision files lose a few 1e-4 of their energy when rounded
 
 
-def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> list[Change]:
+def changes_through_diffusers(
+    pipeline: Any, tensors: Tensors, anatomy: AdapterTensors
+) -> list[Change]:
     """The changes that diffusers makes of a LoRA; the pipeline stays unchanged.
 
     Raises:
@@ -66,7 +68,7 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
     return [Change(((place, None, 1),), _constant(delta)) for place, delta in deltas.items()]
 
 
-def _with_header_alphas(tensors: Tensors, anatomy: Anatomy) -> Tensors:
+def _with_header_alphas(tensors: Tensors, anatomy: AdapterTensors) -> Tensors:
     """Copies of a file's tensors under PEFT's plain names, scaled by the alpha of the header."""
     in_file = {id(tensor) for tensor in tensors.values()}
     factors: dict[int, float] = {}

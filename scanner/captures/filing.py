@@ -29,9 +29,9 @@ from scanner.captures.disclosure import (
 )
 from scanner.captures.image_search import SubjectResult, search_subjects
 from scanner.captures.releases import ReleaseDecision, Releases
+from scanner.captures.search_limit import DailySearchLimit
 from scanner.captures.standing import standing_capture_case
 from scanner.captures.subjects import Subject, subjects_of
-from scanner.captures.tries import Tries
 from scanner.captures.verdicts import CaptureVerdicts
 from scanner.casework.filing import CaseFiling
 from scanner.identification.policy import LEAST_IMAGES
@@ -69,11 +69,11 @@ class CaptureSearch:
         Args:
             step: receives the name of each subject that is searched.
             asker: login of the person who asks, whose searches are counted and limited
-                (scanner.captures.tries).
+                (scanner.captures.search_limit).
         """
         filing = self.filing
         releases = Releases(self.captures, self.verdicts, filing.vault)
-        tries = Tries(
+        tries = DailySearchLimit(
             filing.vault,
             self.captures,
             asker or filing.operator,

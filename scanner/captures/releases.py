@@ -45,7 +45,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingRelease:
     """Captured pictures that wait for a second person.
 
     Attributes:
@@ -80,7 +80,7 @@ class Releases:
         found = self._verdicts.release_of(subject.key, subject.version)
         return str(found["decision"]) if found else None
 
-    def waiting(self, capture_id: str | None = None) -> Iterator[Waiting]:
+    def waiting(self, capture_id: str | None = None) -> Iterator[PendingRelease]:
         """Undecided pictures of one capture or of all."""
         handled = handled_by(self._vault)
         for subject in subjects_of(self._captures, capture_id):
@@ -88,10 +88,10 @@ class Releases:
                 continue
             held = self._verdicts.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
-                yield Waiting(subject, held, *self._submitters(subject, handled))
+                yield PendingRelease(subject, held, *self._submitters(subject, handled))
 
     def decide(
-        self, waiting: Waiting, person: Person, decision: str, reason: str, now: datetime
+        self, waiting: PendingRelease, person: Person, decision: str, reason: str, now: datetime
     ) -> None:
         """Record a second person's decision, in this store and in the audit log.
 

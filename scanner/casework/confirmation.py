@@ -17,7 +17,7 @@ LEAST_COMPARISONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Viewing:
+class PicturesViewed:
     """How many comparisons of a case one person has looked at.
 
     Attributes:
@@ -54,7 +54,7 @@ def comparisons_of(case: Case) -> list[frozenset[str]]:
 
 def viewing_of(
     case: Case, log: Iterable[AuditEntry], actor: str, login: Login = (), *, exports_count: bool
-) -> Viewing:
+) -> PicturesViewed:
     """The comparisons that somebody has looked at, according to the audit log.
 
     Args:
@@ -73,15 +73,15 @@ def viewing_of(
         if login and opened_from and not share_a_mark(login, opened_from):
             continue
         if exports_count and entry.event == "case-exported" and not entry.details.get("redacted"):
-            return Viewing(len(comparisons), needed)
+            return PicturesViewed(len(comparisons), needed)
         if entry.event == "picture-shown":
             seen |= set(entry.details["sha256"])
-    return Viewing(sum(pictures <= seen for pictures in comparisons), needed)
+    return PicturesViewed(sum(pictures <= seen for pictures in comparisons), needed)
 
 
 def require_confirmable(
     case: Case,
-    viewing: Viewing,
+    viewing: PicturesViewed,
     case_store: CaseStore,
     reviewer: str,
     reason: str,

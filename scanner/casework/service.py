@@ -23,7 +23,7 @@ from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.revocations import revocation_list, revocation_of
 from reports.evidence.timestamping import Authority, write_timestamps
 from scanner.casework.case_records import CUSTODY, CaseRecords
-from scanner.casework.confirmation import Viewing, require_confirmable, viewing_of
+from scanner.casework.confirmation import PicturesViewed, require_confirmable, viewing_of
 from scanner.clock import Clock
 from scanner.errors import EvidenceNotHere
 
@@ -122,7 +122,7 @@ class CaseService:
         self._note_change("case-reviewed", case, reviewer, decision=decision, **alone)
         return self.case(case.case_id)
 
-    def viewing(self, case: Case) -> Viewing:
+    def viewing(self, case: Case) -> PicturesViewed:
         """How many of a case's pictures were opened under this login."""
         log = self.vault.audit.about(case.identity_id)
         return viewing_of(case, log, self.actor, self.vault.audit.login, exports_count=True)

@@ -15,7 +15,7 @@ from scanner.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from scanner.captures.overview import CaptureLine
-    from scanner.captures.releases import Waiting
+    from scanner.captures.releases import PendingRelease
 
 group = CommandGroup("List, show, correct, remove and judge what was captured.")
 CaptureArgument = Annotated[
@@ -140,7 +140,7 @@ def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
     )
 
 
-def _waiting_document(entry: Waiting) -> dict[str, Any]:
+def _waiting_document(entry: PendingRelease) -> dict[str, Any]:
     subject = entry.subject
     return {
         "name": subject.name,

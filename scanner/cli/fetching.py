@@ -13,8 +13,8 @@ from scanner.cli.progress import TransferObserver, transfer_bar
 
 if TYPE_CHECKING:
     from crawlers.sweeps.acquisition import Acquisition
-    from crawlers.sweeps.inquiries import Wanted
-    from scanner.scanning.fetching import Brought, Objections
+    from crawlers.sweeps.inquiries import WantedFile
+    from scanner.scanning.fetching import FetchResult, Objections
 
 
 def add_to(app: typer.Typer, panel: str) -> None:
@@ -72,49 +72,49 @@ def fetch(
 
 
 def _fetch_all(
-    session: CrawlSession, acquisition: Acquisition, wanted: list[Wanted], *, again: bool
-) -> list[Brought]:
+    session: CrawlSession, acquisition: Acquisition, wanted: list[WantedFile], *, again: bool
+) -> list[FetchResult]:
     """Fetch files one after another, up to the first for which the disk has no room."""
     from crawlers.errors import NoRoom
     from scanner.factories import open_objections
-    from scanner.scanning.fetching import Brought
+    from scanner.scanning.fetching import FetchResult
 
-    results: list[Brought] = []
+    results: list[FetchResult] = []
     with transfer_bar() as bar, open_objections(session.settings) as objections:
         for file in wanted:
             try:
                 results.append(_fetch_file(file, acquisition, objections, bar, again=again))
             except NoRoom as error:
                 # The files after it would meet the same full disk.
-                results.append(Brought(file, None, str(error)))
+                results.append(FetchResult(file, None, str(error)))
                 break
     return results
 
 
 def _fetch_file(
-    wanted: Wanted,
+    wanted: WantedFile,
     acquisition: Acquisition,
     objections: Objections,
     bar: TransferObserver,
     *,
     again: bool,
-) -> Brought:
+) -> FetchResult:
     from crawlers.errors import CrawlError, NoRoom
-    from scanner.scanning.fetching import Brought
+    from scanner.scanning.fetching import FetchResult
 
     if (problem := objections.to(wanted.listing, wanted.file)) is not None:
-        return Brought(wanted, None, problem)
+        return FetchResult(wanted, None, problem)
     bar.begin(wanted.file.name)
     try:
         stored = acquisition.obtain(wanted.listing, wanted.file, bar, ask_again=again)
     except NoRoom:
         raise
     except CrawlError as error:
-        return Brought(wanted, None, str(error))
-    return Brought(wanted, stored, None)
+        return FetchResult(wanted, None, str(error))
+    return FetchResult(wanted, stored, None)
 
 
-def _result_line(result: Brought) -> str:
+def _result_line(result: FetchResult) -> str:
     """What became of a file, with a path that can be copied."""
     listing, file = result.wanted.listing, result.wanted.file
     named = f"{listing.hub}:{listing.listing_id}  {file.name}"

@@ -166,7 +166,7 @@ def _captures(settings: Settings) -> dict[str, str]:
     if not settings.vault_path.exists():
         return described
     from face_index.errors import FaceIndexError
-    from scanner.captures.tries import searches_on
+    from scanner.captures.search_limit import searches_on
     from scanner.clock import utc_now
 
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crawlers.listing import Listing
-    from crawlers.sweeps.query import Found
+    from crawlers.sweeps.query import FoundListing
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _MOST_LOOKED_UP_SHOWN = 200
@@ -77,7 +77,7 @@ def listings(
             _print_found(found, as_json=as_json)
 
 
-def _print_found(found: list[Found], *, as_json: bool) -> None:
+def _print_found(found: list[FoundListing], *, as_json: bool) -> None:
     if as_json:
         facts = ("state", "likeness", "first_seen", "last_seen")
         print_json(

@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CheckpointSamples:
     """The samples of one checkpoint.
 
     Attributes:
@@ -88,11 +88,11 @@ class Conclusion:
     lift: float | None
     findings: tuple[Finding, ...]
     samples: tuple[SampleScore, ...]
-    seen: Seen = field(repr=False)
+    seen: CheckpointSamples = field(repr=False)
 
 
 def conclude(
-    seen: Seen,
+    seen: CheckpointSamples,
     ranked: Sequence[tuple[ClusterMatch, Scored]],
     closest: ClusterMatch | None,
     snapshot: GallerySnapshot,
@@ -145,7 +145,7 @@ def _strongest_first(finding: Finding) -> tuple[bool, float]:
 
 
 def _without_finding(
-    seen: Seen,
+    seen: CheckpointSamples,
     closest: ClusterMatch | None,
     clear_reason: Reason | None,
     snapshot: GallerySnapshot,
@@ -177,7 +177,7 @@ def _without_finding(
 
 
 def _scored_samples(
-    seen: Seen, match: ClusterMatch, snapshot: GallerySnapshot
+    seen: CheckpointSamples, match: ClusterMatch, snapshot: GallerySnapshot
 ) -> tuple[SampleScore, ...]:
     """Score every image against one identity; a case shows all images drawn with the checkpoint."""
     members = {id(seen.confirmation[number]) for number in match.members}
@@ -200,11 +200,13 @@ def _sample_score(
 
 
 def _scale_reasons(observed: Sequence[ObservedSample], match: ClusterMatch) -> list[Reason]:
-    _, scale = way_of(observed, match)
+    _, scale = trigger_and_scale_of(observed, match)
     return [] if scale == 1.0 else [Reason("at-scale", {"scale": scale})]
 
 
-def way_of(observed: Sequence[ObservedSample], match: ClusterMatch) -> tuple[str | None, float]:
+def trigger_and_scale_of(
+    observed: Sequence[ObservedSample], match: ClusterMatch
+) -> tuple[str | None, float]:
     """Return the trigger and scale of most of a cluster's samples."""
     counted = Counter(
         (observed[number].plan.trigger, observed[number].plan.scale) for number in match.members

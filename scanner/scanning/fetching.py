@@ -15,8 +15,8 @@ from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
 from crawlers.sweeps.acquisition import DOWNLOADS, download_key
 from crawlers.sweeps.crawl_store import CrawlStore
-from crawlers.sweeps.inquiries import Inquiries, Wanted
-from crawlers.sweeps.query import Found, search
+from crawlers.sweeps.inquiries import Inquiries, WantedFile
+from crawlers.sweeps.query import FoundListing, search
 from scanner.clock import Clock
 from scanner.errors import RefusedToSample
 from scanner.identification.verdict import NEEDS_A_LOOK
@@ -27,10 +27,10 @@ _PAGE_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class FetchResult:
     """The result for a wanted file: where it is stored, or why it is not."""
 
-    wanted: Wanted
+    wanted: WantedFile
     stored: StoredCheckpoint | None
     problem: str | None
 
@@ -57,7 +57,7 @@ def wanted_files(
     now: datetime,
     *,
     again: bool = False,
-) -> list[Wanted]:
+) -> list[WantedFile]:
     """Return the named files, or the likeliest ones that are neither stored nor refused lately.
 
     Args:
@@ -71,7 +71,7 @@ def wanted_files(
     if what:
         return [wanted for name in what for wanted in _named(store, hubs, name)]
     inquiries = Inquiries(store)
-    likely: list[Wanted] = []
+    likely: list[WantedFile] = []
     for found in _likeliest(store, min_likeness):
         for file in found.listing.files:
             if not file.url.startswith("http") and not is_storage(file.url):
@@ -83,7 +83,7 @@ def wanted_files(
                 not again and inquiries.fresh(DOWNLOADS, [key], now).get(key, (True,))[0] is False
             )
             if not is_stored and not refused:
-                likely.append(Wanted(found.listing, file, found.likeness or 0))
+                likely.append(WantedFile(found.listing, file, found.likeness or 0))
         if len(likely) >= limit:
             break
     return likely[:limit]
@@ -122,7 +122,7 @@ class Objections:
         return None if held.lifted else NEEDS_A_LOOK
 
 
-def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
+def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[FoundListing]:
     """Yield listings at or above a score, the highest first."""
     for offset in count(0, _PAGE_SIZE):
         page = search(store, state="listed", order="likeness", limit=_PAGE_SIZE, offset=offset)
@@ -134,17 +134,17 @@ def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
             return
 
 
-def _named(store: CrawlStore, hubs: HubRegistry, what: str) -> list[Wanted]:
+def _named(store: CrawlStore, hubs: HubRegistry, what: str) -> list[WantedFile]:
     if "://" in what:
         return [
-            Wanted(listing, file, 0.0)
+            WantedFile(listing, file, 0.0)
             for listing in listings_of(hubs.open(what))
             for file in listing.files
         ]
     if len(what) == 64:
         holders = Inquiries(store).holders(what.lower())
         files = [
-            Wanted(listing, file, 0.0)
+            WantedFile(listing, file, 0.0)
             for listing in holders
             for file in listing.files
             if file.sha256 == what.lower() and file.url
@@ -157,7 +157,7 @@ def _named(store: CrawlStore, hubs: HubRegistry, what: str) -> list[Wanted]:
         return files[:1]
     hub, _, listing_id = what.partition(":")
     for listing in store.newest(hub, listing_id):
-        named = [Wanted(listing, file, 0.0) for file in listing.files if file.url]
+        named = [WantedFile(listing, file, 0.0) for file in listing.files if file.url]
         if not named:
             raise HubError(f"{what} lists no file that can be fetched")
         return named

@@ -24,7 +24,7 @@ from face_index.vault.names import without_name
 from scanner.errors import HoldReviewRefused
 from scanner.scanning.held_file_store import HeldFileStore
 from scanner.triage.header import Triage
-from scanner.triage.minors import HEADER, Naming
+from scanner.triage.minors import HEADER, NamedMinor
 
 _REVIEWERS_NEEDED = 2
 
@@ -67,7 +67,7 @@ class HeldFile:
 
     Attributes:
         key: id of the file in the queue; the same for the same file of the same listing.
-        places: where the name was found (scanner.triage.minors.Naming).
+        places: where the name was found (scanner.triage.minors.NamedMinor).
         likeness: how likely it is an adapter of a person, by header and listing, 0 to 1; the
             likeliest files are reviewed first.
         looks: its reviews, the oldest first.
@@ -129,7 +129,7 @@ class HeldFiles:
 
     def hold(
         self,
-        naming: Naming,
+        naming: NamedMinor,
         listing: Listing,
         file: RemoteFile,
         triage: Triage | None,

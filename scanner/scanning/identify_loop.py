@@ -22,7 +22,12 @@ from scanner.sampling.draw import require_effect
 from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import find_trigger
-from scanner.scanning.conclusion import Conclusion, Seen, conclude, way_of
+from scanner.scanning.conclusion import (
+    CheckpointSamples,
+    Conclusion,
+    conclude,
+    trigger_and_scale_of,
+)
 from scanner.scanning.observations import ObservedSample, SampleObserver, usable
 
 
@@ -95,7 +100,7 @@ class IdentifyLoop:
             progress = _Progress(sha256, known, candidates)
             near = self._screen(progress)
             ranked = self._confirm(progress, near) if near else []
-            seen = Seen(
+            seen = CheckpointSamples(
                 progress.screening,
                 progress.confirmation,
                 self._sampler.denoiser_calls - before,
@@ -183,10 +188,12 @@ class IdentifyLoop:
         raises the score if the file was trained on the candidate, and lowers it if it was trained
         on somebody else.
         """
-        first_ways = list(dict.fromkeys(way_of(progress.screening, match) for match in near))
+        first_ways = list(
+            dict.fromkeys(trigger_and_scale_of(progress.screening, match) for match in near)
+        )
         ranked = self._confirmation_rounds(progress, first_ways)
         doubtful = [
-            way_of(progress.confirmation, match)
+            trigger_and_scale_of(progress.confirmation, match)
             for match, scored in ranked
             if self._is_between(match, scored)
         ]

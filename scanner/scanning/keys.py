@@ -11,7 +11,7 @@ from face_index.faces.face import PackVersion
 from scanner.errors import NotScannable
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.records import Questions
+from scanner.records import AskedWords
 from scanner.sampling.base_models import description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MAX_TRIGGERS
@@ -75,10 +75,10 @@ class Prompting:
             parts += f" {self.problem}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
-    def questions(self) -> Questions:
+    def asked_words(self) -> AskedWords:
         """Return the part that result rows and answers of the API show."""
         asked, left_out = self.triggers[:MAX_TRIGGERS], self.triggers[MAX_TRIGGERS:]
-        return Questions(asked, self.candidates, self.base_model, left_out)
+        return AskedWords(asked, self.candidates, self.base_model, left_out)
 
 
 def prompting_of(request: SamplingRequest, options: SamplerOptions) -> Prompting:

@@ -84,8 +84,8 @@ class Pipeline:
     """Brings the items of one scan to their verdicts.
 
     Args:
-        brought: the caller supplied the files and their listings, so every file is read even if its
-            listing names a registered minor.
+        supplied_by_caller: the caller supplied the files and their listings, so every file is read
+            even if its listing names a registered minor.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Pipeline:
         items: Sequence[Item],
         progress: Progress,
         *,
-        brought: bool = False,
+        supplied_by_caller: bool = False,
     ) -> None:
         self._session, self._scan, self._items = session, scan, items
-        self._progress, self._brought = progress, brought
+        self._progress, self._supplied_by_caller = progress, supplied_by_caller
         self._waiting: dict[str, list[tuple[_Entry, _Part]]] = {}
         self._done = sum(item.state == "judged" for item in items)
 
@@ -130,7 +130,7 @@ class Pipeline:
             refuse_minors(
                 [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
             )
-            is_remote = not self._brought and _is_elsewhere(file)
+            is_remote = not self._supplied_by_caller and _is_elsewhere(file)
             if is_remote and self._session.requests.is_held(listing, file):
                 entry.parts = [_Part(file, rows=(self._held_row(file, file.sha256),))]
                 return self._finish_if_done(entry)
@@ -237,7 +237,7 @@ class Pipeline:
             part.file,
             part.triage,
             verdict,
-            part.prompting.questions(),
+            part.prompting.asked_words(),
         )
 
     def _collect(self, *, wait: bool) -> None:

@@ -8,7 +8,7 @@ from crawlers.listing import Listing, RemoteFile
 from reports.reasons.reason import Reason
 from scanner.casework.filing import CaseFiling
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
-from scanner.records import FindingRecord, Questions, ResultRow, VerdictMethod, VerdictRecord
+from scanner.records import AskedWords, FindingRecord, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.triage.header import Triage
 
@@ -39,7 +39,7 @@ class ResultFiling:
         file: RemoteFile,
         triage: Triage,
         verdict: VerdictRecord,
-        asked: Questions,
+        asked: AskedWords,
     ) -> tuple[ResultRow, ...]:
         """File the cases of a verdict and return a row for each finding, or one row without any.
 

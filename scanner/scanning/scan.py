@@ -101,14 +101,15 @@ def scan_listings(
     listings: Iterable[Listing],
     progress: Progress,
     *,
-    brought: bool = False,
+    supplied_by_caller: bool = False,
 ) -> ScanResult:
     """Scan listings, or continue an unfinished scan with the same target and settings.
 
     Args:
         target: name of the scan.
         listings: not read if an earlier run has stored all of them.
-        brought: the caller supplied the files and their listings (scanner.scanning.pipeline).
+        supplied_by_caller: the caller supplied the files and their listings
+            (scanner.scanning.pipeline).
 
     Raises:
         FaceIndexError: the face pack cannot be used.
@@ -120,7 +121,7 @@ def scan_listings(
     scan = store.begin(scan_id, target, session.search_key(snapshot), len(snapshot.gallery), now)
     gaps = () if scan.listed_at else _list(session, scan.scan_id, listings, progress)
     items = list(store.items(scan.scan_id))
-    Pipeline(session, scan, items, progress, brought=brought).run()
+    Pipeline(session, scan, items, progress, supplied_by_caller=supplied_by_caller).run()
     if not gaps:
         store.mark_finished(scan.scan_id, session.clock())
     return replace(result_of(session, scan.scan_id), gaps=gaps)

@@ -13,7 +13,7 @@ from crawlers.errors import CrawlError, HubRefused
 from crawlers.http.destinations import must_be_remote
 from crawlers.http.transport import Transport
 from crawlers.sweeps.crawl_store import CrawlStore
-from crawlers.sweeps.inquiries import Inquiries, Wanted
+from crawlers.sweeps.inquiries import Inquiries, WantedFile
 from scanner.triage.header import Triage, triage_remote, unreadable
 
 
@@ -26,7 +26,7 @@ class HeaderStep:
         problem: a sentence about the reason why the header was not read.
     """
 
-    wanted: Wanted
+    wanted: WantedFile
     triage: Triage | None
     done: int
     problem: str | None = None
@@ -49,7 +49,7 @@ def read_headers(
     inquiries, done = Inquiries(store), 0
     with ThreadPoolExecutor(workers) as pool:
         waiting = inquiries.to_triage(place, limit)
-        asked: dict[Future[tuple[Triage, Header | None]], Wanted] = {}
+        asked: dict[Future[tuple[Triage, Header | None]], WantedFile] = {}
         while True:
             for wanted in islice(waiting, 2 * workers - len(asked)):
                 asked[pool.submit(_read, transport, wanted)] = wanted
@@ -62,7 +62,7 @@ def read_headers(
                 yield _kept(store, inquiries, wanted, future, clock, done)
 
 
-def _read(transport: Transport, wanted: Wanted) -> tuple[Triage, Header | None]:
+def _read(transport: Transport, wanted: WantedFile) -> tuple[Triage, Header | None]:
     must_be_remote(wanted.listing.hub, wanted.file.url)
     return triage_remote(transport, wanted.file, beginning=True)
 
@@ -70,7 +70,7 @@ def _read(transport: Transport, wanted: Wanted) -> tuple[Triage, Header | None]:
 def _kept(
     store: CrawlStore,
     inquiries: Inquiries,
-    wanted: Wanted,
+    wanted: WantedFile,
     future: Future[tuple[Triage, Header | None]],
     clock: Callable[[], datetime],
     done: int,

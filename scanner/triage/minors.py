@@ -27,7 +27,7 @@ HEADER = "header"
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class NamedMinor:
     """A registered minor who is named, and the places of the name.
 
     Attributes:
@@ -58,7 +58,7 @@ class RegisteredMinors:
         self._refresh()
         return frozenset(self._ids.values())
 
-    def named_by(self, texts: dict[str, list[str]]) -> Naming | None:
+    def named_by(self, texts: dict[str, list[str]]) -> NamedMinor | None:
         """Return the first minor whom texts name, with the places; None if they name none.
 
         Args:
@@ -69,7 +69,7 @@ class RegisteredMinors:
             return None
         matcher = NameMatcher([name])
         places = tuple(place for place, group in texts.items() if matcher.named_in(group))
-        return Naming(self._ids[name], places)
+        return NamedMinor(self._ids[name], places)
 
     def _refresh(self) -> None:
         state = (self._vault.people.register_state, self._clock().date())
@@ -90,7 +90,7 @@ def words_about(
 ) -> dict[str, list[str]]:
     """Return the texts of a listing, and of a header that was read, that may name a person.
 
-    The keys are places as in `Naming`.
+    The keys are places as in `NamedMinor`.
     """
     texts = {
         "title": [listing.title],

@@ -13,7 +13,7 @@ from crawlers.words import PERSON_WORDS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import candidate_words
 from scanner.triage.header import Triage
-from scanner.triage.minors import Naming, RegisteredMinors, words_about
+from scanner.triage.minors import NamedMinor, RegisteredMinors, words_about
 
 _MOST_EXAMPLES, _LEAST_SHARE = 40, 0.6
 
@@ -85,7 +85,7 @@ def named_minor(
     listing: Listing,
     file: RemoteFile,
     triage: Triage | None = None,
-) -> Naming | None:
+) -> NamedMinor | None:
     """Return the registered minor whom a file's listing or header names; None if they name none.
 
     Such a file is held (scanner.scanning.held_files). Names are compared as in

@@ -13,7 +13,7 @@ from face_index.faces.packs import FacePack
 from face_index.registration.registration import Registrar
 from face_index.vault import Vault
 from reports.cases.case import Case
-from scanner.casework.confirmation import Viewing, viewing_of
+from scanner.casework.confirmation import PicturesViewed, viewing_of
 from scanner.casework.service import CaseService
 from scanner.clock import Clock
 from scanner.factories import (
@@ -45,7 +45,7 @@ class PageCaseService(CaseService):
     def scan_store(self) -> ScanStore:
         return ScanStore(self._scans_path, any_thread=True)
 
-    def viewing(self, case: Case) -> Viewing:
+    def viewing(self, case: Case) -> PicturesViewed:
         """How many pictures of a case the reviewer has opened; exported reports do not count."""
         log = self.vault.audit.about(case.identity_id)
         return viewing_of(case, log, self.actor, self.vault.audit.login, exports_count=False)

@@ -170,7 +170,7 @@ class Jobs:
             )
         return self.get(job_id)
 
-    def put_back_what_ran(self) -> int:
+    def requeue_running_jobs(self) -> int:
         """Queue the jobs of a dead worker again, after its lock was taken over; how many."""
         with self._store.transaction() as db:
             return int(

@@ -84,7 +84,7 @@ class QueueWorker:
         try:
             # The previous worker may have had other settings.
             self.store.forget_fact(SNAPSHOT_FACT)
-            self.jobs.put_back_what_ran()
+            self.jobs.requeue_running_jobs()
             delivery.start()
             while not self._stop.is_set() and alive():
                 self._store_snapshot()
@@ -171,7 +171,7 @@ class QueueWorker:
             # times.
             full = getattr(error, "errno", None) == errno.ENOSPC
             log.warning("job %s: %s%s", job.job_id, error, "; free some disk space" if full else "")
-            self.jobs.put_back_what_ran()
+            self.jobs.requeue_running_jobs()
             self._stop.wait(_TRY_AGAIN_S)
             return
         except Exception as error:  # an error in one job must not end the worker
@@ -194,7 +194,7 @@ class QueueWorker:
         listings = (with_declared(listing, job.declared) for listing in self._listings(job))
         target = f"{JOB_TARGET}{job.job_id}"
         return _rows_of_result(
-            scan_listings(scan_session, target, listings, progress, brought=True)
+            scan_listings(scan_session, target, listings, progress, supplied_by_caller=True)
         )
 
     def _captures(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:

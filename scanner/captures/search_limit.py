@@ -21,7 +21,7 @@ SEARCHED = "captured-searched"
 _PART = 500
 
 
-class Tries:
+class DailySearchLimit:
     """Today's searches; created once for a run over the captures."""
 
     def __init__(
