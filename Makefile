@@ -3,7 +3,7 @@
 # make lint   formatting, types, import contracts
 # make dist   wheel and sdist in dist/; make test-dist  the suite against the installed wheel
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
-# make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
+# make bench  LikenessBench, the stopping rule, the fleet and the start of the program; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
 # make bench-gate  the upload gate under load; make bench-captures  captured images a second
 # make bench-faults  fault day: what is lost by kills, full disks, wrong keys and clocks; make bench-all  all of them in one sitting
 # make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
@@ -42,6 +42,7 @@ bench: install
 	$(BIN)/python -m benchmarks.likeness.run held-out
 	$(BIN)/python -m benchmarks.sequential
 	$(BIN)/python -m benchmarks.fleet
+	$(BIN)/python -m benchmarks.start_up
 
 bench-gpu: install
 	$(BIN)/python -m benchmarks.gpu
