@@ -367,9 +367,7 @@ class TestPages:
         taking.close()
         [one] = judged(scan_session)
         rows = rows_of(one, scan_session.case_store)
-        assert [(row["case_id"], row["score"], row["outcome"]) for row in rows] == [
-            (None, None, "possible")
-        ]
+        assert [(row.case_id, row.score, row.outcome) for row in rows] == [(None, None, "possible")]
         place = f"/captures/{capture}"
         for browser in (first, second, reader):
             page = browser.get(place).text

@@ -328,7 +328,7 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     thread.join()
     ended = watching.get(job.job_id)
     assert (str(ended.state), ended.attempts, ended.problem) == ("finished", 1, None)
-    assert [row["outcome"] for row in ended.result] == ["match"]
+    assert [row.outcome for row in ended.result] == ["match"]
     assert len(calls) > 1
 
 

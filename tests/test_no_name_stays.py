@@ -33,6 +33,7 @@ from scanner.scanning.session import ScanSession
 from scanner.scanning.verdict_table import verdict_rows
 from scanner.settings import Settings
 from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
 from scanner.web.store import WebStore
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
@@ -204,7 +205,8 @@ def test_no_name_and_no_word_of_theirs_stays(
     )
     store = WebStore(settings.web_path)
     Jobs(store, lambda: NOON).submit(
-        JobRequest("account", JobKind.TARGET, "folder", "folder"), known=list(result.to_json_rows())
+        JobRequest("account", JobKind.TARGET, "folder", "folder"),
+        known=[JobRow.of(reported.row) for reported in result.rows],
     )
     export = settings.home / "verdicts.csv"
     export.write_bytes(as_csv(row.to_json() for row in verdict_rows(scan_session.scan_store)))
@@ -331,14 +333,15 @@ def test_jobs_of_before_are_cleared(tmp_path: Path) -> None:
         }
     ]
     job, _ = Jobs(store, lambda: NOON).submit(
-        JobRequest("account", JobKind.TARGET, "folder", "folder"), known=rows
+        JobRequest("account", JobKind.TARGET, "folder", "folder"),
+        known=[JobRow.from_json(row) for row in rows],
     )
     store.db.execute("delete from _sqlite_migrations where name = 'licences_are_not_told'")
     store.db.conn.commit()
     store.close()
     store = WebStore(path)
     assert (
-        Jobs(store, lambda: NOON).get(job.job_id).result[0]["authorised"]
+        Jobs(store, lambda: NOON).get(job.job_id).result[0].authorised
         == "licence 0123abcd until 2029-01-01"
     )
     store.close()

@@ -26,6 +26,7 @@ from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import KnownFiles
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
@@ -306,9 +307,9 @@ class TestGate:
         after = scan_session.filing.file(replace(verdict, outcome="possible"))
         standings = CaseStandings(scan_session.settings)
         telling = ScanSerializer("https://gate.example", standings, with_names=False)
-        assert telling.verdict([row_of(before)]).action == "block"
+        assert telling.verdict([JobRow.from_json(row_of(before))]).action == "block"
         decide(scan_session, after, "reject")
-        told = telling.verdict([row_of(before)])
+        told = telling.verdict([JobRow.from_json(row_of(before))])
         standings.close()
         assert (told.action, told.findings[0].case_id, told.findings[0].case_status) == (
             "allow",

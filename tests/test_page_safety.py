@@ -39,6 +39,7 @@ from scanner.web.dependencies import PermissionCheck, signed_in, started_session
 from scanner.web.errors import FormExpired, GateRefused
 from scanner.web.forms import _read_multipart, posted, posted_openly, posted_with_files
 from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.job_row import JobRow
 from scanner.web.request_slots import RequestSlots
 from scanner.web.views.scans import job_request_of
 from tests.conftest import VERSION, prototypes_of
@@ -755,20 +756,7 @@ class TestHostileWords:
 
     def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
         operator = demo_site.browser("operator", Role.OPERATOR)
-        row = {
-            "file": "=HYPERLINK(1)",
-            "sha256": None,
-            "outcome": "clear",
-            "identity": None,
-            "score": None,
-            "threshold": None,
-            "lift": None,
-            "samples": 0,
-            "reason": "+cmd",
-            "case_id": None,
-            "authorised": None,
-            "gallery_version": 1,
-        }
+        row = JobRow("=HYPERLINK(1)", None, "clear", "+cmd", gallery_version=1)
         job, _ = demo_site.app_context.jobs.submit(
             JobRequest("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
         )

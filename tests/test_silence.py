@@ -261,5 +261,5 @@ class TestGateFromTheStart:
         self, settings: Settings, caplog: pytest.LogCaptureFixture
     ) -> None:
         without = settings.model_copy(update={"face_pack": str(settings.home / "no pack")})
-        self.run_worker(without, lambda _: "nobody can be looked for" in caplog.text)
+        self.run_worker(without, lambda _: "nobody can be searched for" in caplog.text)
         assert "Traceback" not in caplog.text

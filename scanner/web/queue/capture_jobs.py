@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,13 @@ from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.queue.job import Job
+from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.progress import JobProgress
-
-# The values of a row about a file or capture without a case.
-ROW_WITHOUT_CASE: dict[str, Any] = {
-    "outcome": "failed",
-    "case_id": None,
-    "score": None,
-    "threshold": None,
-    "lift": None,
-    "authorised": None,
-    "samples": 0,
-}
 
 
 def capture_rows(
     scan_session: ScanSession, settings: Settings, job: Job, progress: JobProgress
-) -> list[dict[str, Any]]:
+) -> list[JobRow]:
     """Take in an upload, if there is one, and judge what is new among all captures."""
     captures = CaptureStore(scan_session.crawl, settings.captures_path)
     capture: CaptureRow | None = None
@@ -47,7 +38,7 @@ def capture_rows(
             subject_of(page, capture.name)[0] for page in captures.pages(capture.capture_id)
         }
     asker = job.declared.get("login")
-    rows: list[dict[str, Any]] = []
+    rows: list[JobRow] = []
     search = open_capture_search(settings, scan_session)
     for done, subject in enumerate(search.run(asker=asker), 1):
         progress.step(done, None, subject.name)
@@ -60,14 +51,7 @@ def capture_rows(
             or f"{capture.pages} pages were read; no image of theirs shows a face to search"
         )
         outcome = Outcome.FAILED if capture.problem else Outcome.INCONCLUSIVE
-        row = {
-            **ROW_WITHOUT_CASE,
-            "file": capture.name,
-            "sha256": capture.capture_id,
-            "reason": reason,
-            "outcome": str(outcome),
-        }
-        rows.insert(0, row)
+        rows.insert(0, JobRow(capture.name, capture.capture_id, str(outcome), reason))
     return rows
 
 
@@ -85,19 +69,18 @@ def take_in_upload(
         return intake.take_one(path, by, declared.get("made_with"), login=login).capture
 
 
-def rows_of(subject: CaptureVerdict, case_store: CaseStore) -> list[dict[str, Any]]:
+def rows_of(subject: CaptureVerdict, case_store: CaseStore) -> list[JobRow]:
     """A judged account or capture as rows of a scan: one per case, or one without a case."""
-    shared = {
-        **ROW_WITHOUT_CASE,
-        "file": subject.name,
-        "sha256": None,
-        "outcome": subject.outcome,
-        "samples": subject.images,
-        "reason": subject.reason,
-        "authorised": "; ".join(subject.authorised) or None,
-    }
+    shared = JobRow(
+        subject.name,
+        None,
+        subject.outcome,
+        subject.reason,
+        samples=subject.images,
+        authorised="; ".join(subject.authorised) or None,
+    )
     cases = [case_store.case(case_id) for case_id in subject.cases]
     return [
-        {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold}
+        replace(shared, case_id=case.case_id, score=case.score, threshold=case.threshold)
         for case in cases
     ] or [shared]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from scanner.web.queue.job_row import JobRow
+
 
 class JobState(StrEnum):
     """The state of a scan."""
@@ -62,7 +64,7 @@ class Job:
     done: int
     total: int | None
     doing: str
-    result: list[dict[str, Any]]
+    result: tuple[JobRow, ...]
     problem: str | None
     created_at: str
     started_at: str | None

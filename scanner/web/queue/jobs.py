@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.queue.job import ENDED, Job, JobKind, JobRequest, JobState
+from scanner.web.queue.job_row import JobRow
 from scanner.web.store import WebStore
 
 MAX_ATTEMPTS = 5
@@ -33,7 +34,7 @@ class Jobs:
         request: JobRequest,
         key: str | None = None,
         job_id: str | None = None,
-        known: list[dict[str, Any]] | None = None,
+        known: Sequence[JobRow] | None = None,
     ) -> tuple[Job, bool]:
         """The job of a request, and whether it is new.
 
@@ -229,7 +230,7 @@ class Jobs:
     def finish(
         self,
         job_id: str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[JobRow],
         scan_id: str | None,
         problem: str | None,
         also: Callable[[Job], None],
@@ -264,15 +265,8 @@ class Jobs:
             db.table("idempotency").delete_where("created_at < ?", [day])
 
 
-def _stored_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as they are stored: without names, which must disappear when the person withdraws."""
-    return json.dumps(
-        [
-            {name: value for name, value in row.items() if name not in ("identity", "identity_id")}
-            for row in rows
-        ],
-        ensure_ascii=False,
-    )
+def _stored_rows(rows: Sequence[JobRow]) -> str:
+    return json.dumps([row.to_json() for row in rows], ensure_ascii=False)
 
 
 def new_job_id() -> str:
@@ -288,6 +282,6 @@ def _job(row: dict[str, Any]) -> Job:
             "kind": JobKind(row["kind"]),
             "state": JobState(row["state"]),
             "declared": json.loads(row["declared"]),
-            "result": json.loads(row["result"]),
+            "result": tuple(map(JobRow.from_json, json.loads(row["result"]))),
         }
     )

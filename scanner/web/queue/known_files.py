@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.settings import Settings
 from scanner.web.queue.declared_files import listing_of
 from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings
 from scanner.web.store import WebStore
@@ -55,7 +56,7 @@ class _KnownItem:
     """One examined file of one listing, with its rows as the queue stores them."""
 
     item: JudgedItem
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[JobRow, ...]
 
     @property
     def listing(self) -> Listing:
@@ -76,7 +77,7 @@ class KnownFiles:
         if self._scan_store is not None:
             self._scan_store.close()
 
-    def rows_for(self, job_request: JobRequest) -> list[dict[str, Any]] | None:
+    def rows_for(self, job_request: JobRequest) -> list[JobRow] | None:
         """Rows that answer a request at once; None if the worker must scan.
 
         If the file shows somebody, the worker always handles a request with a listing: it adds the
@@ -117,7 +118,7 @@ class KnownFiles:
             return None
         return list(known_rows)
 
-    def rows_of(self, sha256: str, account_id: str) -> list[dict[str, Any]] | None:
+    def rows_of(self, sha256: str, account_id: str) -> list[JobRow] | None:
         """The newest rows about these bytes, whatever was asked; each row says what that was.
 
         Of other accounts' uploads only a finding is returned, to accounts that may ask about the
@@ -151,11 +152,11 @@ class KnownFiles:
             if self._scan_store is None:
                 self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
             items = self._scan_store.judged(sha256, search_key)
-        return [_KnownItem(item, tuple(row.to_json() for row in item.rows)) for item in items]
+        return [_KnownItem(item, tuple(JobRow.of(row) for row in item.rows)) for item in items]
 
     def _finding(
         self, judged: Sequence[_KnownItem], account_id: str, name: str = ""
-    ) -> list[dict[str, Any]] | None:
+    ) -> list[JobRow] | None:
         """The newest rows with a finding whose case is open or confirmed; None if there are none.
 
         Args:
@@ -167,30 +168,28 @@ class KnownFiles:
             open_ids = {
                 case_id for case_id, case in cases.items() if case.status not in _NOT_ACTED_ON
             }
-            has_finding = any(
-                row.get("case_id") in open_ids for row in item.rows if shows_somebody([row])
-            )
+            has_finding = any(row.case_id in open_ids for row in item.rows if shows_somebody([row]))
             if has_finding and self._is_answer(item.rows):
                 is_theirs = self._is_requested_by(item, account_id)
                 rows = list(item.rows)
                 if not is_theirs:
-                    rows = [{**row, "asked": None} for row in rows]
+                    rows = [replace(row, asked=None) for row in rows]
                 return (
                     rows
                     if is_theirs and not name
-                    else _renamed(item, rows, name or str(item.rows[0]["sha256"]))
+                    else _renamed(item, rows, name or str(item.rows[0].sha256))
                 )
         return None
 
-    def _is_answer(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+    def _is_answer(self, rows: Sequence[JobRow]) -> bool:
         """Whether rows may answer a requester other than the first one.
 
         A licence, or a person's permission, is for one uploader and says nothing about another.
         What could not be examined is examined again.
         """
-        if not rows or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in rows):
+        if not rows or any(row.outcome == Outcome.FAILED or row.authorised for row in rows):
             return False
-        if any(row["reason"] == NEEDS_A_LOOK and self._was_examined(row["sha256"]) for row in rows):
+        if any(row.reason == NEEDS_A_LOOK and self._was_examined(row.sha256 or "") for row in rows):
             return False  # it may be sampled now
         return all(case.status != CaseStatus.AUTHORISED for case in self._cases(rows).values())
 
@@ -198,8 +197,8 @@ class KnownFiles:
         with self._lock:
             return self._scan_store is not None and self._scan_store.held.was_looked_at(sha256)
 
-    def _cases(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Standing]:
-        return self._standings.of({row["case_id"] for row in rows if row.get("case_id")})
+    def _cases(self, rows: Sequence[JobRow]) -> dict[str, Standing]:
+        return self._standings.of({row.case_id for row in rows if row.case_id})
 
     def _is_requested_by(self, judged: _KnownItem, account_id: str) -> bool:
         """Whether the account requested the scan, or the listing is public."""
@@ -209,15 +208,15 @@ class KnownFiles:
         return job is not None and job.account_id == account_id
 
 
-def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
+def shows_somebody(rows: Sequence[JobRow]) -> bool:
     """Whether somebody was found, so that it matters who uploads the file where."""
-    return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
+    return any(row.outcome in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
 
 
-def _renamed(judged: _KnownItem, rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def _renamed(judged: _KnownItem, rows: Sequence[JobRow], name: str) -> list[JobRow]:
     """Rows with another name for the file; members of an archive keep theirs behind it."""
     old_name = judged.listing.files[judged.item.file_number].name
-    return [{**row, "file": name + row["file"].removeprefix(old_name)} for row in rows]
+    return [replace(row, file=name + row.file.removeprefix(old_name)) for row in rows]
 
 
 def _asked_of(listing: Listing, file_number: int) -> list[Any]:

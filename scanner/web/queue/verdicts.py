@@ -12,8 +12,14 @@ from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings
-from scanner.web.queue.documents import FindingDocument, ScanDocument, VerdictDocument
+from scanner.web.queue.documents import (
+    AskedDocument,
+    FindingDocument,
+    ScanDocument,
+    VerdictDocument,
+)
 from scanner.web.queue.job import Job, JobKind, JobState
+from scanner.web.queue.job_row import JobRow
 
 # The fact in web.db with the gallery version and the fingerprint that the worker scans with.
 SNAPSHOT_FACT = "watched"
@@ -72,7 +78,7 @@ class ScanSerializer:
     standings: CaseStandings
     with_names: bool
 
-    def verdict(self, rows: Sequence[dict[str, Any]]) -> VerdictDocument:
+    def verdict(self, rows: Sequence[JobRow]) -> VerdictDocument:
         """The rows of a scan as one verdict."""
         if not rows:
             reason = "no checkpoint was found in it"
@@ -85,7 +91,7 @@ class ScanSerializer:
                 findings=[],
                 reasons=[reason],
             )
-        cases = self.standings.of({row["case_id"] for row in rows if row.get("case_id")})
+        cases = self.standings.of({row.case_id for row in rows if row.case_id})
         findings = [self._finding(row, cases) for row in rows]
         outcomes = [_effective_outcome(finding) for finding in findings]
         outcome = next(effective for effective in _WORST_FIRST if effective in outcomes)
@@ -94,10 +100,8 @@ class ScanSerializer:
             for finding, effective in zip(findings, outcomes, strict=True)
             if effective == outcome
         ]
-        unsearched = any(row["reason"] == NOBODY_REGISTERED for row in rows)
-        versions = [
-            row["gallery_version"] for row in rows if row.get("gallery_version") is not None
-        ]
+        unsearched = any(row.reason == NOBODY_REGISTERED for row in rows)
+        versions = [row.gallery_version for row in rows if row.gallery_version is not None]
         if not self.with_names:
             findings = _merge_lines_without_finding(
                 [_without_details(finding) for finding in findings]
@@ -127,22 +131,22 @@ class ScanSerializer:
             url=f"{self.url}/api/v1/scans/{job.job_id}",
         )
 
-    def _finding(self, row: dict[str, Any], cases: dict[str, Standing]) -> FindingDocument:
-        case = cases.get(row.get("case_id") or "")
+    def _finding(self, row: JobRow, cases: dict[str, Standing]) -> FindingDocument:
+        case = cases.get(row.case_id or "")
         return FindingDocument(
-            file=row["file"],
-            sha256=row["sha256"],
-            outcome=row["outcome"],
+            file=row.file,
+            sha256=row.sha256,
+            outcome=Outcome(row.outcome),
             case_id=case.case_id if case else None,
             case_status=case.status if case else None,
             identity_name=case.identity_name if case and self.with_names else None,
-            score=row["score"],
-            threshold=row["threshold"],
-            lift=row["lift"],
-            authorised=row["authorised"],
-            samples=row["samples"],
-            reason=row["reason"],
-            asked=row.get("asked"),
+            score=row.score,
+            threshold=row.threshold,
+            lift=row.lift,
+            authorised=row.authorised,
+            samples=row.samples,
+            reason=row.reason,
+            asked=AskedDocument(**row.asked.to_json()) if row.asked else None,
         )
 
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 
@@ -28,14 +27,16 @@ from reports.errors import ReportError
 from scanner.clock import Clock, utc_now
 from scanner.errors import ClusterUnreachable, ScanError, sentence_of
 from scanner.factories import open_scan_session
+from scanner.identification.verdict import Outcome
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.queue.capture_jobs import ROW_WITHOUT_CASE, capture_rows
+from scanner.web.queue.capture_jobs import capture_rows
 from scanner.web.queue.declared_files import listing_of, with_declared
 from scanner.web.queue.delivery import Delivery
 from scanner.web.queue.health import worker_lock
 from scanner.web.queue.job import SENT, Job, JobKind
+from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import JOB_TARGET
 from scanner.web.queue.outbox import Outbox
@@ -186,7 +187,7 @@ class QueueWorker:
         self._store_snapshot()
         self.jobs.finish(job.job_id, rows, scan_id, None, self._post_result)
 
-    def _scan(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
+    def _scan(self, job: Job) -> tuple[list[JobRow], str | None]:
         scan_session, progress = self.scan_session, JobProgress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
@@ -197,7 +198,7 @@ class QueueWorker:
             scan_listings(scan_session, target, listings, progress, supplied_by_caller=True)
         )
 
-    def _captures(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
+    def _captures(self, job: Job) -> tuple[list[JobRow], str | None]:
         progress = JobProgress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         return capture_rows(self.scan_session, self.settings, job, progress), None
@@ -236,13 +237,11 @@ class QueueWorker:
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
 
-def _rows_of_result(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
-    rows = result.to_json_rows()
+def _rows_of_result(result: ScanResult) -> tuple[list[JobRow], str]:
+    rows = [JobRow.of(reported.row) for reported in result.rows]
     for gap in result.gaps:
         reason = f"listings may be missing: {gap}; scan it again"
-        rows.append(
-            {**ROW_WITHOUT_CASE, "file": result.scan.target, "sha256": None, "reason": reason}
-        )
+        rows.append(JobRow(result.scan.target, None, str(Outcome.FAILED), reason))
     return rows, result.scan.scan_id
 
 
