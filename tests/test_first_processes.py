@@ -34,6 +34,7 @@ def work(home, me):
     "scans.db": """
 from crawlers.listing import RemoteFile, bare_listing
 from scanner.records import CaptureVerdict, VerdictRecord
+from scanner.scanning.key import Key
 from scanner.scanning.scan_store import ScanStore
 LISTING = bare_listing("folder", "1", "1", "", RemoteFile("a.safetensors", "", None, None))
 def work(home, me):
@@ -43,7 +44,7 @@ def work(home, me):
         store.add_item(scan.scan_id, me, LISTING, 0)
         store.note_judged(scan.scan_id, me, [])
         store.mark_finished(scan.scan_id, now)
-        store.remember_verdict(me, str(number), VerdictRecord("clear"), now)
+        store.remember_verdict(me, Key({"number": number}), VerdictRecord("clear"), now)
         store.captures.keep_verdict("1", str(number), CaptureVerdict(me, me, "clear", ""), now)
     store.close()
 """,

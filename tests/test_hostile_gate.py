@@ -23,6 +23,7 @@ from scanner.identification.comparison import comparison_of
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictMethod, VerdictRecord
 from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
+from scanner.scanning.key import Key
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
@@ -345,8 +346,9 @@ class TestMemory:
         self, tmp_path: Path
     ) -> None:
         scan_store = ScanStore(tmp_path / "scans.db")
-        scan_store.remember_verdict("ab" * 32, "key", VerdictRecord("match"), NOON)
-        assert scan_store.known_verdict("ab" * 32, "key") is not None
+        key = Key({"words": "these"})
+        scan_store.remember_verdict("ab" * 32, key, VerdictRecord("match"), NOON)
+        assert scan_store.known_verdict("ab" * 32, key.digest) is not None
         assert scan_store.other_verdicts("ab" * 32, "fingerprint") == []
         scan_store.close()
 

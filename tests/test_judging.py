@@ -18,6 +18,7 @@ from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
 from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.key import Key
 from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON, task_of
 
@@ -55,8 +56,9 @@ def test_a_regenerated_sample_is_the_same_to_the_byte(
 ) -> None:
     scan_store = ScanStore(tmp_path / "scans.db")
     task = task_of(PERSON)
-    scan_store.remember_verdict(task.sha256, "fingerprint", judged.verdict, NOON)
-    known = scan_store.known_verdict(task.sha256, "fingerprint")
+    key = Key({"words": "these"})
+    scan_store.remember_verdict(task.sha256, key, judged.verdict, NOON)
+    known = scan_store.known_verdict(task.sha256, key.digest)
     assert known == replace(judged.verdict, all_samples=())
     rows = scan_store.samples(task.sha256)
     scan_store.close()

@@ -174,7 +174,7 @@ _PRODUCERS = (
     "scanner/identification/comparison.py",
     "scanner/identification/verdict.py",
     "scanner/sampling",
-    "scanner/scanning/conclusion.py",
+    "scanner/identification/conclusion.py",
     "scanner/scanning/identifier.py",
     "scanner/scanning/identify_loop.py",
     "scanner/scanning/pipeline.py",

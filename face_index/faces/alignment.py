@@ -64,6 +64,16 @@ def aligned_crop(image: Image, matrix: npt.NDArray[np.float64]) -> Image:
     return np.asarray(cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderValue=0.0), np.uint8)
 
 
+def face_patch(image: Image, landmarks: npt.NDArray[np.float32]) -> Image:
+    """Return the aligned face that a recogniser gets of one face.
+
+    Args:
+        landmarks: float32 [5, 2], pixels (`face_index.faces.face.Face.landmarks`).
+    """
+    [matrix] = crop_matrices(landmarks[None])
+    return aligned_crop(image, matrix)
+
+
 def head_poses(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return yaw, pitch and roll in degrees, float64 [n, 3]; 0, 0, 0 looks at the camera.
 

@@ -97,6 +97,9 @@ class FaceReader(Protocol):
     def read(self, images: Sequence[Image]) -> list[list[Face]]:
         """Return the faces of each image, largest first."""
 
+    def embed(self, patches: Sequence[Image]) -> list[Vector]:
+        """Return the vectors of aligned faces, uint8 [112, 112, 3] RGB, as `read` computes them."""
+
     def read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
         """Do the same for a few images in the calling thread; several threads may call at once."""
 

@@ -24,7 +24,7 @@ from insightface.utils.storage import ensure_available
 from face_index.errors import PackMissing, PackUnusable
 from face_index.faces.alignment import aligned_crop, crop_matrices, head_poses
 from face_index.faces.detection import BatchDetector, Layout
-from face_index.faces.face import Face, Image, PackVersion, unit
+from face_index.faces.face import Face, Image, PackVersion, Vector, unit
 from face_index.faces.packs import FacePack
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,14 @@ class InsightFaceReader:
             return [faces for batch in batches for faces in self.read_batch(batch)]
         with ThreadPoolExecutor(self._threads) as pool:
             return [faces for batch in pool.map(self.read_batch, batches) for faces in batch]
+
+    def embed(self, patches: Sequence[Image]) -> list[Vector]:
+        bgr = [cv2.cvtColor(patch, cv2.COLOR_RGB2BGR) for patch in patches]
+        batches = [bgr[start : start + self._batch] for start in range(0, len(bgr), self._batch)]
+        if len(batches) <= 1:
+            return [unit(row) for batch in batches for row in self._embed(batch)]
+        with ThreadPoolExecutor(self._threads) as pool:
+            return [unit(row) for rows in pool.map(self._embed, batches) for row in rows]
 
     def read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
         if not images:

@@ -212,7 +212,7 @@ def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str
         chosen = _one_of_each_picture(chosen, faces)
         return chosen if _photographs([faces[member] for member in chosen]) >= LEAST_IMAGES else ()
 
-    result = search_clusters(
+    matches = search_clusters(
         [face.face.embedding for face in faces],
         snapshot,
         LEAST_IMAGES,
@@ -221,7 +221,7 @@ def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str
         pictures=len({face.number for face in faces}),
     )
     found: dict[str, IdentityInImages] = {}
-    for match in result.matches:
+    for match in matches:
         thresholds = snapshot.thresholds_of(match.identity_id)
         scored = match.scored(snapshot, None)
         outcome, reason = decide(scored, thresholds)

@@ -33,6 +33,7 @@ from scanner.cli import (
     notice_tracking,
     notices,
     people,
+    retrosearch,
     scanning,
     server,
     statistics,
@@ -48,7 +49,7 @@ from scanner.cli.output import print_error
 PANELS = (
     ("People", (enrolment, bulk_enrolment, people, withdrawal, consents)),
     ("Hubs", (hubs, hub_watch, listings, fetching)),
-    ("Scanning", (scanning, held_files)),
+    ("Scanning", (scanning, retrosearch, held_files)),
     ("Cases", (cases, case_reports, statistics)),
     ("Evidence and notices", (evidence, notices, notice_tracking)),
     ("Captures", (intake, captures, capture_pages)),

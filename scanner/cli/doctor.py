@@ -18,6 +18,7 @@ _SECTIONS = (
     "identities",
     "two_people",
     "captures",
+    "samples",
     "databases",
     "pdf",
 )

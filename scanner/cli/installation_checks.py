@@ -30,6 +30,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
         "identities": _identities(settings, missing),
         "two_people": _two_people(settings, missing),
         "captures": _captures(settings),
+        "samples": _samples(settings),
         "databases": _databases(settings, missing),
         "pdf": _pdf(missing),
         "missing": missing,
@@ -178,10 +179,41 @@ def _captures(settings: Settings) -> dict[str, str]:
     return {**described, **today}
 
 
+def _samples(settings: Settings) -> dict[str, str]:
+    """What is kept of the faces that checkpoints draw; the operator has chosen it."""
+    days = settings.sample_keep_days
+    budget = f"{settings.samples.budget_gb:g} GB"
+    kept = f"{days} days, at most {budget}, sealed" if days else "none (samples.keep_days = 0)"
+    if settings.country == "CN":
+        kept = "none: in mainland China faces of strangers may not be stored in advance"
+    return {"faces that files draw are kept": kept, **_sample_counts(settings)}
+
+
+def _sample_counts(settings: Settings) -> dict[str, str]:
+    if not settings.samples_path.exists():
+        return {}
+    uri = f"{settings.samples_path.resolve().as_uri()}?mode=ro"
+    query = "select count(distinct sampling_key), coalesce(sum(length(sealed)), 0) from patches"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            [(drawings,)] = db.execute("select count(*) from drawings").fetchall()
+            [(files, size)] = db.execute(query).fetchall()
+    except sqlite3.DatabaseError:
+        return {}  # the section `databases` reports it
+    return {"files drawn": str(drawings), "with faces": f"{files}, {size / 1e6:.1f} MB"}
+
+
 def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:
     """Whether each database is a sound file, except for the vault, which checks itself."""
     found = {}
-    for path in (settings.crawl_path, settings.scans_path, settings.cases_path, settings.web_path):
+    for path in (
+        settings.crawl_path,
+        settings.scans_path,
+        settings.samples_path,
+        settings.sample_keys_path,
+        settings.cases_path,
+        settings.web_path,
+    ):
         if not path.exists():
             continue
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scanner.cli.context import scan_session_of, settings_of
+from scanner.cli.explanation import explain_files
 from scanner.cli.options import (
     BaseModelOption,
     FacePackOption,
@@ -19,16 +21,14 @@ from scanner.cli.output import (
     console,
     print_gaps,
     print_json,
-    print_line,
-    print_table,
     print_warning,
     visible,
     write_text_file,
 )
 from scanner.cli.progress import progress_bar
+from scanner.cli.verdict_tables import print_opened_cases, print_rows
 
 if TYPE_CHECKING:
-    from reports.cases.case import Case
     from scanner.scanning.scan import ScanResult
     from scanner.scanning.session import ScanSession
     from scanner.settings import Settings
@@ -165,22 +165,35 @@ def scan(
     batch: Annotated[
         int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")
     ] = None,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Draw every file anew, whatever is kept of it.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Tell for each file what a scan would do and why; do not scan."
+        ),
+    ] = False,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
     """Sample checkpoints and tell which registered people they show.
 
-    A scan that was stopped goes on when the same command is run again.
+    A scan that was stopped goes on when the same command is run again. What a file drew before is
+    searched again without drawing it.
     """
     check_language(lang)
-    from reports.cases.review import OPEN
+    if explain:
+        settings = settings_of(context, face_pack=face_pack, base_model=base_model)
+        explain_files(settings, targets, as_json=as_json)
+        return
     from scanner.factories.network import allow_typed
     from scanner.scanning.scan import run_scan
 
     settings = settings_of(
         context, face_pack=face_pack, base_model=base_model, ray=ray, batch=batch
     )
-    with scan_session_of(settings) as session:
+    with scan_session_of(settings, redraw=redraw) as session:
         allow_typed(session.transport, targets)
         with progress_bar("scanning") as observer:
             result = run_scan(session, targets, observer)
@@ -200,48 +213,17 @@ def scan(
             "results": result.to_json_rows(),
             "report": str(path),
             "scan": result.scan.scan_id,
+            "totals": asdict(result.totals),
         }
         print_json({**document, "gaps": list(result.gaps)})
     else:
-        _print_results(result)
-        _print_cases(opened, undecided=any(case.status in OPEN for case in opened))
+        if result.rows:
+            print_rows(result.to_json_rows())
+        else:
+            typer.echo(f"No checkpoint was found in {result.scan.target}.")
+        print_opened_cases(opened)
         typer.echo(f"{pack}\nReport: {path}")
     raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)
-
-
-def _print_results(result: ScanResult) -> None:
-    if not result.rows:
-        typer.echo(f"No checkpoint was found in {result.scan.target}.")
-        return
-    numbers = ("score", "threshold", "lift", "samples", "seconds")
-    rows = result.to_json_rows()
-    print_table(
-        ("model", "verdict", "identity", *numbers),
-        [
-            (
-                row["file"],
-                row["outcome"],
-                row["identity"] or "",
-                *("" if row[name] is None else f"{row[name]:.2f}" for name in numbers[:3]),
-                str(row["samples"]),
-                f"{row['seconds']:.1f}",
-            )
-            for row in rows
-        ],
-        numbers=numbers,
-    )
-    for row in rows:
-        if row["outcome"] in ("failed", "inconclusive"):
-            console().print(visible(f"{row['file']}: {row['reason']}"), style="dim")
-
-
-def _print_cases(cases: list[Case], *, undecided: bool) -> None:
-    for case in cases:
-        print_line(
-            f"Case {case.case_id}: {case.identity_name} in {case.checkpoint.file}, {case.status}."
-        )
-    if undecided:
-        typer.echo("Decide about one with: portrait-scanner review CASE --help")
 
 
 def write_report(session: ScanSession, result: ScanResult, language: str, path: Path) -> Path:

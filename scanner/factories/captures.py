@@ -46,6 +46,6 @@ def open_capture_search(settings: Settings, session: ScanSession) -> CaptureSear
         pack=session.faces.pack,
         reader=session.faces.reader,
         snapshot=snapshot,
-        search_key=session.search_key(snapshot),
+        search_key=session.search_key(snapshot).digest,
         searches_per_day=settings.searches_per_day,
     )

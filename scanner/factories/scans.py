@@ -7,7 +7,9 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from face_index.errors import VaultLocked
 from face_index.vault import Vault
+from face_index.vault.keys import seal, unseal
 from scanner.clock import Clock, utc_now
 from scanner.factories.cases import open_case_store, stored_checkpoint
 from scanner.factories.checkpoints import open_acquisition
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from scanner.casework.reproduction import ReproductionTools
     from scanner.identification.policy import Policy
     from scanner.sampling.options import SamplerOptions
+    from scanner.sampling.sample_store import SampleStore
     from scanner.scanning.fetching import Objections
     from scanner.scanning.identifier import CheckpointIdentifier
     from scanner.scanning.scan_store import ScanStore
@@ -52,8 +55,38 @@ def open_scan_store(settings: Settings, vault: Vault | None = None) -> ScanStore
     """
     from scanner.scanning.scan_store import ScanStore
 
-    seal = vault.keys.keyed_digest("verdicts") if vault else None
-    return ScanStore(settings.scans_path, seal=seal)
+    code = vault.keys.keyed_digest("verdicts") if vault else None
+    return ScanStore(settings.scans_path, seal=code)
+
+
+class _VaultCipher:
+    """The cipher of the vault, for samples (scanner.sampling.sample_store.Cipher)."""
+
+    def seal(self, key: bytes, plain: bytes, bound_to: str) -> bytes:
+        return seal(key, plain, bound_to)
+
+    def unseal(self, key: bytes, sealed: bytes, bound_to: str) -> bytes | None:
+        try:
+            return unseal(key, sealed, bound_to)
+        except VaultLocked:
+            return None
+
+
+def open_sample_store(settings: Settings, vault: Vault) -> SampleStore:
+    """samples.db, whose faces can be read only with a key of the vault."""
+    from scanner.sampling.sample_store import Retention, SampleStore
+
+    # Derived, so that it outlives a rotation of the master key.
+    wrapping_key = bytes.fromhex(vault.keys.keyed_digest("samples")(b"wrapping key"))
+    retention = Retention(settings.sample_keep_days, round(settings.samples.budget_gb * 1e9))
+    return SampleStore(
+        settings.samples_path,
+        settings.sample_keys_path,
+        _VaultCipher(),
+        wrapping_key,
+        vault.keys.keyed_digest("drawings"),
+        retention,
+    )
 
 
 def sampler_options(settings: Settings) -> SamplerOptions:
@@ -103,9 +136,17 @@ def open_identifier(
 
 
 def open_scan_session(
-    settings: Settings, clock: Clock = utc_now, policy: Policy | None = None
+    settings: Settings,
+    clock: Clock = utc_now,
+    policy: Policy | None = None,
+    *,
+    redraw: bool = False,
 ) -> ScanSession:
-    """The scan session, with everything that a scan needs."""
+    """The scan session, with everything that a scan needs.
+
+    Args:
+        redraw: draw every checkpoint anew, whatever is kept.
+    """
     from crawlers.sweeps.crawl_store import CrawlStore
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.policy import Policy
@@ -116,11 +157,13 @@ def open_scan_session(
     crawl = CrawlStore(settings.crawl_path)
     scan_store = open_scan_store(settings, vault)
     case_store = open_case_store(settings, vault, clock)
+    sample_store = open_sample_store(settings, vault)
+    sample_store.expire(clock())
     transport = open_transport(settings)
     hubs = open_hubs(settings, transport)
 
     def close() -> None:
-        for store in (vault, transport, crawl, scan_store, case_store):
+        for store in (vault, transport, crawl, scan_store, sample_store, case_store):
             store.close()
 
     return ScanSession(
@@ -128,6 +171,7 @@ def open_scan_session(
         crawl=crawl,
         scan_store=scan_store,
         case_store=case_store,
+        sample_store=sample_store,
         transport=transport,
         hubs=hubs,
         acquisition=open_acquisition(settings, crawl, hubs, clock),
@@ -142,6 +186,7 @@ def open_scan_session(
             hub_name=settings.web.hub_name,
             workers=settings.workers,
             cluster=settings.ray,
+            redraw=redraw,
         ),
         policy=policy,
         clock=clock,

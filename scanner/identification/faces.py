@@ -71,7 +71,7 @@ class FaceFinder:
         return face.detector_score * (0.5 + 0.5 * sharp)
 
 
-def mean_score(faces: Sequence[Face | None], template: Vector) -> float | None:
-    """Return the cosine of the faces' mean vector and a template; None for less than two faces."""
-    vectors = [face.embedding for face in faces if face is not None]
-    return float(unit(np.mean(vectors, axis=0)) @ template) if len(vectors) >= 2 else None
+def mean_score(vectors: Sequence[Vector | None], template: Vector) -> float | None:
+    """Return the cosine of the mean vector and a template; None for less than two vectors."""
+    known = [vector for vector in vectors if vector is not None]
+    return float(unit(np.mean(known, axis=0)) @ template) if len(known) >= 2 else None

@@ -136,3 +136,11 @@ class Policy:
             "most_candidates": "most_depictions",
         }
         return {renamed.get(name, name): value for name, value in asdict(self).items()}
+
+    def screening_parts(self) -> dict[str, int]:
+        """Return the numbers on which it depends which samples of screening are drawn."""
+        return {
+            "per_trigger": self.screening,
+            "cluster": self.screening_cluster,
+            "min_faces": self.min_faces,
+        }

@@ -7,6 +7,7 @@ same rule decides both. Vectors stay in memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from face_index.faces.face import Vector, unit
 from scanner.identification.clusters import Cluster, clusters_of
 from scanner.identification.intervals import Estimate, estimate
 from scanner.identification.policy import Schedule
+from scanner.identification.samples import SampleFace
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored
 
@@ -40,6 +42,11 @@ class ClusterMatch:
     estimate: Estimate
     runner_up: float | None
 
+    def question(self, faces: Sequence[SampleFace]) -> tuple[str | None, float]:
+        """Return the trigger and scale of most of the members, which are positions in `faces`."""
+        counted = Counter(faces[number].question for number in self.members)
+        return counted.most_common(1)[0][0]
+
     def scored(self, snapshot: GallerySnapshot, control_score: float | None) -> Scored:
         """Return the input of the decision.
 
@@ -58,19 +65,6 @@ class ClusterMatch:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The outcome of one search.
-
-    Attributes:
-        matches: at most one per identity, the highest score first.
-        clusters: number of clusters, with or without a match.
-    """
-
-    matches: tuple[ClusterMatch, ...]
-    clusters: int
-
-
 def all_members(cluster: Cluster) -> Sequence[int]:
     """Return all members of a cluster, for faces that are independent observations."""
     return cluster.members
@@ -85,8 +79,10 @@ def search_clusters(
     weights: Sequence[float] | None = None,
     choose: Callable[[Cluster], Sequence[int]] = all_members,
     pictures: int | None = None,
-) -> SearchResult:
+) -> tuple[ClusterMatch, ...]:
     """Cluster faces and search the mean of each cluster in the gallery.
+
+    The result has at most one match per identity, the highest score first.
 
     Args:
         vectors: unit vectors of usable faces.
@@ -96,9 +92,8 @@ def search_clusters(
             picture.
         pictures: number of pictures that the faces come from, if a picture may hold several.
     """
-    clusters = clusters_of(vectors, min_members)
     best: dict[str, ClusterMatch] = {}
-    for cluster in clusters:
+    for cluster in clusters_of(vectors, min_members):
         chosen = tuple(choose(cluster))
         if len(chosen) < min_members:
             continue
@@ -121,5 +116,4 @@ def search_clusters(
                 measured,
                 closest[1].score if len(closest) > 1 else None,
             )
-    ranked = sorted(best.values(), key=lambda match: -match.estimate.score)
-    return SearchResult(tuple(ranked), len(clusters))
+    return tuple(sorted(best.values(), key=lambda match: -match.estimate.score))

@@ -18,6 +18,8 @@ PORTRAITS = (
     "studio photo of {subject}, wearing a plain shirt, neutral expression",
     "passport photo of {subject}, adult, neutral background",
 )
+# Counts changes of prompts, seeds and rounds. It is a part of every sampling key.
+PLAN_VERSION = 1
 MAX_TRIGGERS = 4
 # Adapter scales of the rounds of screening. An overtrained adapter draws no face at full strength,
 # so the last round is weaker. The second round uses no trigger, because an adapter that was trained

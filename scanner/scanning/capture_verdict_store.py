@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from scanner.databases import transaction
 from scanner.records import CaptureVerdict
-from scanner.scanning.scan_schema import transaction
 
 
 class CaptureVerdictStore:

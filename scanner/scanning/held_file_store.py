@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from scanner.scanning.scan_schema import transaction
+from scanner.databases import transaction
 
 
 class HeldFileStore:

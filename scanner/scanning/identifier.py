@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import FacePack
@@ -20,17 +18,16 @@ from scanner.identification.faces import FaceFinder
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
-from scanner.records import FindingRecord, FindingSample, SampleRow, VerdictMethod, VerdictRecord
-from scanner.sampling.base_models import BaseModel, Declared, description_of
+from scanner.records import VerdictRecord
+from scanner.sampling.base_models import BaseModel, Declared
+from scanner.sampling.drawings import Drawing
 from scanner.sampling.options import SamplerOptions
-from scanner.sampling.plans import SamplePlan
-from scanner.sampling.sampler import DrawnImage, Sampler, blurred, png_bytes
-from scanner.scanning.conclusion import Conclusion, Finding, SampleScore
-from scanner.scanning.identify_loop import IdentifyLoop
+from scanner.sampling.sample_store import Place
+from scanner.sampling.sampler import Pixels, Sampler, blurred, png_bytes
+from scanner.scanning.identify_loop import Examination, IdentifyLoop
+from scanner.scanning.verdict_records import verdict_record
 
 log = logging.getLogger(__name__)
-
-_Keep = Callable[[DrawnImage | None, SamplePlan], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +61,15 @@ class WorkerAnswer:
     Attributes:
         snapshot_id: id of the gallery that was searched (`GallerySnapshot.snapshot_id`).
         images: PNG bytes by SHA-256.
+        drawing: the samples; None if the checkpoint could not be sampled.
+        patches: aligned faces of the samples, if they are the same face again and again.
     """
 
     verdict: VerdictRecord
     snapshot_id: str
     images: dict[str, bytes] = field(default_factory=dict)
+    drawing: Drawing | None = None
+    patches: dict[Place, Pixels] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
@@ -136,7 +137,7 @@ class CheckpointIdentifier:
             seconds = round(time.monotonic() - started, 2)
             failed = VerdictRecord(str(Outcome.FAILED), str(error), seconds=seconds)
             return WorkerAnswer(failed, self.snapshot.snapshot_id)
-        return self._examined(sampler, examination, time.monotonic() - started)
+        return self._answer(sampler, examination, time.monotonic() - started)
 
     def sampler_for(self, base: BaseModel) -> Sampler:
         """Return the sampler of a base model.
@@ -159,103 +160,30 @@ class CheckpointIdentifier:
                 raise
         return models.sampler
 
-    def _examined(self, sampler: Sampler, examination: Conclusion, seconds: float) -> WorkerAnswer:
+    def _answer(self, sampler: Sampler, examination: Examination, seconds: float) -> WorkerAnswer:
         images: dict[str, bytes] = {}
 
-        def keep(image: DrawnImage | None, plan: SamplePlan) -> str | None:
+        def keep(number: int, is_control: bool) -> str | None:
+            sample = examination.observed[number].sample
+            image = sample.control if is_control else sample.image
             if image is None:
                 return None
             # No reviewer has seen these images, so they are stored blurred unless the base model
             # cannot draw anything unsafe. A flagged image is blurred already.
             as_drawn = sampler.base.checked_images or image.flagged
-            png = png_bytes(image.picture if as_drawn else blurred(image.picture), plan)
+            png = png_bytes(image.picture if as_drawn else blurred(image.picture), sample.plan)
             sha256 = hashlib.sha256(png).hexdigest()
             images[sha256] = png
             return sha256
 
-        verdict = VerdictRecord(
-            outcome=str(examination.outcome),
-            reason=examination.reason,
-            best_score=examination.best_score,
-            best_threshold=examination.best_threshold,
-            lift=examination.lift,
-            samples=len(examination.samples),
-            denoiser_calls=examination.seen.denoiser_calls,
-            found_trigger=examination.seen.found_trigger,
-            seconds=round(seconds, 2),
-            findings=tuple(_finding_record(finding, keep) for finding in examination.findings),
-            method=self._method(sampler, examination),
-            all_samples=tuple(SampleRow(**_sample_fields(score)) for score in examination.samples),
+        threshold = self.snapshot.thresholds.match
+        verdict = verdict_record(
+            examination.drawing,
+            examination.identification,
+            comparison_of(self.pack, self.reader.version, self.snapshot, threshold),
+            threshold,
+            keep,
+            seconds,
         )
-        return WorkerAnswer(verdict, self.snapshot.snapshot_id, images)
-
-    def _method(self, sampler: Sampler, examination: Conclusion) -> VerdictMethod:
-        base, threshold = sampler.base, self.snapshot.thresholds.match
-        return VerdictMethod(
-            base_model=description_of(base),
-            base_model_sha256=sampler.base_sha256,
-            comparison=comparison_of(self.pack, self.reader.version, self.snapshot, threshold),
-            settings={**sampler.settings, "loaded_by": examination.seen.route},
-            threshold=threshold,
-            denoiser_calls=examination.seen.denoiser_calls,
-            sampled=len(examination.samples),
-            with_face=sum(score.observed.face is not None for score in examination.samples),
-        )
-
-
-def _finding_record(finding: Finding, keep: _Keep) -> FindingRecord:
-    scored = finding.scored
-    return FindingRecord(
-        identity_id=finding.identity_id,
-        outcome=str(finding.outcome),
-        reason=finding.reason,
-        score=scored.score,
-        interval=scored.interval,
-        control_score=scored.control_score,
-        lift=scored.lift,
-        runner_up=scored.runner_up,
-        log10_lr=scored.log10_lr,
-        concentration=scored.concentration,
-        share=scored.share,
-        threshold=finding.thresholds.match,
-        possible_threshold=finding.thresholds.possible,
-        samples=tuple(_finding_sample(score, keep) for score in finding.samples),
-    )
-
-
-def _finding_sample(score: SampleScore, keep: _Keep) -> FindingSample:
-    sample = score.observed.sample
-    return FindingSample(
-        **_sample_fields(score),
-        image_sha256=keep(sample.image, sample.plan),
-        control_sha256=keep(sample.control, sample.plan),
-        face_found=score.observed.face is not None,
-        in_mean=score.in_mean,
-    )
-
-
-def _sample_fields(score: SampleScore) -> dict[str, Any]:
-    """Return the fields of a `SampleRow`."""
-    sample = score.observed.sample
-    plan, image, control = sample.plan, sample.image, sample.control
-    return {
-        "stage": plan.stage,
-        "number": plan.number,
-        "prompt": plan.prompt,
-        "negative_prompt": plan.negative_prompt,
-        "seed": plan.seed,
-        "scale": plan.scale,
-        "trigger": plan.trigger,
-        "batch": image.batch,
-        "control_batch": control.batch if control else None,
-        "pixels_sha256": _digest(image),
-        "control_pixels_sha256": _digest(control),
-        "flagged": image.flagged,
-        "quality": round(score.observed.weight, 4),
-        "score": score.score,
-        "control_score": score.control_score,
-    }
-
-
-def _digest(image: DrawnImage | None) -> str | None:
-    return None if image is None else hashlib.sha256(image.picture.tobytes()).hexdigest()
+        drawing, patches = examination.drawing, examination.patches()
+        return WorkerAnswer(verdict, self.snapshot.snapshot_id, images, drawing, patches)

@@ -1,34 +1,32 @@
 """The loop that draws samples of one checkpoint until the verdict is decided.
 
-Screening draws cheap samples. Candidates get full samples with controls (confirmation, stored as
-stage "evidence"). Vectors exist only inside `identify`; pictures leave it only for identities that
-matched or possibly matched.
+Screening asks every checkpoint the same questions, whoever is registered. Candidates get full
+samples with controls (confirmation, stored as stage "evidence"). Vectors exist only inside the
+loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reports.reasons.reason import Reason
 from scanner.errors import NotScannable
-from scanner.identification.faces import FaceFinder, mean_score
-from scanner.identification.policy import CONFIRMATION, SCREENING, Policy, Schedule
-from scanner.identification.search import ClusterMatch, SearchResult, search_clusters
+from scanner.identification.conclusion import Identification
+from scanner.identification.faces import FaceFinder
+from scanner.identification.identify import count_clusters, draws_one_face, identify
+from scanner.identification.policy import Policy
+from scanner.identification.samples import CheckpointFaces, MoreSamples, SampleFace
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Scored, settled
+from scanner.sampling.base_models import description_of
 from scanner.sampling.draw import require_effect
+from scanner.sampling.drawings import Drawing
 from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
-from scanner.sampling.sampler import Sampler
+from scanner.sampling.sample_store import Place
+from scanner.sampling.sampler import Pixels, Sampler
 from scanner.sampling.trigger_search import find_trigger
-from scanner.scanning.conclusion import (
-    CheckpointSamples,
-    Conclusion,
-    conclude,
-    trigger_and_scale_of,
-)
-from scanner.scanning.observations import ObservedSample, SampleObserver, usable
+from scanner.scanning.observations import ObservedSample, SampleObserver
 
 
 def prompt_words(words: Iterable[str]) -> list[str | None]:
@@ -47,6 +45,29 @@ def prompt_words(words: Iterable[str]) -> list[str | None]:
     return triggers
 
 
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a checkpoint draws and whom that shows, with the pictures in memory.
+
+    Attributes:
+        observed: all samples, in the order of `drawing.samples`.
+    """
+
+    drawing: Drawing
+    identification: Identification
+    observed: tuple[ObservedSample, ...] = field(repr=False)
+
+    def patches(self) -> dict[Place, Pixels]:
+        """Return the aligned faces of a file that draws one face again and again; else nothing."""
+        if not self.drawing.draws_one_face:
+            return {}
+        return {
+            (number, is_control): patch
+            for number, sample in enumerate(self.observed)
+            for is_control, patch in sample.patches().items()
+        }
+
+
 @dataclass(slots=True)
 class _Progress:
     """The samples of one checkpoint so far; in memory only.
@@ -54,16 +75,25 @@ class _Progress:
     Attributes:
         triggers: known triggers of the file.
         candidates: words that the trigger search may try.
-        clusters: number of clusters in the last search.
     """
 
     sha256: str
     triggers: list[str | None]
     candidates: Sequence[str]
-    screening: list[ObservedSample] = field(default_factory=list)
+    screening: list[list[ObservedSample]] = field(default_factory=list)
     confirmation: list[ObservedSample] = field(default_factory=list)
     found_trigger: str | None = None
-    clusters: int = 0
+
+    @property
+    def screening_faces(self) -> tuple[tuple[SampleFace, ...], ...]:
+        return tuple(
+            tuple(sample.as_sample_face() for sample in samples) for samples in self.screening
+        )
+
+    @property
+    def faces(self) -> CheckpointFaces:
+        confirmation = tuple(sample.as_sample_face() for sample in self.confirmation)
+        return CheckpointFaces(self.screening_faces, confirmation)
 
 
 class IdentifyLoop:
@@ -83,7 +113,7 @@ class IdentifyLoop:
         kind: str,
         triggers: Sequence[str],
         candidates: Sequence[str] = (),
-    ) -> Conclusion:
+    ) -> Examination:
         """Sample a checkpoint and decide.
 
         Args:
@@ -98,51 +128,35 @@ class IdentifyLoop:
         with self._sampler.adapter(path, kind) as loaded:
             known = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
             progress = _Progress(sha256, known, candidates)
-            near = self._screen(progress)
-            ranked = self._confirm(progress, near) if near else []
-            seen = CheckpointSamples(
-                progress.screening,
-                progress.confirmation,
-                self._sampler.denoiser_calls - before,
-                progress.found_trigger,
-                loaded.route,
-            )
-            closest = ranked[0][0] if ranked else self._closest_in_screening(progress)
-            return conclude(seen, ranked, closest, self._snapshot, self._policy)
+            self._screen(progress)
+            identification = self._confirm(progress)
+            drawing = self._drawing(progress, before, loaded.route)
+        screened = (sample for samples in progress.screening for sample in samples)
+        return Examination(drawing, identification, (*screened, *progress.confirmation))
 
-    def _screen(self, progress: _Progress) -> list[ClusterMatch]:
-        """Draw cheap samples in up to three rounds and return the candidates for confirmation."""
-        ahead: list[ObservedSample] = []
+    def _screen(self, progress: _Progress) -> None:
+        """Draw cheap samples: by trigger, without it, and weaker if few faces were usable.
+
+        The questions depend on the file alone, so that a person who registers later can be searched
+        in what was drawn.
+        """
         for turn, scale in enumerate(SCREENING_SCALES):
-            if ahead:
-                progress.screening, ahead = [*progress.screening, *ahead], []
-            else:
-                plans = self._screening_plans(
-                    progress, self._triggers_of(progress, turn), len(progress.screening), scale
-                )
-                if turn == 0:
-                    require_effect(self._sampler, plans[0])
-                next_plans = self._next_plans(progress, turn, len(plans))
-                observed = self._observer.observe([*plans, *next_plans], with_controls=False)
-                progress.screening += observed[: len(plans)]
-                ahead = observed[len(plans) :]
-            if len(self._snapshot.gallery) == 0:
+            if turn < len(progress.screening):
+                continue  # the round was drawn ahead
+            drawn = [sample for samples in progress.screening for sample in samples]
+            faces = sum(sample.face is not None for sample in drawn)
+            if turn == len(SCREENING_SCALES) - 1 and faces >= self._policy.min_faces:
                 break
-            found = self._search(progress.screening, self._policy.screening_cluster, SCREENING)
-            progress.clusters = found.clusters
-            near = [match for match in found.matches if self._is_near(match)]
-            if near:
-                # A case shows every image, also those that the search did not need.
-                progress.screening += ahead
-                return near[: self._policy.most_candidates]
-            if turn > 0 and len(usable(progress.screening)) >= self._policy.min_faces:
-                break
-        return []
-
-    def _is_near(self, match: ClusterMatch) -> bool:
-        """Whether the interval of a match reaches the lower threshold."""
-        possible = self._snapshot.thresholds_of(match.identity_id).possible
-        return match.estimate.interval[1] >= possible
+            plans = self._screening_plans(
+                progress, self._triggers_of(progress, turn), len(drawn), scale
+            )
+            if turn == 0:
+                require_effect(self._sampler, plans[0])
+            next_plans = self._next_plans(progress, turn, len(plans))
+            observed = self._observer.observe([*plans, *next_plans], with_controls=False)
+            progress.screening.append(observed[: len(plans)])
+            if next_plans:
+                progress.screening.append(observed[len(plans) :])
 
     def _screening_plans(
         self, progress: _Progress, triggers: list[str | None], first: int, scale: float
@@ -151,13 +165,9 @@ class IdentifyLoop:
         return plan_samples(progress.sha256, "screening", triggers, count, first, scale)
 
     def _next_plans(self, progress: _Progress, turn: int, first: int) -> list[SamplePlan]:
-        """Return the plans of the second round, if they are known already and drawn ahead.
-
-        The search still runs after each round, so that the stopping rule is the one whose error
-        rates were simulated.
-        """
+        """Return the plans of the second round, if they are known already and drawn ahead."""
         known = bool(progress.triggers) or not progress.candidates
-        if turn or not known or not self._sampler.draws_ahead or len(self._snapshot.gallery) == 0:
+        if turn or not known or not self._sampler.draws_ahead:
             return []
         return self._screening_plans(progress, [None], first, SCREENING_SCALES[1])
 
@@ -170,119 +180,46 @@ class IdentifyLoop:
         """
         if turn == 1 and progress.triggers:
             return [None]
-        if turn == 1 and progress.clusters == 0 and progress.candidates:
-            progress.found_trigger = find_trigger(
-                self._sampler, progress.sha256, progress.candidates
-            )
+        if turn == 1 and progress.candidates:
+            [first] = progress.screening_faces
+            if count_clusters(first, self._policy) == 0:
+                progress.found_trigger = find_trigger(
+                    self._sampler, progress.sha256, progress.candidates
+                )
         if progress.found_trigger is not None:
             return [progress.found_trigger]
         return progress.triggers or [None]
 
-    def _confirm(
-        self, progress: _Progress, near: Sequence[ClusterMatch]
-    ) -> list[tuple[ClusterMatch, Scored]]:
-        """Draw full samples and controls with the candidates' triggers, until each is settled.
-
-        Candidates between the two thresholds get a second confirmation at the strong scale. A file
-        that was trained briefly draws a face that only resembles its person. A stronger scale
-        raises the score if the file was trained on the candidate, and lowers it if it was trained
-        on somebody else.
-        """
-        first_ways = list(
-            dict.fromkeys(trigger_and_scale_of(progress.screening, match) for match in near)
-        )
-        ranked = self._confirmation_rounds(progress, first_ways)
-        doubtful = [
-            trigger_and_scale_of(progress.confirmation, match)
-            for match, scored in ranked
-            if self._is_between(match, scored)
-        ]
-        best = {match.identity_id: (match, scored) for match, scored in ranked}
-        for trigger in dict.fromkeys(trigger for trigger, scale in doubtful if scale == 1.0):
-            strong = [(trigger, self._policy.strong_scale)]
-            for match, scored in self._confirmation_rounds(progress, strong):
-                known = best.get(match.identity_id)
-                if known is not None and scored.score > known[1].score:
-                    best[match.identity_id] = match, scored
-        return sorted(best.values(), key=lambda pair: -pair[1].score)
-
-    def _confirmation_rounds(
-        self, progress: _Progress, ways: Sequence[tuple[str | None, float]]
-    ) -> list[tuple[ClusterMatch, Scored]]:
-        """Draw rounds of confirmation and return the identities found, the highest score first.
-
-        Args:
-            ways: trigger and scale of the samples.
-        """
-        first = len(progress.confirmation)
-        ranked: list[tuple[ClusterMatch, Scored]] = []
-        for turn in range(self._policy.rounds):
-            for trigger, scale in ways:
-                plans = plan_samples(
-                    progress.sha256,
-                    "evidence",
-                    [trigger],
-                    self._policy.confirmation,
-                    len(progress.confirmation),
-                    scale,
-                )
-                # Controls of the first round suffice to measure what the base model draws. Later
-                # rounds only narrow the interval.
-                progress.confirmation += self._observer.observe(plans, with_controls=turn == 0)
-            own = progress.confirmation[first:]
-            found = self._search(own, self._policy.confirmation_cluster, CONFIRMATION)
-            progress.clusters = found.clusters
-            ranked = [
-                (match, self._scored(progress, match))
-                for match in (_shifted(match, first) for match in found.matches)
-            ]
-            clear = all(
-                settled(scored, self._snapshot.thresholds_of(match.identity_id))
-                for match, scored in ranked
+    def _confirm(self, progress: _Progress) -> Identification:
+        """Draw the samples of confirmation that the decision asks for."""
+        while True:
+            decided = identify(progress.faces, self._snapshot, self._policy)
+            if not isinstance(decided, MoreSamples):
+                return decided
+            plans = plan_samples(
+                progress.sha256,
+                "evidence",
+                [decided.trigger],
+                decided.count,
+                len(progress.confirmation),
+                decided.scale,
             )
-            if ranked and clear and not self._may_show_another(own, found.matches):
-                break
-        return ranked
+            progress.confirmation += self._observer.observe(
+                plans, with_controls=decided.with_controls
+            )
 
-    def _search(
-        self, observed: Sequence[ObservedSample], min_members: int, schedule: Schedule
-    ) -> SearchResult:
-        """Search the samples' faces in the gallery; members of a match are positions of samples."""
-        numbers = usable(observed)
-        faces = [observed[number].face for number in numbers]
-        found = search_clusters(
-            [face.embedding for face in faces if face is not None],
-            self._snapshot,
-            min_members,
-            schedule,
-            weights=[observed[number].weight for number in numbers],
+    def _drawing(self, progress: _Progress, before: int, route: str) -> Drawing:
+        """Return the record of everything that was drawn."""
+        return Drawing(
+            tuple(
+                tuple(sample.as_drawn_sample() for sample in samples)
+                for samples in progress.screening
+            ),
+            tuple(sample.as_drawn_sample() for sample in progress.confirmation),
+            progress.found_trigger,
+            self._sampler.denoiser_calls - before,
+            draws_one_face(progress.screening_faces, self._policy),
+            description_of(self._sampler.base),
+            self._sampler.base_sha256,
+            {**self._sampler.settings, "loaded_by": route},
         )
-        matches = tuple(
-            replace(match, members=tuple(numbers[member] for member in match.members))
-            for match in found.matches
-        )
-        return SearchResult(matches, found.clusters)
-
-    def _is_between(self, match: ClusterMatch, scored: Scored) -> bool:
-        thresholds = self._snapshot.thresholds_of(match.identity_id)
-        return thresholds.possible <= scored.score < thresholds.match
-
-    def _may_show_another(
-        self, observed: Sequence[ObservedSample], found: Sequence[ClusterMatch]
-    ) -> bool:
-        """Whether the faces outside all matches are enough for a cluster of a second person."""
-        explained = {number for match in found for number in match.members}
-        return len(set(usable(observed)) - explained) >= self._policy.confirmation_cluster
-
-    def _scored(self, progress: _Progress, match: ClusterMatch) -> Scored:
-        template = self._snapshot.gallery.vector_of(match.identity_id, match.probe)
-        controls = [progress.confirmation[number].control_face for number in match.members]
-        return match.scored(self._snapshot, mean_score(controls, template))
-
-    def _closest_in_screening(self, progress: _Progress) -> ClusterMatch | None:
-        found = self._search(progress.screening, self._policy.screening_cluster, SCREENING)
-        return found.matches[0] if found.matches else None
-
-
-def _shifted(match: ClusterMatch, first: int) -> ClusterMatch:
-    return replace(match, members=tuple(first + member for member in match.members))

@@ -1,9 +1,13 @@
-"""The keys under which verdicts are stored, which cover all inputs besides the file's bytes."""
+"""The keys under which samples and verdicts are stored, with the parts that they consist of.
+
+The sampling key covers what makes a checkpoint's samples: the file, the base model, the words and
+how images are made. The identification key adds what the faces were compared with. Library versions
+are no part of either: a sample that an older version drew is still what the file draws. They are
+recorded beside the samples.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,11 +16,11 @@ from scanner.errors import NotScannable
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import AskedWords
-from scanner.sampling.base_models import description_of
+from scanner.sampling.base_models import BaseModel, description_of
 from scanner.sampling.options import SamplerOptions
-from scanner.sampling.plans import MAX_TRIGGERS
+from scanner.sampling.plans import MAX_TRIGGERS, PLAN_VERSION
 from scanner.scanning.identifier import SamplingRequest
-from scanner.versions import library_versions
+from scanner.scanning.key import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +33,19 @@ class SearchSetup:
     base_model: str | None
     image_check: str | None
 
-    def search_key(self, snapshot: GallerySnapshot) -> str:
-        """Return the key of the settings and the searched gallery, a SHA-256."""
-        parts: dict[str, Any] = {
-            "pack": asdict(self.pack),
-            "gallery": snapshot.snapshot_id.partition(":")[2],
-            "index": self.index,
-            "thresholds": asdict(snapshot.thresholds),
-            "budget": self.policy.key_parts(),
-            "base_model": self.base_model,
-            "image_check": self.image_check,
-            # Another library version may give other images or vectors, so its verdicts do not hold.
-            "versions": library_versions(),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    def search_key(self, snapshot: GallerySnapshot) -> Key:
+        """Return the key of the settings and the searched gallery."""
+        return Key(
+            {
+                "pack": asdict(self.pack),
+                "gallery": snapshot.snapshot_id.partition(":")[2],
+                "index": self.index,
+                "thresholds": asdict(snapshot.thresholds),
+                "policy": self.policy.key_parts(),
+                "base_model": self.base_model,
+                "image_check": self.image_check,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +56,26 @@ class Prompting:
         triggers: words in prompts.
         candidates: words that the trigger search tries.
         base_model: description of the base model for results; None if there is none.
-        base_choice: location of the base model and why it was chosen, or why there is none.
-        problem: why the checkpoint is not sampled at all; None if it is.
+        sampling_key: key of the samples.
     """
 
     triggers: tuple[str, ...]
     candidates: tuple[str, ...]
     base_model: str | None
-    base_choice: str
-    problem: str | None
+    sampling_key: Key
 
-    def verdict_key(self, search_key: str) -> str:
-        """Return the key of a verdict among those on the same bytes, a SHA-256.
+    def identification_key(self, search_key: Key) -> Key:
+        """Return the key of a verdict among those on the same bytes.
 
         Args:
             search_key: key of settings and gallery (`SearchSetup.search_key`).
         """
-        parts = f"{search_key} {self.triggers} {self.candidates} {self.base_choice}"
-        # The words of one listing may forbid sampling while those of another listing do not.
-        if self.problem is not None:
-            parts += f" {self.problem}"
-        return hashlib.sha256(parts.encode()).hexdigest()
+        shared = {
+            name: value
+            for name, value in search_key.parts.items()
+            if name not in ("base_model", "image_check")  # parts of the sampling key
+        }
+        return Key({"sampling_key": self.sampling_key.digest, **shared})
 
     def asked_words(self) -> AskedWords:
         """Return the part that result rows and answers of the API show."""
@@ -81,12 +83,36 @@ class Prompting:
         return AskedWords(asked, self.candidates, self.base_model, left_out)
 
 
-def prompting_of(request: SamplingRequest, options: SamplerOptions) -> Prompting:
-    """Return the words and the base model of a request."""
-    words = request.triggers, request.candidates
+def prompting_of(request: SamplingRequest, options: SamplerOptions, policy: Policy) -> Prompting:
+    """Return the words and the base model of a request, with the key of its samples."""
+    parts: dict[str, Any] = {
+        "file": request.sha256,
+        "triggers": list(request.triggers),
+        "candidates": list(request.candidates),
+        "plan": {"version": PLAN_VERSION, **policy.screening_parts()},
+        "image_check": options.image_check,
+    }
+    # The words of one listing may forbid sampling while those of another listing do not.
+    if request.problem is not None:
+        parts["problem"] = request.problem
+    base_model = None
     try:
         base = options.base_for(request.family, request.declared)
     except NotScannable as error:
-        return Prompting(*words, None, str(error), request.problem)
-    choice = f"{base.location} {base.reason}"
-    return Prompting(*words, description_of(base), choice, request.problem)
+        parts["base_model"] = str(error)
+    else:
+        base_model = description_of(base)
+        parts |= {"base_model": base.location, "sampler": _sampler_parts(base)}
+    return Prompting(request.triggers, request.candidates, base_model, Key(parts))
+
+
+def _sampler_parts(base: BaseModel) -> dict[str, Any]:
+    """Return how images of a base model are made."""
+    return {
+        "pipeline": base.pipeline,
+        "precision": base.precision,
+        "evidence": asdict(base.evidence),
+        "screening": asdict(base.screening),
+        "decoder": base.decoder,
+        "accelerator": asdict(base.accelerator) if base.accelerator else None,
+    }

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from face_index.faces.alignment import face_patch
 from face_index.faces.face import Face
 from scanner.identification.faces import FaceFinder
+from scanner.identification.samples import SampleFace
 from scanner.sampling.draw import Sample, draw_samples
+from scanner.sampling.drawings import DrawnSample, pixels_sha256
 from scanner.sampling.plans import SamplePlan
-from scanner.sampling.sampler import DrawnImage, Sampler
+from scanner.sampling.sampler import DrawnImage, Pixels, Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,42 @@ class ObservedSample:
     weight: float
     control_face: Face | None = None
 
-    @property
-    def plan(self) -> SamplePlan:
-        """The plan that the sample was drawn from."""
-        return self.sample.plan
+    def as_sample_face(self) -> SampleFace:
+        """Return the part that identification knows."""
+        plan, face, control = self.sample.plan, self.face, self.control_face
+        return SampleFace(
+            plan.trigger,
+            plan.scale,
+            face is not None,
+            None if face is None else face.embedding,
+            self.weight,
+            None if control is None else control.embedding,
+        )
+
+    def patches(self) -> dict[bool, Pixels]:
+        """Return the aligned faces; True stands for the control's."""
+        image, control = self.sample.image, self.sample.control
+        found = {}
+        if self.face is not None:
+            found[False] = face_patch(image.picture, self.face.landmarks)
+        if control is not None and self.control_face is not None:
+            found[True] = face_patch(control.picture, self.control_face.landmarks)
+        return found
+
+    def as_drawn_sample(self) -> DrawnSample:
+        """Return the record of the sample, without pictures and vectors."""
+        image, control = self.sample.image, self.sample.control
+        return DrawnSample(
+            self.sample.plan,
+            image.batch,
+            None if control is None else control.batch,
+            pixels_sha256(image),
+            None if control is None else pixels_sha256(control),
+            image.flagged,
+            self.face is not None,
+            self.control_face is not None,
+            self.weight,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +98,3 @@ class SampleObserver:
         return self.finder.usable_faces(
             [image.picture for image in images], [image.flagged for image in images]
         )
-
-
-def usable(observed: Sequence[ObservedSample]) -> list[int]:
-    """Return the positions of the samples with a usable face."""
-    return [number for number, sample in enumerate(observed) if sample.face is not None]

@@ -22,10 +22,12 @@ from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
-from scanner.scanning.keys import Prompting, prompting_of
+from scanner.scanning.key import Key
+from scanner.scanning.keys import Prompting
 from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
 from scanner.scanning.session import ScanSession
+from scanner.scanning.totals import ScanTotals
 from scanner.scanning.workers import raise_unless_expected
 from scanner.triage.header import Triage, triage_file, with_listing
 from scanner.triage.minors import refuse_minors
@@ -86,6 +88,9 @@ class Pipeline:
     Args:
         supplied_by_caller: the caller supplied the files and their listings, so every file is read
             even if its listing names a registered minor.
+
+    Attributes:
+        totals: what this run has drawn so far.
     """
 
     def __init__(
@@ -99,6 +104,8 @@ class Pipeline:
     ) -> None:
         self._session, self._scan, self._items = session, scan, items
         self._progress, self._supplied_by_caller = progress, supplied_by_caller
+        self.totals = ScanTotals()
+        self._redrawn: set[str] = set()
         self._waiting: dict[str, list[tuple[_Entry, _Part]]] = {}
         self._done = sum(item.state == "judged" for item in items)
 
@@ -173,14 +180,35 @@ class Pipeline:
         request = session.requests.request(
             entry.listing, part.file, triage, path, only_load=part.held
         )
-        part.prompting = prompting_of(request, session.sampler_options)
-        search_key = session.search_key(snapshot)
-        verdict_key = _HELD_KEY if part.held else part.prompting.verdict_key(search_key)
-        known = store.known_verdict(request.sha256, verdict_key)
+        part.prompting = session.prompting(request)
+        if part.held:
+            session.kept.store.destroy_file(request.sha256)
+            return _Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
+        known = self._known_verdict(part.prompting, request.sha256, snapshot)
         if known is not None:
-            part.rows = self._filed(entry, part, known, search_key)
+            part.rows = self._filed(entry, part, known, session.search_key(snapshot))
             return None
-        return _Submission(f"{request.sha256} {verdict_key}", request, snapshot)
+        key = part.prompting.identification_key(session.search_key(snapshot))
+        return _Submission(f"{request.sha256} {key.digest}", request, snapshot)
+
+    def _known_verdict(
+        self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
+    ) -> VerdictRecord | None:
+        """Return the stored verdict, or one from kept samples; None if the file must be drawn."""
+        session = self._session
+        search_key = session.search_key(snapshot)
+        key = prompting.identification_key(search_key)
+        if session.options.redraw and key.digest not in self._redrawn:
+            self._redrawn.add(key.digest)
+            return None
+        known = session.scan_store.known_verdict(sha256, key.digest)
+        if known is None:
+            known = session.kept.verdict(prompting.sampling_key.digest, snapshot)
+            if known is not None:
+                session.scan_store.remember_verdict(
+                    sha256, key, known, session.clock(), search_key.digest
+                )
+        return known
 
     def _submit(self, entry: _Entry, part: _Part, submission: _Submission) -> None:
         """Submit a part to the workers, unless the same bytes are being examined already."""
@@ -206,18 +234,17 @@ class Pipeline:
         if session.requests.is_held(listing, file, triage):
             return None
         request = session.requests.request(listing, file, triage, Path(), only_load=False)
-        prompting = prompting_of(request, session.sampler_options)
-        search_key = session.search_key(session.take_snapshot())
-        verdict = session.scan_store.known_verdict(file.sha256, prompting.verdict_key(search_key))
+        prompting, snapshot = session.prompting(request), session.take_snapshot()
+        verdict = self._known_verdict(prompting, file.sha256, snapshot)
         if verdict is None:
             return None
         session.scan_store.note_known(self._scan.scan_id, entry.item.item_key, file.sha256)
         part = _Part(file, triage, prompting)
-        part.rows = self._filed(entry, part, verdict, search_key)
+        part.rows = self._filed(entry, part, verdict, session.search_key(snapshot))
         return part
 
     def _filed(
-        self, entry: _Entry, part: _Part, verdict: VerdictRecord, search_key: str
+        self, entry: _Entry, part: _Part, verdict: VerdictRecord, search_key: Key
     ) -> tuple[ResultRow, ...]:
         """File the cases of a verdict and return its rows.
 
@@ -228,7 +255,9 @@ class Pipeline:
             raise AssertionError("only triaged files are examined")
         results = self._session.results
         if not verdict.findings:
-            others = self._session.scan_store.other_verdicts(part.triage.sha256 or "", search_key)
+            others = self._session.scan_store.other_verdicts(
+                part.triage.sha256 or "", search_key.digest
+            )
             found = [other for other in others if results.shows_somebody(other)]
             verdict = min(found, key=_strongest_first, default=verdict)
         return results.rows(
@@ -263,16 +292,19 @@ class Pipeline:
         if part.held and examined.verdict.outcome != Outcome.FAILED:
             return (self._held_row(part.file, part.triage.sha256),)
         if remember and not part.held:
-            for png in examined.images.values():
-                session.case_store.keep(png)
-            session.scan_store.remember_verdict(
-                part.triage.sha256 or "",
-                part.prompting.verdict_key(search_key),
-                examined.verdict,
-                session.clock(),
-                search_key,
-            )
+            self._remember(part.triage.sha256 or "", part.prompting, examined, search_key)
         return self._filed(entry, part, examined.verdict, search_key)
+
+    def _remember(
+        self, sha256: str, prompting: Prompting, examined: WorkerAnswer, search_key: Key
+    ) -> None:
+        session, now = self._session, self._session.clock()
+        for png in examined.images.values():
+            session.case_store.keep(png)
+        session.kept.keep(prompting.sampling_key, sha256, examined, now)
+        key = prompting.identification_key(search_key)
+        session.scan_store.remember_verdict(sha256, key, examined.verdict, now, search_key.digest)
+        self.totals = self.totals.with_drawing(examined.drawing)
 
     def _finish_if_done(self, entry: _Entry) -> None:
         if any(part.rows is None for part in entry.parts):
@@ -280,6 +312,7 @@ class Pipeline:
         rows = [row for part in entry.parts for row in part.rows or ()]
         self._session.scan_store.note_judged(self._scan.scan_id, entry.item.item_key, rows)
         self._done += 1
+        self.totals = replace(self.totals, files=self.totals.files + 1)
         self._report(entry.parts[0].file.name)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crawlers.errors import ListingIncomplete
@@ -22,6 +23,7 @@ from scanner.records import ResultRow
 from scanner.scanning.pipeline import Pipeline
 from scanner.scanning.scan_store import ScanRow
 from scanner.scanning.session import ScanSession
+from scanner.scanning.totals import ScanTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class ReportedRow:
         record = self.row.to_json()
         del record["identity_id"]
         record["identity"] = self.identity
+        record["searched_through"] = self.row.gallery_version
         if self.case_status is not None:
             record["case_status"] = self.case_status
         return record
@@ -60,11 +63,13 @@ class ScanResult:
 
     Attributes:
         gaps: why listings may be missing, as sentences; a scan with a gap is not finished.
+        totals: what this run has done; nothing for a scan that was read from the store.
     """
 
     scan: ScanRow
     rows: tuple[ReportedRow, ...]
     gaps: tuple[str, ...] = ()
+    totals: ScanTotals = field(default_factory=ScanTotals)
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -114,17 +119,21 @@ def scan_listings(
     Raises:
         FaceIndexError: the face pack cannot be used.
     """
-    now = session.clock()
+    now, started = session.clock(), time.monotonic()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     snapshot = session.take_snapshot()
     store = session.scan_store
-    scan = store.begin(scan_id, target, session.search_key(snapshot), len(snapshot.gallery), now)
+    scan = store.begin(
+        scan_id, target, session.search_key(snapshot).digest, len(snapshot.gallery), now
+    )
     gaps = () if scan.listed_at else _list(session, scan.scan_id, listings, progress)
     items = list(store.items(scan.scan_id))
-    Pipeline(session, scan, items, progress, supplied_by_caller=supplied_by_caller).run()
+    pipeline = Pipeline(session, scan, items, progress, supplied_by_caller=supplied_by_caller)
+    pipeline.run()
     if not gaps:
         store.mark_finished(scan.scan_id, session.clock())
-    return replace(result_of(session, scan.scan_id), gaps=gaps)
+    totals = replace(pipeline.totals, seconds=round(time.monotonic() - started, 2))
+    return replace(result_of(session, scan.scan_id), gaps=gaps, totals=totals)
 
 
 def result_of(session: ScanSession, scan_id: str) -> ScanResult:

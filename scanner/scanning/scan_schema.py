@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from sqlite_utils import Database, Migrations
+
+from scanner.databases import open_database
 
 migrations = Migrations("scans")
 
@@ -22,26 +23,10 @@ def open_scans_db(path: Path, *, any_thread: bool = False) -> Database:
     Args:
         any_thread: whether several threads use the database; the caller must hold a lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Several processes may open a new home at the same time; one of them creates the tables.
+    db = open_database(path, migrations, any_thread=any_thread)
     with FileLock(path.with_suffix(".lock")):
-        db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
-        db.enable_wal()
-        migrations.apply(db)
         forget_older_pages(db)
     return db
-
-
-@contextmanager
-def transaction(db: Database) -> Iterator[None]:
-    """Run a with-block as one transaction, which waits for other writers before it reads."""
-    db.conn.execute("begin immediate")
-    try:
-        yield
-    except BaseException:
-        db.conn.rollback()
-        raise
-    db.conn.commit()
 
 
 @migrations()
@@ -221,6 +206,37 @@ def without_licensee(authorised: str) -> str:
     """Return an earlier version's sentence about a licence without the licensee, as it is now."""
     pattern = r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)"
     return re.sub(pattern, r"\1 \2", authorised, flags=re.DOTALL)
+
+
+@migrations()
+def parts_of_verdict_keys(db: Database) -> None:
+    # Older verdicts have none. Their keys have other parts, so they are not found any more.
+    db.table("verdicts").add_column("parts", str)
+
+
+@migrations()
+def files_searched_again(db: Database) -> None:
+    db.table("searched_files").create(
+        {
+            "sha256": str,
+            "judged_under": str,
+            "search_key": str,
+            "gallery_version": int,
+            "searched_at": str,
+        },
+        pk="sha256",
+    )
+    db.table("retrosearches").create(
+        {
+            "search_key": str,
+            "gallery_version": int,
+            "files": int,
+            "unsearched": int,
+            "started_at": str,
+            "finished_at": str,
+        },
+        pk="search_key",
+    )
 
 
 def forget_older_pages(db: Database) -> None:

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from crawlers.listing import Listing, listing_from_dict, listing_to_dict
+from scanner.databases import transaction
 from scanner.errors import UnknownScan
 from scanner.records import ResultRow, SampleRow, VerdictRecord
 from scanner.scanning.capture_verdict_store import CaptureVerdictStore
 from scanner.scanning.held_file_store import HeldFileStore
-from scanner.scanning.scan_schema import open_scans_db, transaction
+from scanner.scanning.key import Key
+from scanner.scanning.scan_schema import open_scans_db
+from scanner.scanning.searched_file_store import SearchedFileStore
 from scanner.triage.header import Triage, triage_from_dict
 
 log = logging.getLogger(__name__)
@@ -108,6 +111,7 @@ class ScanStore:
     Attributes:
         captures: verdicts on captured images.
         held: files that name a registered minor.
+        searched: files whose results hold for a newer gallery too.
     """
 
     def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
@@ -115,6 +119,7 @@ class ScanStore:
         self._db = open_scans_db(path, any_thread=any_thread)
         self.captures = CaptureVerdictStore(self._db)
         self.held = HeldFileStore(self._db)
+        self.searched = SearchedFileStore(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -129,9 +134,12 @@ class ScanStore:
             f"count(distinct case when {unclear} then {file} end), "
             "min(s.started_at), max(s.started_at) "
             "from items i join scans s using (scan_id) "
-            "where i.verdict is not null and s.started_at >= ? group by hub order by 2 desc, hub"
+            "left join searched_files f on f.sha256 = i.sha256 "
+            "where i.verdict is not null and (s.started_at >= :since or f.searched_at >= :since) "
+            "group by hub order by 2 desc, hub"
         )
-        return [Coverage(*row) for row in self._db.execute(query, [since]).fetchall()]
+        rows = self._db.execute(query, {"since": since}).fetchall()
+        return [Coverage(*row) for row in rows]
 
     def begin(
         self, scan_id: str, target: str, search_key: str, gallery_size: int, now: datetime
@@ -237,11 +245,16 @@ class ScanStore:
             )
 
     def judged(self, sha256: str, search_key: str) -> list[JudgedItem]:
-        """Return results for these bytes under a search key, the newest listing first."""
+        """Return results for these bytes under a search key, the newest listing first.
+
+        Results of before count if the bytes were searched again under this key.
+        """
         query = (
             "select s.target, i.listing, i.file_number, i.verdict "
             "from items i join scans s using (scan_id) "
-            "where i.sha256 = ? and i.state = 'judged' and s.fingerprint = ? order by i.rowid desc"
+            "left join searched_files f on f.sha256 = i.sha256 and f.search_key = :key "
+            "where i.sha256 = :sha256 and i.state = 'judged' "
+            "and s.fingerprint in (:key, f.judged_under) order by i.rowid desc"
         )
         return [
             JudgedItem(
@@ -250,13 +263,20 @@ class ScanStore:
                 row["file_number"],
                 _rows_in(row["verdict"]),
             )
-            for row in self._db.query(query, [sha256, search_key])
+            for row in self._db.query(query, {"sha256": sha256, "key": search_key})
         ]
 
     def known_verdict(self, sha256: str, verdict_key: str) -> VerdictRecord | None:
         """Return the verdict on these bytes under that key; None if there is none."""
         found = self._authentic("sha256 = ? and fingerprint = ?", [sha256, verdict_key])
         return found[0] if found else None
+
+    def identification_parts(self, sha256: str) -> dict[str, Any] | None:
+        """Return the parts of the key of the newest verdict on these bytes; None without one."""
+        rows = self._db.table("verdicts").rows_where(
+            "sha256 = ? and parts is not null", [sha256], order_by="judged_at desc", limit=1
+        )
+        return next((json.loads(row["parts"]) for row in rows), None)
 
     def other_verdicts(self, sha256: str, search_key: str) -> list[VerdictRecord]:
         """Return all verdicts on these bytes under a search key, for any prompts."""
@@ -282,7 +302,7 @@ class ScanStore:
     def remember_verdict(
         self,
         sha256: str,
-        verdict_key: str,
+        key: Key,
         verdict: VerdictRecord,
         now: datetime,
         search_key: str | None = None,
@@ -290,15 +310,17 @@ class ScanStore:
         """Store a verdict with all its samples, for the next scan of the same bytes.
 
         Args:
-            verdict_key: key of settings, gallery and prompts.
-            search_key: key of settings and gallery.
+            key: identification key.
+            search_key: digest of the key of settings and gallery.
         """
+        verdict_key = key.digest
         row = {
             "sha256": sha256,
             "fingerprint": verdict_key,
             "record": json.dumps(verdict.to_json(), ensure_ascii=False),
             "judged_at": now.isoformat(),
             "searched": search_key,
+            "parts": json.dumps(key.parts, ensure_ascii=False, sort_keys=True),
         }
         row["seal"] = self._seal(_sealed_bytes(row)) if self._seal is not None else None
         samples = [

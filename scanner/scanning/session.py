@@ -25,10 +25,13 @@ from scanner.identification.faces import FaceTools
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
 from scanner.sampling.options import SamplerOptions
+from scanner.sampling.sample_store import SampleStore
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.identifier import CheckpointIdentifier
-from scanner.scanning.keys import SearchSetup
+from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest
+from scanner.scanning.kept_samples import KeptSamples
+from scanner.scanning.key import Key
+from scanner.scanning.keys import Prompting, SearchSetup, prompting_of
 from scanner.scanning.ray_workers import OpenIdentifier
 from scanner.scanning.requests import RequestBuilder
 from scanner.scanning.results import ResultFiling
@@ -47,6 +50,7 @@ class ScanOptions:
         hub_name: name of the hub that runs the upload gate.
         workers: number of simultaneous connections while a hub is listed.
         cluster: address of a Ray cluster; None for a worker on this machine.
+        redraw: draw every checkpoint anew, whatever is kept.
     """
 
     operator: str
@@ -56,6 +60,7 @@ class ScanOptions:
     hub_name: str
     workers: int
     cluster: str | None
+    redraw: bool = False
 
 
 class ScanSession:
@@ -74,6 +79,7 @@ class ScanSession:
         crawl: CrawlStore,
         scan_store: ScanStore,
         case_store: CaseStore,
+        sample_store: SampleStore,
         transport: Transport,
         hubs: HubRegistry,
         acquisition: Acquisition,
@@ -97,10 +103,11 @@ class ScanSession:
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
         self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
+        self.kept = KeptSamples(sample_store, lambda: self.faces, policy)
         self._open_faces, self._open_identifier, self._close = faces, open_identifier, close
         self._worker_pool: WorkerPool | None = None
         self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
-        self._search_keys: dict[str, str] = {}  # by snapshot id
+        self._search_keys: dict[str, Key] = {}  # by snapshot id
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +152,7 @@ class ScanSession:
         self._snapshot = (version, day), snapshot
         return snapshot
 
-    def search_key(self, snapshot: GallerySnapshot) -> str:
+    def search_key(self, snapshot: GallerySnapshot) -> Key:
         """Return the key of the settings and a gallery, which is a part of every verdict's key."""
         if snapshot.snapshot_id not in self._search_keys:
             setup = SearchSetup(
@@ -158,9 +165,13 @@ class ScanSession:
             self._search_keys[snapshot.snapshot_id] = setup.search_key(snapshot)
         return self._search_keys[snapshot.snapshot_id]
 
-    def search_key_at(self, snapshot_id: str) -> str:
+    def search_key_at(self, snapshot_id: str) -> Key:
         """Return the search key of a gallery that was searched in this session."""
         return self._search_keys[snapshot_id]
+
+    def prompting(self, request: SamplingRequest) -> Prompting:
+        """Return the words and the base model of a request, with the key of its samples."""
+        return prompting_of(request, self.sampler_options, self.policy)
 
     def worker_pool(self) -> WorkerPool:
         """Return the workers that examine checkpoints; the first call starts them."""

@@ -41,6 +41,20 @@ class TimestampAuthority(BaseModel):
     certificates: Path | None = None
 
 
+class SampleSettings(BaseModel):
+    """What is kept of the images that checkpoints draw.
+
+    Attributes:
+        keep_days: days for which faces are kept; 0 keeps none.
+        budget_gb: room for them; the oldest are destroyed first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_days: int = Field(90, ge=0, le=365)
+    budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
+
+
 class Settings(BaseSettings):
     """Everything that can be set; environment names start with PORTRAIT_SCANNER_."""
 
@@ -78,6 +92,8 @@ class Settings(BaseSettings):
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     searches_per_day: int = Field(200, ge=1)
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
+    country: str | None = Field(None, pattern=r"^[A-Z]{2}$")  # ISO 3166-1, where this machine is
+    samples: SampleSettings = Field(default_factory=lambda: SampleSettings.model_validate({}))
     web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
 
     @field_validator("tokens")
@@ -121,6 +137,15 @@ class Settings(BaseSettings):
         return tuple(HubTokenSource(settings_cls, source) for source in sources)
 
     @property
+    def sample_keep_days(self) -> int:
+        """Days for which faces that checkpoints draw are kept.
+
+        In mainland China none are kept: its law has no ground on which faces of strangers may be
+        stored before somebody asks (PIPL, articles 13 and 28).
+        """
+        return 0 if self.country == "CN" else self.samples.keep_days
+
+    @property
     def vault_path(self) -> Path:
         return self.home / "vault" / "vault.db"
 
@@ -152,6 +177,14 @@ class Settings(BaseSettings):
     @property
     def scans_path(self) -> Path:
         return self.home / "scans.db"
+
+    @property
+    def samples_path(self) -> Path:
+        return self.home / "samples" / "samples.db"
+
+    @property
+    def sample_keys_path(self) -> Path:
+        return self.home / "samples" / "sample_keys.db"
 
     @property
     def cases_path(self) -> Path:

@@ -90,6 +90,13 @@ class FindingDocument(BaseModel):
     reason: str
 
 
+class SearchedThroughDocument(BaseModel):
+    """The newest gallery for which a verdict holds."""
+
+    gallery_version: int
+    at: str | None = Field(description="When that gallery was searched; null if it is not known.")
+
+
 class VerdictDocument(BaseModel):
     """What is known about a file."""
 
@@ -104,6 +111,14 @@ class VerdictDocument(BaseModel):
     )
     priority: int = Field(description="0 to 100, to sort a queue by.")
     gallery_version: int | None
+    searched_through: SearchedThroughDocument | None = Field(
+        default=None,
+        description=(
+            "The newest gallery for which the verdict holds: people who registered later were not "
+            "searched for. It may be newer than `gallery_version`, because what a file draws is "
+            "kept and searched again when somebody registers."
+        ),
+    )
     findings: list[FindingDocument]
     reasons: list[str]
 

@@ -20,6 +20,8 @@ class JobRow:
         samples: number of samples, or of captured images.
         authorised: what allows the use; None if nothing does.
         asked: None if the file was not sampled, or if another account requested that.
+        searched_through: version of the newest gallery for which the result holds.
+        searched_at: when that gallery was searched, ISO 8601; None in rows of before.
     """
 
     file: str
@@ -34,11 +36,17 @@ class JobRow:
     gallery_version: int | None = None
     authorised: str | None = None
     asked: AskedWords | None = None
+    searched_through: int | None = None
+    searched_at: str | None = None
 
     @classmethod
-    def of(cls, row: ResultRow) -> JobRow:
+    def of(cls, row: ResultRow, searched_at: str | None = None) -> JobRow:
         """The row of a scan without the fields that jobs do not keep."""
-        return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})
+        own = ("searched_through", "searched_at")
+        shared = {
+            field.name: getattr(row, field.name) for field in fields(cls) if field.name not in own
+        }
+        return cls(**shared, searched_through=row.gallery_version, searched_at=searched_at)
 
     def to_json(self) -> dict[str, Any]:
         record = {field.name: getattr(self, field.name) for field in fields(self)}

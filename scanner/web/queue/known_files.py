@@ -20,6 +20,7 @@ from face_index.vault.gallery_version import gallery_version_of
 from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
+from scanner.records import ResultRow
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.settings import Settings
 from scanner.web.queue.declared_files import listing_of
@@ -145,14 +146,17 @@ class KnownFiles:
         fact = self._store.fact(SNAPSHOT_FACT)
         if fact is None:
             return []
-        version, search_key = fact.split()
+        version, search_key, searched_at = fact.split()
         if int(version) != gallery_version_of(self._settings.vault_path):
             return []
         with self._lock:
             if self._scan_store is None:
                 self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
             items = self._scan_store.judged(sha256, search_key)
-        return [_KnownItem(item, tuple(JobRow.of(row) for row in item.rows)) for item in items]
+        return [
+            _KnownItem(item, tuple(_row(row, int(version), searched_at) for row in item.rows))
+            for item in items
+        ]
 
     def _finding(
         self, judged: Sequence[_KnownItem], account_id: str, name: str = ""
@@ -206,6 +210,14 @@ class KnownFiles:
             return True
         job = self._jobs.find(judged.item.target.removeprefix(JOB_TARGET))
         return job is not None and job.account_id == account_id
+
+
+def _row(row: ResultRow, gallery_version: int, searched_at: str) -> JobRow:
+    """A row that holds for the present gallery too; one that names no gallery was not searched."""
+    known = JobRow.of(row, searched_at)
+    return (
+        known if row.gallery_version is None else replace(known, searched_through=gallery_version)
+    )
 
 
 def shows_somebody(rows: Sequence[JobRow]) -> bool:

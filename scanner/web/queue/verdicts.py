@@ -16,12 +16,14 @@ from scanner.web.queue.documents import (
     AskedDocument,
     FindingDocument,
     ScanDocument,
+    SearchedThroughDocument,
     VerdictDocument,
 )
 from scanner.web.queue.job import Job, JobKind, JobState
 from scanner.web.queue.job_row import JobRow
 
-# The fact in web.db with the gallery version and the fingerprint that the worker scans with.
+# The fact in web.db about the gallery that the worker has searched everywhere: its version, the key
+# of settings and gallery, and when that search ended.
 SNAPSHOT_FACT = "watched"
 
 # The first of these among all files and persons is the outcome of a scan.
@@ -112,6 +114,7 @@ class ScanSerializer:
             label="real-person-likeness" if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else None,
             priority=_priority(outcome, max(scores, default=0.0)),
             gallery_version=max(versions, default=None),
+            searched_through=_searched_through(rows),
             findings=findings,
             reasons=list(
                 dict.fromkeys(finding.authorised or finding.reason for finding in findings)
@@ -233,3 +236,12 @@ def _priority(outcome: Outcome, score: float) -> int:
     return base + (
         round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0
     )
+
+
+def _searched_through(rows: Sequence[JobRow]) -> SearchedThroughDocument | None:
+    """The oldest of the galleries for which the rows hold."""
+    known = [row for row in rows if row.searched_through is not None]
+    oldest = min(known, key=lambda row: row.searched_through or 0, default=None)
+    if oldest is None or oldest.searched_through is None:
+        return None
+    return SearchedThroughDocument(gallery_version=oldest.searched_through, at=oldest.searched_at)

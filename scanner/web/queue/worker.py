@@ -28,6 +28,7 @@ from scanner.clock import Clock, utc_now
 from scanner.errors import ClusterUnreachable, ScanError, sentence_of
 from scanner.factories import open_scan_session
 from scanner.identification.verdict import Outcome
+from scanner.scanning.retrosearch import retrosearch
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -40,7 +41,12 @@ from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import JOB_TARGET
 from scanner.web.queue.outbox import Outbox
-from scanner.web.queue.progress import JobCancelled, JobProgress
+from scanner.web.queue.progress import (
+    JobCancelled,
+    JobProgress,
+    RetrosearchProgress,
+    SearchStopped,
+)
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
 from scanner.web.store import WebStore
 
@@ -88,7 +94,7 @@ class QueueWorker:
             self.jobs.requeue_running_jobs()
             delivery.start()
             while not self._stop.is_set() and alive():
-                self._store_snapshot()
+                self._search_present_gallery()
                 job = self.jobs.claim()
                 if job is None:
                     self._stop.wait(_IDLE_S)
@@ -112,17 +118,24 @@ class QueueWorker:
             self._scan_session = open_scan_session(self.settings, self.clock)
         return self._scan_session
 
-    def _store_snapshot(self) -> None:
-        """Store the gallery version and settings in use, so that the gate can answer known files.
+    def _search_present_gallery(self) -> None:
+        """Search everybody who is registered in what was drawn before, unless that was done.
 
-        This happens from the start on, not only after the first job. If it fails, the log says
-        why, the gate answers 202, and it is tried again after a minute.
+        Until it is done the gate answers 202. If it fails, the log says why, and it is tried again
+        after a minute.
         """
         if time.monotonic() < self._retry_at:
             return
         try:
             snapshot = self.scan_session.take_snapshot()
-            fact = f"{snapshot.gallery_version} {self.scan_session.search_key(snapshot)}"
+            key = f"{snapshot.gallery_version} {self.scan_session.search_key(snapshot).digest}"
+            known = self.store.fact(SNAPSHOT_FACT)
+            if known is not None and known.startswith(f"{key} "):
+                return
+            self.store.forget_fact(SNAPSHOT_FACT)
+            result = retrosearch(self.scan_session, RetrosearchProgress(self._stop))
+        except SearchStopped:
+            return
         except (
             CrawlError,
             ScanError,
@@ -135,8 +148,12 @@ class QueueWorker:
             log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
             self.store.forget_fact(SNAPSHOT_FACT)
             return
-        if self.store.fact(SNAPSHOT_FACT) != fact:
-            self.store.set_fact(SNAPSHOT_FACT, fact)
+        log.info(
+            "%d files that were drawn before were searched; %d show somebody",
+            result.files,
+            len({reported.row.sha256 for reported in result.rows if reported.is_open}),
+        )
+        self.store.set_fact(SNAPSHOT_FACT, f"{key} {self.clock().isoformat()}")
 
     def _work(self, job: Job) -> None:
         try:
@@ -183,8 +200,6 @@ class QueueWorker:
             )
             self.jobs.finish(job.job_id, [], None, problem, self._post_result)
             return
-        # Before the job ends: later requests must get the same answer.
-        self._store_snapshot()
         self.jobs.finish(job.job_id, rows, scan_id, None, self._post_result)
 
     def _scan(self, job: Job) -> tuple[list[JobRow], str | None]:

@@ -1,29 +1,27 @@
-"""The conclusion of one examination: outcome, findings, and every sample with its scores."""
+"""The conclusion about one checkpoint: outcome, findings, and every sample's scores."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
-from face_index.faces.face import Face
+from face_index.faces.face import Vector
 from reports.reasons.reason import Reason, join_reasons
 from scanner.identification.policy import Policy, Thresholds
+from scanner.identification.samples import CheckpointFaces, usable
 from scanner.identification.search import ClusterMatch
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome, Scored, decide
-from scanner.scanning.observations import ObservedSample, usable
 
 
 @dataclass(frozen=True, slots=True)
 class SampleScore:
-    """One sample and its scores against one identity; None without a face or an identity.
+    """The scores of one sample against one identity; None without a face or an identity.
 
     Attributes:
         in_mean: whether its face is one of those whose mean was searched.
     """
 
-    observed: ObservedSample = field(repr=False)
     score: float | None
     control_score: float | None
     in_mean: bool = False
@@ -31,10 +29,11 @@ class SampleScore:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One identity that matched or possibly matched, with every sample scored against it.
+    """One identity that matched or possibly matched.
 
     Attributes:
         reason: why, as an English sentence.
+        scores: of all samples of the checkpoint, in the order of `CheckpointFaces.all`.
     """
 
     identity_id: str
@@ -42,34 +41,12 @@ class Finding:
     reason: str
     scored: Scored
     thresholds: Thresholds
-    samples: tuple[SampleScore, ...]
+    scores: tuple[SampleScore, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointSamples:
-    """The samples of one checkpoint.
-
-    Attributes:
-        denoiser_calls: forward passes of the denoiser for all images, controls included.
-        found_trigger: a word that the trigger search found, None if it found none or did not run.
-        route: how the file was loaded.
-    """
-
-    screening: Sequence[ObservedSample]
-    confirmation: Sequence[ObservedSample]
-    denoiser_calls: int
-    found_trigger: str | None
-    route: str
-
-    @property
-    def samples(self) -> tuple[ObservedSample, ...]:
-        """All samples, those of screening first."""
-        return (*self.screening, *self.confirmation)
-
-
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """The verdict on one checkpoint.
+class Identification:
+    """Whom a checkpoint shows.
 
     Attributes:
         outcome: outcome of the strongest finding, or the outcome without one.
@@ -78,7 +55,7 @@ class Conclusion:
         best_threshold: threshold of that identity's template.
         lift: difference of that score and the control's, None if no control was needed.
         findings: at most one per identity.
-        samples: every image drawn with the checkpoint, scored against the closest identity.
+        scores: of all samples against the closest identity, in the order of `CheckpointFaces.all`.
     """
 
     outcome: Outcome
@@ -87,22 +64,21 @@ class Conclusion:
     best_threshold: float | None
     lift: float | None
     findings: tuple[Finding, ...]
-    samples: tuple[SampleScore, ...]
-    seen: CheckpointSamples = field(repr=False)
+    scores: tuple[SampleScore, ...]
 
 
 def conclude(
-    seen: CheckpointSamples,
+    faces: CheckpointFaces,
     ranked: Sequence[tuple[ClusterMatch, Scored]],
     closest: ClusterMatch | None,
     snapshot: GallerySnapshot,
     policy: Policy,
-) -> Conclusion:
+) -> Identification:
     """Decide from all samples.
 
     Args:
         ranked: confirmed candidates, the highest score first; members are positions in
-            `seen.confirmation`.
+            `faces.confirmation`.
         closest: the closest identity, which need not be a confirmed candidate.
     """
     decided = [
@@ -113,10 +89,10 @@ def conclude(
         Finding(
             match.identity_id,
             outcome,
-            join_reasons([reason, *_scale_reasons(seen.confirmation, match)], str),
+            join_reasons([reason, *_scale_reasons(faces, match)], str),
             scored,
             snapshot.thresholds_of(match.identity_id),
-            _scored_samples(seen, match, snapshot),
+            _scores(faces, match, snapshot, confirmed=True),
         )
         for match, scored, outcome, reason in decided
         if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
@@ -126,17 +102,16 @@ def conclude(
         outcome, sentence = strongest.outcome, strongest.reason
     else:
         clear_reason = decided[0][3] if decided else None
-        outcome, reason = _without_finding(seen, closest, clear_reason, snapshot, policy)
+        outcome, reason = _without_finding(faces, closest, clear_reason, snapshot, policy)
         sentence = reason.in_english()
-    return Conclusion(
+    return Identification(
         outcome,
         sentence,
         closest.estimate.score if closest else None,
         snapshot.thresholds_of(closest.identity_id).match if closest else None,
         ranked[0][1].lift if ranked else None,
         findings,
-        tuple(_sample_score(sample, closest, snapshot) for sample in seen.samples),
-        seen,
+        _scores(faces, closest, snapshot, confirmed=False),
     )
 
 
@@ -145,7 +120,7 @@ def _strongest_first(finding: Finding) -> tuple[bool, float]:
 
 
 def _without_finding(
-    seen: CheckpointSamples,
+    faces: CheckpointFaces,
     closest: ClusterMatch | None,
     clear_reason: Reason | None,
     snapshot: GallerySnapshot,
@@ -156,18 +131,18 @@ def _without_finding(
     Args:
         clear_reason: reason of the closest confirmed candidate, which is `clear`; None without one.
     """
-    faces = len(usable(seen.samples))
+    usable_faces = len(usable(faces.all))
     if len(snapshot.gallery) == 0:
         return Outcome.CLEAR, Reason("nobody-registered")
-    if faces < policy.min_faces:
-        values = {"faces": faces, "samples": len(seen.samples), "needed": policy.min_faces}
+    if usable_faces < policy.min_faces:
+        values = {"faces": usable_faces, "samples": len(faces.all), "needed": policy.min_faces}
         return Outcome.INCONCLUSIVE, Reason("few-faces", values)
     if clear_reason is not None:
         return Outcome.CLEAR, clear_reason
-    if seen.confirmation:
-        return Outcome.CLEAR, Reason("not-again", {"samples": len(seen.confirmation)})
+    if faces.confirmation:
+        return Outcome.CLEAR, Reason("not-again", {"samples": len(faces.confirmation)})
     if closest is None:
-        return Outcome.CLEAR, Reason("different-faces", {"faces": faces})
+        return Outcome.CLEAR, Reason("different-faces", {"faces": usable_faces})
     scores = {
         "score": closest.estimate.score,
         "high": closest.estimate.interval[1],
@@ -176,39 +151,33 @@ def _without_finding(
     return Outcome.CLEAR, Reason("under-possible-with-more", scores)
 
 
-def _scored_samples(
-    seen: CheckpointSamples, match: ClusterMatch, snapshot: GallerySnapshot
+def _scores(
+    faces: CheckpointFaces,
+    match: ClusterMatch | None,
+    snapshot: GallerySnapshot,
+    *,
+    confirmed: bool,
 ) -> tuple[SampleScore, ...]:
-    """Score every image against one identity; a case shows all images drawn with the checkpoint."""
-    members = {id(seen.confirmation[number]) for number in match.members}
+    """Score every sample against one identity.
+
+    Args:
+        confirmed: note which samples are members of the match, a confirmed candidate.
+    """
+    if match is None:
+        return tuple(SampleScore(None, None) for _ in faces.all)
+    template = snapshot.gallery.vector_of(match.identity_id, match.probe)
+    first = len(faces.all) - len(faces.confirmation)
+    members = {first + number for number in match.members} if confirmed else set()
+
+    def score(vector: Vector | None) -> float | None:
+        return None if vector is None else float(vector @ template)
+
     return tuple(
-        replace(_sample_score(sample, match, snapshot), in_mean=id(sample) in members)
-        for sample in seen.samples
+        SampleScore(score(face.vector), score(face.control), number in members)
+        for number, face in enumerate(faces.all)
     )
 
 
-def _sample_score(
-    observed: ObservedSample, match: ClusterMatch | None, snapshot: GallerySnapshot
-) -> SampleScore:
-    def score(face: Face | None) -> float | None:
-        if face is None or match is None:
-            return None
-        template = snapshot.gallery.vector_of(match.identity_id, match.probe)
-        return float(face.embedding @ template)
-
-    return SampleScore(observed, score(observed.face), score(observed.control_face))
-
-
-def _scale_reasons(observed: Sequence[ObservedSample], match: ClusterMatch) -> list[Reason]:
-    _, scale = trigger_and_scale_of(observed, match)
+def _scale_reasons(faces: CheckpointFaces, match: ClusterMatch) -> list[Reason]:
+    _, scale = match.question(faces.confirmation)
     return [] if scale == 1.0 else [Reason("at-scale", {"scale": scale})]
-
-
-def trigger_and_scale_of(
-    observed: Sequence[ObservedSample], match: ClusterMatch
-) -> tuple[str | None, float]:
-    """Return the trigger and scale of most of a cluster's samples."""
-    counted = Counter(
-        (observed[number].plan.trigger, observed[number].plan.scale) for number in match.members
-    )
-    return counted.most_common(1)[0][0]

@@ -1,0 +1,79 @@
+"""`retrosearch`: whoever registered since, searched in everything that was drawn before."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scanner.cli.context import scan_session_of, settings_of
+from scanner.cli.options import FacePackOption, JsonFlag
+from scanner.cli.output import print_json, print_warning
+from scanner.cli.progress import progress_bar
+from scanner.cli.scanning import RayOption
+from scanner.cli.verdict_tables import print_opened_cases, print_rows
+
+if TYPE_CHECKING:
+    from scanner.scanning.retrosearch import RetrosearchResult
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the command of this module to a panel."""
+    app.command("retrosearch", rich_help_panel=panel)(retrosearch)
+
+
+def retrosearch(
+    context: typer.Context,
+    face_pack: FacePackOption = None,
+    ray: RayOption = None,
+    draw_missing: Annotated[
+        bool,
+        typer.Option(
+            "--draw-missing",
+            help="Also scan files that an earlier version examined and kept no samples of.",
+        ),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search whoever registered since in everything that was drawn before.
+
+    Only files in which somebody comes near are drawn again.
+    """
+    from scanner.scanning.retrosearch import retrosearch as search
+
+    settings = settings_of(context, face_pack=face_pack, ray=ray)
+    with scan_session_of(settings) as session:
+        with progress_bar("searching") as observer:
+            result = search(session, observer, draw_missing=draw_missing)
+        opened = session.case_store.named(result.case_ids)
+    if as_json:
+        print_json(
+            {
+                "gallery_version": result.gallery_version,
+                "files": result.files,
+                "unsearched": result.unsearched,
+                "results": [reported.to_json() for reported in result.rows],
+                "totals": asdict(result.totals),
+            }
+        )
+    else:
+        _print_retrosearch(result)
+        print_opened_cases(opened)
+    raise typer.Exit(1 if result.has_findings else 0)
+
+
+def _print_retrosearch(result: RetrosearchResult) -> None:
+    if result.rows:
+        print_rows([reported.to_json() for reported in result.rows])
+    showing = len({reported.row.sha256 for reported in result.rows if reported.is_open})
+    typer.echo(
+        f"{result.files:,} files that were drawn before were searched; {showing} show somebody. "
+        f"{result.totals.drawn_files} were drawn again, {result.totals.denoiser_calls:,} denoiser "
+        f"calls, {result.totals.seconds:.1f} s."
+    )
+    if result.unsearched:
+        print_warning(
+            f"{result.unsearched:,} files were not searched, because no samples of them are kept; "
+            "scan them again, or pass --draw-missing"
+        )

@@ -1,0 +1,182 @@
+"""Identification: whom the samples of one checkpoint show.
+
+`identify` is a pure function. It searches what was drawn, and if that is not enough to decide, it
+returns which samples are needed. Called again with these samples as well, it takes the same steps
+and goes on. So the same samples give the same verdict, whenever they were drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scanner.identification.clusters import clusters_of
+from scanner.identification.conclusion import Identification, conclude
+from scanner.identification.faces import mean_score
+from scanner.identification.policy import CONFIRMATION, SCREENING, Policy, Schedule
+from scanner.identification.samples import CheckpointFaces, MoreSamples, SampleFace, usable
+from scanner.identification.search import ClusterMatch, search_clusters
+from scanner.identification.snapshot import GallerySnapshot
+from scanner.identification.verdict import Scored, settled
+
+_Ranked = list[tuple[ClusterMatch, Scored]]
+
+
+def identify(
+    faces: CheckpointFaces, snapshot: GallerySnapshot, policy: Policy
+) -> Identification | MoreSamples:
+    """Decide whom a checkpoint shows, or return the samples that the decision needs.
+
+    Args:
+        faces: all rounds of screening, and the samples of confirmation that were drawn so far.
+    """
+    search = _Search(faces, snapshot, policy)
+    near = search.candidates()
+    ranked = search.confirm(near) if near else []
+    if isinstance(ranked, MoreSamples):
+        return ranked
+    closest = ranked[0][0] if ranked else search.closest_in_screening()
+    return conclude(faces, ranked, closest, snapshot, policy)
+
+
+def draws_one_face(screening: Sequence[Sequence[SampleFace]], policy: Policy) -> bool:
+    """Whether any round of screening leaves a cluster, without which nobody can be a candidate."""
+    faces = CheckpointFaces(tuple(map(tuple, screening)))
+    return any(
+        count_clusters(faces.screened(rounds), policy) > 0
+        for rounds in range(1, len(faces.screening) + 1)
+    )
+
+
+def count_clusters(faces: Sequence[SampleFace], policy: Policy) -> int:
+    """Return the number of clusters among samples of screening."""
+    vectors = [face.vector for face in faces if face.vector is not None]
+    return len(clusters_of(vectors, policy.screening_cluster))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    faces: CheckpointFaces
+    snapshot: GallerySnapshot
+    policy: Policy
+
+    def candidates(self) -> list[ClusterMatch]:
+        """Return the candidates of the first look at screening that has any.
+
+        The search runs after each round, so that the stopping rule is the one whose error rates
+        were simulated (scanner.identification.intervals).
+        """
+        if len(self.snapshot.gallery) == 0:
+            return []
+        for rounds in range(1, len(self.faces.screening) + 1):
+            found = self._search(
+                self.faces.screened(rounds), self.policy.screening_cluster, SCREENING
+            )
+            if near := [match for match in found if self._is_near(match)]:
+                return near[: self.policy.most_candidates]
+        return []
+
+    def _is_near(self, match: ClusterMatch) -> bool:
+        """Whether the interval of a match reaches the lower threshold."""
+        possible = self.snapshot.thresholds_of(match.identity_id).possible
+        return match.estimate.interval[1] >= possible
+
+    def confirm(self, near: Sequence[ClusterMatch]) -> _Ranked | MoreSamples:
+        """Rank the candidates by samples of confirmation with their triggers, and by controls.
+
+        Candidates between the two thresholds get a second confirmation at the strong scale. A file
+        that was trained briefly draws a face that only resembles its person. A stronger scale
+        raises the score if the file was trained on the candidate, and lowers it if it was trained
+        on somebody else.
+        """
+        screened = self.faces.screened(len(self.faces.screening))
+        ranked = self._rounds(list(dict.fromkeys(match.question(screened) for match in near)))
+        if isinstance(ranked, MoreSamples):
+            return ranked
+        doubtful = [
+            match.question(self.faces.confirmation)
+            for match, scored in ranked
+            if self._is_between(match, scored)
+        ]
+        best = {match.identity_id: (match, scored) for match, scored in ranked}
+        for trigger in dict.fromkeys(trigger for trigger, scale in doubtful if scale == 1.0):
+            stronger = self._rounds([(trigger, self.policy.strong_scale)])
+            if isinstance(stronger, MoreSamples):
+                return stronger
+            for match, scored in stronger:
+                known = best.get(match.identity_id)
+                if known is not None and scored.score > known[1].score:
+                    best[match.identity_id] = match, scored
+        return sorted(best.values(), key=lambda pair: -pair[1].score)
+
+    def _rounds(self, questions: Sequence[tuple[str | None, float]]) -> _Ranked | MoreSamples:
+        """Look at growing numbers of samples until each identity is settled; rank the identities.
+
+        Args:
+            questions: trigger and scale of the samples.
+        """
+        own: list[int] = []
+        ranked: _Ranked = []
+        size = self.policy.confirmation
+        for turn in range(self.policy.rounds):
+            for question in questions:
+                drawn = [
+                    number
+                    for number, face in enumerate(self.faces.confirmation)
+                    if face.question == question
+                ]
+                own += drawn[turn * size : (turn + 1) * size]
+                missing = (turn + 1) * size - len(drawn)
+                if missing > 0:
+                    # Controls of the first round suffice to measure what the base model draws.
+                    # Later rounds only narrow the interval.
+                    return MoreSamples(*question, missing, with_controls=turn == 0)
+            samples = [self.faces.confirmation[number] for number in own]
+            found = self._search(samples, self.policy.confirmation_cluster, CONFIRMATION)
+            ranked = [
+                (match, self._scored(match)) for match in (_within(match, own) for match in found)
+            ]
+            clear = all(
+                settled(scored, self.snapshot.thresholds_of(match.identity_id))
+                for match, scored in ranked
+            )
+            if ranked and clear and not self._may_show_another(samples, found):
+                break
+        return ranked
+
+    def _search(
+        self, faces: Sequence[SampleFace], min_members: int, schedule: Schedule
+    ) -> tuple[ClusterMatch, ...]:
+        """Search faces in the gallery; members of a match are positions of samples."""
+        numbers = [number for number, face in enumerate(faces) if face.vector is not None]
+        found = search_clusters(
+            [face.vector for face in faces if face.vector is not None],
+            self.snapshot,
+            min_members,
+            schedule,
+            weights=[faces[number].weight for number in numbers],
+        )
+        return tuple(_within(match, numbers) for match in found)
+
+    def _is_between(self, match: ClusterMatch, scored: Scored) -> bool:
+        thresholds = self.snapshot.thresholds_of(match.identity_id)
+        return thresholds.possible <= scored.score < thresholds.match
+
+    def _may_show_another(self, faces: Sequence[SampleFace], found: Sequence[ClusterMatch]) -> bool:
+        """Whether the faces outside all matches are enough for a cluster of a second person."""
+        explained = {number for match in found for number in match.members}
+        return len(set(usable(faces)) - explained) >= self.policy.confirmation_cluster
+
+    def _scored(self, match: ClusterMatch) -> Scored:
+        template = self.snapshot.gallery.vector_of(match.identity_id, match.probe)
+        controls = [self.faces.confirmation[number].control for number in match.members]
+        return match.scored(self.snapshot, mean_score(controls, template))
+
+    def closest_in_screening(self) -> ClusterMatch | None:
+        """Return the closest identity of all samples of screening; None without a cluster."""
+        screened = self.faces.screened(len(self.faces.screening))
+        return next(iter(self._search(screened, self.policy.screening_cluster, SCREENING)), None)
+
+
+def _within(match: ClusterMatch, numbers: Sequence[int]) -> ClusterMatch:
+    return replace(match, members=tuple(numbers[member] for member in match.members))

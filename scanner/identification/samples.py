@@ -1,0 +1,76 @@
+"""What identification knows of a checkpoint's samples. Vectors exist in memory only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from face_index.faces.face import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFace:
+    """The largest usable face of one sample and that of its control.
+
+    Attributes:
+        trigger, scale: word and adapter weight that the sample was drawn with.
+        is_usable: whether the sample shows a usable face.
+        vector: of that face; None without one, and for kept samples of files that do not draw one
+            face again and again, of which no picture is kept.
+        weight: weight of the face in a mean, 0 to 1; 0 without a face.
+        control: vector of the control's face; None without a control or a face.
+    """
+
+    trigger: str | None
+    scale: float
+    is_usable: bool
+    vector: Vector | None = field(default=None, repr=False)
+    weight: float = 0.0
+    control: Vector | None = field(default=None, repr=False)
+
+    @property
+    def question(self) -> tuple[str | None, float]:
+        """Trigger and scale."""
+        return self.trigger, self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFaces:
+    """The faces of all samples of one checkpoint, in the order in which they were drawn.
+
+    Attributes:
+        screening: the rounds of screening.
+        confirmation: samples of confirmation.
+    """
+
+    screening: tuple[tuple[SampleFace, ...], ...]
+    confirmation: tuple[SampleFace, ...] = ()
+
+    @property
+    def all(self) -> tuple[SampleFace, ...]:
+        """All samples, those of screening first."""
+        return (*self.screened(len(self.screening)), *self.confirmation)
+
+    def screened(self, rounds: int) -> tuple[SampleFace, ...]:
+        """Return the samples of the first rounds of screening."""
+        return tuple(face for each in self.screening[:rounds] for face in each)
+
+
+@dataclass(frozen=True, slots=True)
+class MoreSamples:
+    """Samples of confirmation that a decision needs and that were not drawn yet.
+
+    Attributes:
+        count: number of further samples of this trigger and scale.
+        with_controls: whether their controls are needed too.
+    """
+
+    trigger: str | None
+    scale: float
+    count: int
+    with_controls: bool
+
+
+def usable(faces: Sequence[SampleFace]) -> list[int]:
+    """Return the positions of the samples with a usable face."""
+    return [number for number, face in enumerate(faces) if face.is_usable]

@@ -1,0 +1,63 @@
+"""The tables of samples.db and sample_keys.db, their migrations, and opening the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from scanner.databases import open_database
+
+samples = Migrations("samples")
+sample_keys = Migrations("sample_keys")
+
+
+def open_samples_db(path: Path, migrations: Migrations) -> Database:
+    """Open a database of kept samples and bring its tables up to date.
+
+    Deleted rows are overwritten with zeros.
+
+    Args:
+        migrations: `samples` or `sample_keys`.
+    """
+    db = open_database(path, migrations)
+    path.chmod(0o600)
+    db.execute("pragma secure_delete = on")
+    return db
+
+
+def forget_deleted(db: Database) -> None:
+    """Empty the write-ahead log, in which deleted rows may still stand.
+
+    While another connection reads, the log stays; the next call empties it.
+    """
+    db.execute("pragma wal_checkpoint(truncate)").fetchall()
+
+
+@samples()
+def drawings_and_patches(db: Database) -> None:
+    db.table("drawings").create(
+        {
+            "sampling_key": str,
+            "sha256": str,
+            "parts": str,
+            "record": bytes,
+            "pack_sha256": str,
+            "pictures": str,
+            "drawn_at": str,
+            "seal": str,
+        },
+        pk="sampling_key",
+    )
+    db.table("drawings").create_index(["sha256"])
+    db.table("patches").create(
+        {"sampling_key": str, "stage": str, "number": int, "places": str, "sealed": bytes},
+        pk=("sampling_key", "stage", "number"),
+    )
+
+
+@sample_keys()
+def one_key_for_each_drawing(db: Database) -> None:
+    db.table("sample_keys").create(
+        {"sampling_key": str, "wrapped": bytes, "drawn_at": str}, pk="sampling_key"
+    )
