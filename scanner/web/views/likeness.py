@@ -47,7 +47,9 @@ class Likeness:
         identity: None after it was erased.
         receipt: the receipt of the erasure.
         searched_since: when it was approved, UTC; None while it waits.
-        earlier: files examined before that, and so not compared with this face.
+        earlier: files examined before that and not compared with this face.
+        drawn_before: number of files that were drawn before that and searched since.
+        is_searching: the search in what was drawn before is under way.
     """
 
     identity_id: str
@@ -57,6 +59,13 @@ class Likeness:
     coverage: tuple[Coverage, ...] = ()
     searched_since: str | None = None
     earlier: int = 0
+    drawn_before: int = 0
+    is_searching: bool = False
+
+    @property
+    def found(self) -> int:
+        """Number of cases that no reviewer has rejected."""
+        return sum(case.status != CaseStatus.REJECTED for case in self.cases)
 
     @property
     def examined(self) -> int:
@@ -237,7 +246,22 @@ def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
     coverage = tuple(service.scan_store.coverage(since))
     ever = sum(hub.examined for hub in service.scan_store.coverage(""))
     earlier = max(0, ever - sum(hub.examined for hub in coverage))
-    return Likeness(identity_id, identity, None, cases, coverage, since, earlier)
+    searched = service.scan_store.searched
+    newest = searched.newest()
+    is_searching = ever > 0 and (
+        newest is None or newest.gallery_version < service.vault.gallery_version
+    )
+    return Likeness(
+        identity_id,
+        identity,
+        None,
+        cases,
+        coverage,
+        since,
+        earlier,
+        searched.searched_since(since),
+        is_searching,
+    )
 
 
 def _page(
