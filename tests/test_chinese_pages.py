@@ -17,10 +17,10 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.vault import Submission
 from reports.cases.case import Case
 from scanner.casework.service import CaseService
-from scanner.records import ResultRow
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
 from scanner.web.queue.job import Job, JobKind, JobRequest
+from scanner.web.queue.job_row import JobRow
 from tests.cases import AT, make_case, make_sighted_case
 from tests.conftest import NOON, proof
 from tests.opening import open_service
@@ -95,7 +95,7 @@ def test_the_queue_and_the_pages_of_a_case(
     assert english_in(read(holder, f"/likeness/{person}/cases/{case.case_id}")) == []
 
 
-def ended_job(site: Site, rows: list[dict[str, Any]], problem: str | None = None) -> Job:
+def ended_job(site: Site, rows: list[JobRow], problem: str | None = None) -> Job:
     jobs = site.app_context.jobs
     job, _ = jobs.submit(JobRequest("somebody", JobKind.TARGET, "文件夹", "文件夹"))
     assert jobs.claim() is not None
@@ -104,10 +104,10 @@ def ended_job(site: Site, rows: list[dict[str, Any]], problem: str | None = None
 
 def test_a_scan(site: Site) -> None:
     reasons = (_REASON, _PICKLE, "nobody is registered, so nobody can be matched", *_NOTES)
-    rows = [ResultRow("文件.bin", "ab" * 32, "failed", reason=reason) for reason in reasons]
-    rows.append(ResultRow("文件.bin", "cd" * 32, "match", reason=_REASON, authorised=_LICENCE))
+    rows = [JobRow("文件.bin", "ab" * 32, "failed", reason) for reason in reasons]
+    rows.append(JobRow("文件.bin", "cd" * 32, "match", _REASON, authorised=_LICENCE))
     operator = site.browser("olga", Role.OPERATOR)
-    job = ended_job(site, [row.to_json() for row in rows])
+    job = ended_job(site, rows)
     html = read(operator, f"/scans/{job.job_id}")
     assert english_in(html) == []
     assert "授权 1a2b3c4d，有效期至 2027-01-01" in html
@@ -117,7 +117,7 @@ def test_a_scan(site: Site) -> None:
     ):
         job = ended_job(site, [], problem)
         assert english_in(read(operator, f"/scans/{job.job_id}")) == []
-    unknown = ended_job(site, [replace(rows[0], reason="the moon is full").to_json()])
+    unknown = ended_job(site, [replace(rows[0], reason="the moon is full")])
     assert "原文：“the moon is full”" in read(operator, f"/scans/{unknown.job_id}")
     page = operator.get(f"/scans/{job.job_id}", params={"lang": "en"})
     assert "its log has more under job 7" in page.text

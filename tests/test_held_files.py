@@ -30,6 +30,7 @@ from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.auth.access import Role
+from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.verdicts import CaseStandings, ScanSerializer
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.opening import open_session
@@ -93,9 +94,10 @@ def sent(
         "upload.safetensors", f"https://upload.invalid/{sha256}", path.stat().st_size, sha256
     )
     listing = replace(bare_listing("upload", f"{number}", title, "upload:x", file), tags=tags)
-    rows = scan_listings(
+    result = scan_listings(
         scan_session, f"job {number}", [listing], Silent(), supplied_by_caller=True
-    ).to_json_rows()
+    )
+    rows = [JobRow.of(reported.row) for reported in result.rows]
     standings = CaseStandings(scan_session.settings)
     document = (
         ScanSerializer("https://gate", standings, with_names=False)

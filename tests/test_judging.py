@@ -258,3 +258,14 @@ def test_unfinished_rounds_never_name_anybody(identifier: CheckpointIdentifier) 
     )
     assert record.outcome in ("match", "possible")
     assert all(len(one.samples) >= 4 for one in record.findings)
+
+
+def test_a_search_leaves_torch_the_threads_that_it_had(identifier: CheckpointIdentifier) -> None:
+    """Samples that are drawn with another number of threads differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        identifier.snapshot.closest(np.eye(1, identifier.snapshot.gallery.version.dimension)[0])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import sqlite3
 import statistics
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +30,11 @@ from starlette.routing import BaseRoute
 from face_index.errors import SharedName
 from face_index.vault import Submission
 from reports.cases.case_store import CaseStore
-from scanner.factories import open_vault
+from scanner.factories import open_scan_session, open_vault
+from scanner.miniature.world import ADAPTERS
+from scanner.sampling.patches import strip_bytes
 from scanner.settings import OpenIdProvider, Settings, WebSettings
+from scanner.triage.header import triage_file
 from scanner.web.app import create_app
 from scanner.web.auth.access import ALLOWED, Permission, Role, Scope
 from scanner.web.auth.authentication import local_path
@@ -763,6 +768,49 @@ class TestHostileWords:
         table = operator.get(f"/scans/{job.job_id}/results.csv").text
         assert "'=HYPERLINK" in table
         assert "'+cmd" in table
+
+
+class TestKeptFaces:
+    def test_no_route_shows_a_face_that_a_file_drew(self, demo_site: Site) -> None:
+        """Every route is requested by an operator with ids that exist."""
+        settings = demo_site.settings
+        with open_scan_session(settings) as session:
+            store = session.kept.store
+            with closing(sqlite3.connect(settings.samples_path)) as db:
+                rows = db.execute("select sampling_key, sealed from patches").fetchall()
+            kept = {key: store.patches(key) for key, _ in rows}
+            patches = [patch for own in kept.values() for patch in (own or {}).values()]
+            places = {
+                "identity_id": session.vault.people.all()[0].identity_id,
+                "case_id": session.case_store.cases()[0].case_id,
+                "sha256": triage_file(ADAPTERS / "ohwx_portrait_v1.safetensors").sha256,
+                "month": "2026-11",
+                "kind": "html",
+                "number": "1",
+            }
+        assert patches
+        forbidden = {strip_bytes([patch]) for patch in patches} | {row[1] for row in rows}
+        forbidden |= {patch.tobytes() for patch in patches}
+        operator = demo_site.browser("operator", Role.OPERATOR)
+        seen = 0
+        for route in routes(demo_site.app):
+            if "GET" not in route.methods or route.path.endswith("/events"):
+                continue
+            names = re.findall(r"{(\w+)", route.path)
+            place = route.path.format(**{name: places.get(name, "0" * 24) for name in names})
+            answer = operator.get(place)
+            seen += answer.status_code == 200
+            assert not any(face in answer.content for face in forbidden), place
+        assert seen > 20
+
+    def test_only_one_module_reads_them(self) -> None:
+        root = Path(__file__).parent.parent / "scanner"
+        readers = {
+            str(path.relative_to(root))
+            for path in root.rglob("*.py")
+            if re.search(r"store\.patches\(", path.read_text("utf-8"))
+        }
+        assert readers == {"scanning/kept_samples.py"}
 
 
 class TestPlaces:

@@ -7,7 +7,8 @@ that block, where one index of a million vectors would copy all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -35,6 +36,21 @@ class IndexKind(StrEnum):
     EXACT = "exact"  # float32, misses nobody
     HALF = "half"  # float16, half the memory; scores differ by less than 1e-3
     APPROXIMATE = "approximate"  # inverted lists; the recall is measured at each build
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Search with a number of threads.
+
+    The number is one of OpenMP for the whole calling thread, and torch would draw with it too: more
+    slowly, and with other last bits than before the search.
+    """
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 class FaissGallery:
@@ -129,12 +145,12 @@ class FaissGallery:
         self, probes: Prototypes, wanted: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         work = len(probes) * sum(block.ntotal for block in self._blocks) * self.version.dimension
-        faiss.omp_set_num_threads(1 if work < _SINGLE_THREAD_BELOW else _THREADS)
-        found = [
-            block.search(probes, min(wanted, block.ntotal))
-            for block in self._blocks
-            if block.ntotal
-        ]
+        with _threads(1 if work < _SINGLE_THREAD_BELOW else _THREADS):
+            found = [
+                block.search(probes, min(wanted, block.ntotal))
+                for block in self._blocks
+                if block.ntotal
+            ]
         scores, rows = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         best = np.argsort(-scores, axis=1, kind="stable")[:, :wanted]
         return np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)
