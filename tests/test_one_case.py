@@ -328,7 +328,9 @@ class TestGate:
     ) -> None:
         case = decide(scan_session, scan_session.filing.file(verdict), decision)
         store = WebStore(scan_session.settings.web_path)
-        store.set_fact(SNAPSHOT_FACT, f"{scan_session.vault.gallery_version} fingerprint")
+        store.set_fact(
+            SNAPSHOT_FACT, f"{scan_session.vault.gallery_version} key {NOON.isoformat()}"
+        )
         file = RemoteFile("a", "", None, None)
         listing = replace(bare_listing("upload", "1", "a", "", file), declared=True)
         item = JudgedItem("job 1", listing, 0, (ResultRow.from_json(row_of(case)),))

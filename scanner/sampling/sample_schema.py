@@ -40,7 +40,6 @@ def drawings_and_patches(db: Database) -> None:
         {
             "sampling_key": str,
             "sha256": str,
-            "parts": str,
             "record": bytes,
             "pack_sha256": str,
             "pictures": str,

@@ -109,12 +109,15 @@ class SampleStore:
             versions: of the libraries that drew it.
         """
         self.destroy(kept.sampling_key)
-        record = {"drawing": kept.drawing.to_json(), "versions": dict(versions)}
+        record = {
+            "drawing": kept.drawing.to_json(),
+            "parts": kept.parts,
+            "versions": dict(versions),
+        }
         pictures = [[*place, sha256] for place, sha256 in kept.pictures.items()]
         row = {
             "sampling_key": kept.sampling_key,
             "sha256": kept.sha256,
-            "parts": json.dumps(kept.parts, ensure_ascii=False, sort_keys=True),
             "record": zlib.compress(json.dumps(record, ensure_ascii=False).encode(), 9),
             "pack_sha256": kept.pack_sha256,
             "pictures": json.dumps(pictures),
@@ -208,6 +211,15 @@ class SampleStore:
         stored = self._db.execute(query, [sampling_key]).fetchone() is not None
         return stored and self._key_of(sampling_key) is not None
 
+    def bytes_of(self, sampling_key: str) -> int:
+        """Return how many bytes are kept of a drawing: its record and its sealed faces."""
+        query = (
+            "select (select sum(length(record)) from drawings "
+            "where sampling_key = :key) + (select coalesce(sum(length(sealed)), 0) from patches "
+            "where sampling_key = :key)"
+        )
+        return int(self._db.execute(query, {"key": sampling_key}).fetchone()[0] or 0)
+
     def _key_of(self, sampling_key: str) -> bytes | None:
         row = self._keys.execute(
             "select wrapped from sample_keys where sampling_key = ?", [sampling_key]
@@ -262,7 +274,7 @@ def _kept(row: Mapping[str, Any]) -> KeptDrawing:
     return KeptDrawing(
         row["sampling_key"],
         row["sha256"],
-        json.loads(row["parts"]),
+        record["parts"],
         Drawing.from_json(record["drawing"]),
         row["pack_sha256"],
         datetime.fromisoformat(row["drawn_at"]),
@@ -275,5 +287,5 @@ def _kept(row: Mapping[str, Any]) -> KeptDrawing:
 
 def _sealed_bytes(row: Mapping[str, Any]) -> bytes:
     """Return the bytes over which a drawing's seal is computed."""
-    names = ("sampling_key", "sha256", "parts", "pack_sha256", "pictures", "drawn_at")
+    names = ("sampling_key", "sha256", "pack_sha256", "pictures", "drawn_at")
     return json.dumps([row[name] for name in names]).encode() + b"\n" + bytes(row["record"])

@@ -144,7 +144,7 @@ class KnownFiles:
         The worker stores what is present in SNAPSHOT_FACT whenever it changes.
         """
         fact = self._store.fact(SNAPSHOT_FACT)
-        if fact is None:
+        if fact is None or len(fact.split()) != 3:  # a worker of 0.1.0 stored two words
             return []
         version, search_key, searched_at = fact.split()
         if int(version) != gallery_version_of(self._settings.vault_path):

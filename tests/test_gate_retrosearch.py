@@ -1,0 +1,103 @@
+"""The gate after somebody has registered: what was drawn before answers again, undrawn."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from face_index.consent import Consent
+from face_index.vault.gallery_version import gallery_version_of
+from scanner.miniature.world import ADAPTERS
+from scanner.sampling.sampler import Sampler
+from scanner.settings import Settings
+from scanner.triage.header import triage_file
+from scanner.web.queue.job import Job, JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
+from scanner.web.queue.known_files import KnownFiles
+from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
+from scanner.web.queue.worker import QueueWorker
+from scanner.web.store import WebStore
+from tests.conftest import NOON
+from tests.test_draw_once import NOBODY_SHOWN, TRAINED_ON, Home
+from tests.test_silence import until
+
+PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
+LATER = NOON + timedelta(hours=1)
+
+
+class Gate:
+    """The queue of a home, its worker and its known files."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self.store = WebStore(settings.web_path)
+        self.jobs = Jobs(self.store, lambda: NOON)
+        self.standings = CaseStandings(settings)
+        self.known = KnownFiles(settings, self.store, self.standings, self.jobs)
+
+    def request(self) -> JobRequest:
+        upload = self.folder / "upload.safetensors"
+        shutil.copy(PERSON, upload)
+        sha256, size = str(triage_file(PERSON).sha256), upload.stat().st_size
+        return JobRequest("account", JobKind.UPLOAD, str(upload), PERSON.name, sha256, size)
+
+    def work(self, done: Callable[[], bool]) -> None:
+        """Let a worker work until something is done."""
+        worker = QueueWorker(self.settings, lambda: LATER)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        try:
+            until(done)
+        finally:
+            worker.stop()
+            thread.join()
+
+    def searched(self) -> bool:
+        version, *_ = (self.store.fact(SNAPSHOT_FACT) or "0").split()
+        return int(version) == gallery_version_of(self.settings.vault_path)
+
+    def answer(self) -> Job | None:
+        """The job that answers at once; None if the gate would answer 202."""
+        rows = self.known.rows_for(self.request())
+        return None if rows is None else self.jobs.submit(self.request(), known=rows)[0]
+
+    def close(self) -> None:
+        for opened in (self.known, self.standings, self.store):
+            opened.close()
+
+
+def test_a_known_file_is_answered_again_without_being_drawn(
+    settings: Settings, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(settings, consent)
+    home.register(NOBODY_SHOWN + 1)
+    gate = Gate(settings, tmp_path)
+    job, _ = gate.jobs.submit(gate.request())
+    gate.work(lambda: gate.jobs.has_ended(job.job_id))
+    assert gate.jobs.get(job.job_id).result[0].outcome == "clear"
+    home.now = LATER
+    home.register(NOBODY_SHOWN)
+    assert gate.answer() is None
+    with monkeypatch.context() as undrawn:
+        undrawn.setattr(Sampler, "generate", lambda *_, **__: pytest.fail("it must not be drawn"))
+        gate.work(gate.searched)
+    answer = gate.answer()
+    assert answer is not None
+    serializer = ScanSerializer("https://gate", gate.standings, with_names=False)
+    verdict = serializer.scan(answer).verdict
+    assert verdict is not None
+    assert verdict.searched_through is not None
+    assert verdict.gallery_version is not None
+    assert verdict.searched_through.gallery_version == verdict.gallery_version + 1
+    assert verdict.searched_through.at == LATER.isoformat()
+    home.register(TRAINED_ON)
+    gate.work(gate.searched)
+    found = gate.answer()
+    assert found is not None
+    assert found.result[0].outcome == "match"
+    gate.close()
