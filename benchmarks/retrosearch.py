@@ -47,7 +47,7 @@ PEOPLE = (10, 100)
 REGISTERED = 100
 
 
-class _Silent:
+class Silent:
     def step(self, done: int, total: int | None, doing: str) -> None:
         pass
 
@@ -84,7 +84,7 @@ def draw(session: ScanSession, folder: Path) -> tuple[list[KeptDrawing], list[Ke
     people = [file for file in load_world().files if file.group == "registered"][:6]
     for file in [*people, *files]:
         shutil.copy(file.path, folder)
-    result = run_scan(session, [str(folder)], _Silent())
+    result = run_scan(session, [str(folder)], Silent())
     drawings = [
         kept
         for row in result.rows
@@ -140,7 +140,7 @@ def copy(
 
 def searched(session: ScanSession) -> tuple[RetrosearchResult, float]:
     began = time.monotonic()
-    result = retrosearch(session, _Silent())
+    result = retrosearch(session, Silent())
     return result, time.monotonic() - began
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent
 from face_index.gallery.templates import make_prototypes
 from face_index.vault import Submission
@@ -27,7 +28,7 @@ from scanner.sampling.patches import patches_of, strip_bytes
 from scanner.scanning.explanation import Explanation, explain
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
-from scanner.scanning.scan import ScanResult, run_scan
+from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import SampleSettings, Settings
@@ -210,6 +211,21 @@ class TestRetention:
         with home.session() as session:
             assert session.kept.store.drawing(key) is not None
             assert session.kept.store.patches(key) is None
+
+    @pytest.mark.parametrize("words", [{"title": "a child"}, {"minor_flag": True}])
+    def test_nothing_is_kept_of_a_file_that_is_said_to_show_a_minor(
+        self, home: Home, uploads: Path, words: dict[str, Any]
+    ) -> None:
+        home.scan(uploads)
+        assert home.explain(PERSON).faces_kept
+        file = RemoteFile(
+            PERSON.name, str(PERSON), PERSON.stat().st_size, triage_file(PERSON).sha256
+        )
+        listing = replace(bare_listing("hub", "1", "a title", "hub:1", file), **words)
+        with home.session() as session:
+            [row] = scan_listings(session, "hub", [listing], Silent()).rows
+        assert row.row.outcome == "failed"
+        assert not home.explain(PERSON).faces_kept
 
     def test_over_the_budget_the_oldest_go_first(self, home: Home, uploads: Path) -> None:
         home.scan(uploads)

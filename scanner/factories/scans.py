@@ -158,7 +158,7 @@ def open_scan_session(
     scan_store = open_scan_store(settings, vault)
     case_store = open_case_store(settings, vault, clock)
     sample_store = open_sample_store(settings, vault)
-    sample_store.expire(clock())
+    sample_store.expire(clock())  # and again with each new snapshot, so every day
     transport = open_transport(settings)
     hubs = open_hubs(settings, transport)
 

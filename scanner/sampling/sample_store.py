@@ -108,7 +108,8 @@ class SampleStore:
             patches: aligned faces by place; stored only if faces are kept at all.
             versions: of the libraries that drew it.
         """
-        self.destroy(kept.sampling_key)
+        if self.has(kept.sampling_key):
+            self.destroy(kept.sampling_key)
         record = {
             "drawing": kept.drawing.to_json(),
             "parts": kept.parts,
@@ -238,7 +239,8 @@ class SampleStore:
 
     def destroy_file(self, sha256: str) -> None:
         """Destroy the faces of all drawings of a file, because it may show a minor."""
-        self.destroy(*(kept.sampling_key for kept in self.drawings_of(sha256)))
+        query = "select sampling_key from drawings where sha256 = ?"
+        self.destroy(*(row[0] for row in self._db.execute(query, [sha256]).fetchall()))
 
     def expire(self, now: datetime) -> int:
         """Destroy faces older than the retention allows or over the budget; return how many files.

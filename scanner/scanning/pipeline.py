@@ -16,7 +16,7 @@ from crawlers.checkpoints.archives import Member
 from crawlers.errors import CrawlError
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile
-from scanner.errors import ScanError
+from scanner.errors import NotScannable, ScanError
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
@@ -134,11 +134,10 @@ class Pipeline:
         store, scan_id, key = self._session.scan_store, self._scan.scan_id, entry.item.item_key
         sha256 = file.sha256
         try:
-            refuse_minors(
-                [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
-            )
+            self._refuse_minors(listing, file)
             is_remote = not self._supplied_by_caller and _is_elsewhere(file)
             if is_remote and self._session.requests.is_held(listing, file):
+                self._destroy_kept(file.sha256)
                 entry.parts = [_Part(file, rows=(self._held_row(file, file.sha256),))]
                 return self._finish_if_done(entry)
             if (part := self._known_without_fetching(entry, file)) is not None:
@@ -165,6 +164,24 @@ class Pipeline:
                     self._submit(entry, part, submission)
         return self._finish_if_done(entry)
 
+    def _refuse_minors(self, listing: Listing, file: RemoteFile) -> None:
+        """Refuse a listing that shows a minor, and keep no faces of its file.
+
+        Raises:
+            NotScannable: the hub or the listing's words say so.
+        """
+        try:
+            refuse_minors(
+                [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
+            )
+        except NotScannable:
+            self._destroy_kept(file.sha256)
+            raise
+
+    def _destroy_kept(self, sha256: str | None) -> None:
+        if sha256 is not None:
+            self._session.kept.store.destroy_file(sha256)
+
     def _submission(self, entry: _Entry, part: _Part, path: Path) -> _Submission | None:
         """Triage a part and return what to submit; None if its verdict is known and filed."""
         session, store = self._session, self._session.scan_store
@@ -182,7 +199,7 @@ class Pipeline:
         )
         part.prompting = session.prompting(request)
         if part.held:
-            session.kept.store.destroy_file(request.sha256)
+            self._destroy_kept(request.sha256)
             return _Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
         known = self._known_verdict(part.prompting, request.sha256, snapshot)
         if known is not None:

@@ -136,6 +136,7 @@ class ScanSession:
         state = (self.vault.gallery_version, day)
         if self._snapshot is not None and self._snapshot[0] == state:
             return self._snapshot[1]
+        self.kept.store.expire(self.clock())
         pack = self.faces.reader.version
         version, templates = self.vault.templates.gallery_on(pack, day)
         self.vault.audit.record(

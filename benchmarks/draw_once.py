@@ -1,0 +1,87 @@
+"""Denoiser calls of "draw, then register one by one" beside those of one scan with all registered.
+
+The miniature world's adapters are scanned twice, each time in a home of its own. In the first,
+everybody is registered before the scan. In the second, nobody is, and then the same people register
+one after the other, each followed by a retrosearch. The benchmark prints the calls of both, and the
+findings that differ.
+
+Run: python -m benchmarks.draw_once [--others 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.retrosearch import Silent, register
+from scanner.factories import open_scan_session
+from scanner.miniature.albums import FREE_SEEDS
+from scanner.miniature.world import load_world
+from scanner.scanning.retrosearch import retrosearch
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import ScanSession
+from scanner.settings import Settings
+
+Findings = set[tuple[str, str, str]]
+
+
+def findings(session: ScanSession, folder: Path) -> tuple[Findings, int]:
+    """File, person and outcome of every finding, and the denoiser calls that it took."""
+    result = run_scan(session, [str(folder)], Silent())
+    found = {
+        (reported.row.file, str(reported.identity), reported.row.outcome)
+        for reported in result.rows
+        if reported.row.identity_id
+    }
+    return found, result.totals.denoiser_calls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--others", type=int, default=10, help="people of whom no file was trained")
+    others = parser.parse_args().others
+    world = load_world()
+    seeds = [person.seed for person in world.registered] + list(FREE_SEEDS[:others])
+    folder = Path(tempfile.mkdtemp())
+    for file in world.files:
+        shutil.copy(file.path, folder)
+    homes = [Path(tempfile.mkdtemp()) for _ in range(2)]
+    with open_scan_session(Settings(home=homes[0], face_pack="miniature", device="cpu")) as session:
+        register(session, seeds)
+        began = time.monotonic()
+        at_once, calls = findings(session, folder)
+        print(f"all registered first: {calls:,} calls, {time.monotonic() - began:.0f} s")
+    with open_scan_session(Settings(home=homes[1], face_pack="miniature", device="cpu")) as session:
+        began = time.monotonic()
+        _, drawn = findings(session, folder)
+        print(f"drawn with nobody registered: {drawn:,} calls, {time.monotonic() - began:.0f} s")
+        total, began = drawn, time.monotonic()
+        for seed in seeds:
+            register(session, [seed])
+            result = retrosearch(session, Silent())
+            total += result.totals.denoiser_calls
+            print(
+                f"  person {seed}: {result.totals.drawn_files} files drawn again, "
+                f"{result.totals.denoiser_calls:,} calls, {result.totals.seconds:.1f} s"
+            )
+        one_by_one, last = findings(session, folder)
+        print(
+            f"registered one by one: {total:,} calls, {time.monotonic() - began:.0f} s, "
+            f"{total / calls:.2f} times the calls of one scan; a scan afterwards: {last} calls"
+        )
+    print(f"findings: {len(at_once)} at once, {len(one_by_one)} one by one")
+    for title, differing in (
+        ("only at once", at_once - one_by_one),
+        ("only one by one", one_by_one - at_once),
+    ):
+        for finding in sorted(differing):
+            print(f"  {title}: {finding}")
+    for path in (folder, *homes):
+        shutil.rmtree(path)
+
+
+if __name__ == "__main__":
+    main()
