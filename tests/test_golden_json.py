@@ -1,4 +1,4 @@
-"""Printed and stored JSON equals the golden files, which were made before records were typed.
+"""Printed and stored JSON equals the golden files.
 
 tests/data/golden/README.md describes the files.
 """
@@ -19,7 +19,7 @@ from tests.golden_world import GOLDEN, MADE_IN, World, small, write
 # Columns that hold JSON, by table.
 RECORDS = {
     "scans.items": ("listing", "triage", "verdict"),
-    "scans.verdicts": ("record",),
+    "scans.verdicts": ("record", "parts"),
     "scans.triages": ("record",),
     "scans.sightings": ("record",),
     "scans.held_files": ("places",),
