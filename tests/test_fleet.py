@@ -225,7 +225,8 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
 
     They must not be stored as verdicts against the old gallery.
     """
-    shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("scans.db*"))
+    unscanned = shutil.ignore_patterns("scans.db*", "samples")
+    shutil.copytree(home, tmp_path / "home", ignore=unscanned)
     folder = tmp_path / "uploads"
     folder.mkdir()
     for name in ("sepia_style", "teapot_object"):

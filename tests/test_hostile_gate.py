@@ -144,8 +144,10 @@ class Hub:
         return self.client.get(f"/api/v1/verdicts/{sha256}", headers=self.headers(who))
 
     def work(self) -> None:
+        self.worker._search_present_gallery()
         while (job := self.worker.jobs.claim()) is not None:
             self.worker._work(job)
+            self.worker._search_present_gallery()
 
     def ended(
         self, answer: httpx.Response, *, who: str = "gate", scopes: tuple[Scope, ...] = ()

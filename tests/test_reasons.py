@@ -199,6 +199,7 @@ _FILLED = (
 )
 # Literals that are no reasons: parts of sentences that are tried above, prompts, patterns, notes.
 _NO_REASONS = (
+    "select ",
     *(
         "unpack it",
         "convert it",

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from scanner.settings import Settings, WebSettings
+from scanner.settings import SampleSettings, Settings, WebSettings
 from scanner.settings.sources import REMOVED
 
 PAGE = Path(__file__).parent.parent / "docs/settings.md"
@@ -21,11 +21,14 @@ ROW = re.compile(r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]+) \| `([A-Z_]+)`[^|]*\|$",
 ROWS = {name: (default, variable) for name, default, variable in ROW.findall(TEXT)}
 
 
+NESTED: dict[str, type[BaseModel]] = {"web": WebSettings, "samples": SampleSettings}
+
+
 def defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting with its default; PydanticUndefined where a function computes it."""
     for name, field in model.model_fields.items():
-        if name == "web":
-            yield from defaults(WebSettings, "web.")
+        if name in NESTED:
+            yield from defaults(NESTED[name], f"{name}.")
         else:
             yield prefix + name, {} if field.default_factory is dict else field.default
 

@@ -105,7 +105,7 @@ class TestWhoIsSearched:
         assert identity.is_minor(NOON.date())
         assert vault.templates.active(VERSION, NOON.date()) == []
         assert len(vault.templates.active(VERSION, date(2027, 5, 2))) == 1
-        assert b"2009" not in bytes_below(vault.path.parent)
+        assert b"2009-05" not in bytes_below(vault.path.parent)
 
     def test_a_minor_needs_a_guardian_and_a_guardian_a_document(
         self, vault: Vault, submission: Submission

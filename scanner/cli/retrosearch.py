@@ -36,7 +36,7 @@ def retrosearch(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Search whoever registered since in everything that was drawn before.
+    """Search new people in everything that was drawn before.
 
     Only files in which somebody comes near are drawn again.
     """

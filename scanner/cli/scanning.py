@@ -41,6 +41,16 @@ RayOption = Annotated[
         metavar="auto|ADDRESS",
     ),
 ]
+BatchOption = Annotated[
+    int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")
+]
+RedrawOption = Annotated[
+    bool, typer.Option("--redraw", help="Draw every file anew, whatever is kept of it.")
+]
+ExplainOption = Annotated[
+    bool,
+    typer.Option("--explain", help="Tell for each file what a scan would do and why; do not scan."),
+]
 
 
 def add_to(app: typer.Typer, panel: str) -> None:
@@ -162,18 +172,9 @@ def scan(
     face_pack: FacePackOption = None,
     base_model: BaseModelOption = None,
     ray: RayOption = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")
-    ] = None,
-    redraw: Annotated[
-        bool, typer.Option("--redraw", help="Draw every file anew, whatever is kept of it.")
-    ] = False,
-    explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain", help="Tell for each file what a scan would do and why; do not scan."
-        ),
-    ] = False,
+    batch: BatchOption = None,
+    redraw: RedrawOption = False,
+    explain: ExplainOption = False,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
@@ -201,21 +202,9 @@ def scan(
         write_report(session, result, lang, path)
         pack = f"Face pack {session.faces.pack.name}: {session.faces.pack.licence}."
         opened = session.case_store.named(result.case_ids)
-    if result.scan.gallery_size == 0:
-        print_warning(
-            "Nobody was searched for: nobody is registered, approved and with a consent that "
-            "covers today, so `clear` says nothing here. `portrait-scanner identities` shows who "
-            "is registered; is --home the right one, and this machine's date?"
-        )
-    print_gaps(result.gaps)
+    _print_warnings(result)
     if as_json:
-        document = {
-            "results": result.to_json_rows(),
-            "report": str(path),
-            "scan": result.scan.scan_id,
-            "totals": asdict(result.totals),
-        }
-        print_json({**document, "gaps": list(result.gaps)})
+        print_json(_scan_document(result, path))
     else:
         if result.rows:
             print_rows(result.to_json_rows())
@@ -224,6 +213,27 @@ def scan(
         print_opened_cases(opened)
         typer.echo(f"{pack}\nReport: {path}")
     raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)
+
+
+def _print_warnings(result: ScanResult) -> None:
+    if result.scan.gallery_size == 0:
+        print_warning(
+            "Nobody was searched for: nobody is registered, approved and with a consent that "
+            "covers today, so `clear` says nothing here. `portrait-scanner identities` shows who "
+            "is registered; is --home the right one, and this machine's date?"
+        )
+    print_gaps(result.gaps)
+
+
+def _scan_document(result: ScanResult, report: Path) -> dict[str, Any]:
+    """The JSON contract of `scan`."""
+    return {
+        "results": result.to_json_rows(),
+        "report": str(report),
+        "scan": result.scan.scan_id,
+        "totals": asdict(result.totals),
+        "gaps": list(result.gaps),
+    }
 
 
 def write_report(session: ScanSession, result: ScanResult, language: str, path: Path) -> Path:

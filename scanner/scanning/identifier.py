@@ -1,4 +1,4 @@
-"""The examination of one checkpoint by a worker, on this machine or on a cluster."""
+"""The result of one checkpoint by a worker, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scanner.sampling.drawings import Drawing
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.sample_store import Place
 from scanner.sampling.sampler import Pixels, Sampler, blurred, png_bytes
-from scanner.scanning.identify_loop import Examination, IdentifyLoop
+from scanner.scanning.identify_loop import CheckpointResult, IdentifyLoop
 from scanner.scanning.verdict_records import verdict_record
 
 log = logging.getLogger(__name__)
@@ -130,14 +130,14 @@ class CheckpointIdentifier:
                     return WorkerAnswer(verdict, self.snapshot.snapshot_id)
             finder = FaceFinder(self.reader, self.pack.bar)
             loop = IdentifyLoop(sampler, finder, self.snapshot, self.policy)
-            examination = loop.identify(
+            result = loop.identify(
                 request.path, request.sha256, request.kind, request.triggers, request.candidates
             )
         except NotScannable as error:
             seconds = round(time.monotonic() - started, 2)
             failed = VerdictRecord(str(Outcome.FAILED), str(error), seconds=seconds)
             return WorkerAnswer(failed, self.snapshot.snapshot_id)
-        return self._answer(sampler, examination, time.monotonic() - started)
+        return self._answer(sampler, result, time.monotonic() - started)
 
     def sampler_for(self, base: BaseModel) -> Sampler:
         """Return the sampler of a base model.
@@ -160,11 +160,11 @@ class CheckpointIdentifier:
                 raise
         return models.sampler
 
-    def _answer(self, sampler: Sampler, examination: Examination, seconds: float) -> WorkerAnswer:
+    def _answer(self, sampler: Sampler, result: CheckpointResult, seconds: float) -> WorkerAnswer:
         images: dict[str, bytes] = {}
 
         def keep(number: int, is_control: bool) -> str | None:
-            sample = examination.observed[number].sample
+            sample = result.observed[number].sample
             image = sample.control if is_control else sample.image
             if image is None:
                 return None
@@ -178,12 +178,12 @@ class CheckpointIdentifier:
 
         threshold = self.snapshot.thresholds.match
         verdict = verdict_record(
-            examination.drawing,
-            examination.identification,
+            result.drawing,
+            result.identification,
             comparison_of(self.pack, self.reader.version, self.snapshot, threshold),
             threshold,
             keep,
             seconds,
         )
-        drawing, patches = examination.drawing, examination.patches()
+        drawing, patches = result.drawing, result.patches()
         return WorkerAnswer(verdict, self.snapshot.snapshot_id, images, drawing, patches)

@@ -46,7 +46,7 @@ def prompt_words(words: Iterable[str]) -> list[str | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class CheckpointResult:
     """What a checkpoint draws and whom that shows, with the pictures in memory.
 
     Attributes:
@@ -113,7 +113,7 @@ class IdentifyLoop:
         kind: str,
         triggers: Sequence[str],
         candidates: Sequence[str] = (),
-    ) -> Examination:
+    ) -> CheckpointResult:
         """Sample a checkpoint and decide.
 
         Args:
@@ -132,7 +132,7 @@ class IdentifyLoop:
             identification = self._confirm(progress)
             drawing = self._drawing(progress, before, loaded.route)
         screened = (sample for samples in progress.screening for sample in samples)
-        return Examination(drawing, identification, (*screened, *progress.confirmation))
+        return CheckpointResult(drawing, identification, (*screened, *progress.confirmation))
 
     def _screen(self, progress: _Progress) -> None:
         """Draw cheap samples: by trigger, without it, and weaker if few faces were usable.

@@ -77,7 +77,7 @@ class SearchedFileStore:
             "where i.state = 'judged' and i.sha256 is not null order by i.sha256, i.rowid desc"
         )
         newest: JudgedFile | None = None
-        for sha256, judged_under, verdict in self._db.execute(query).fetchall():
+        for sha256, judged_under, verdict in self._db.execute(query):
             if newest is None or newest.sha256 != sha256:
                 if newest is not None and _is_stale(newest, search_key, current):
                     yield newest

@@ -149,8 +149,9 @@ class QueueWorker:
             self.store.forget_fact(SNAPSHOT_FACT)
             return
         log.info(
-            "%d files that were drawn before were searched; %d show somebody",
+            "%d files that were drawn before were searched, %d could not be; %d show somebody",
             result.files,
+            result.unsearched,
             len({reported.row.sha256 for reported in result.rows if reported.is_open}),
         )
         self.store.set_fact(SNAPSHOT_FACT, f"{key} {self.clock().isoformat()}")
