@@ -131,6 +131,8 @@ class SampleStore:
             sealed = list(self._sealed(kept, patches))
         with transaction(self._db):
             self._db.table("drawings").upsert(row, pk="sampling_key")
+            # A drawing that was lost may have left some.
+            self._db.table("patches").delete_where("sampling_key = ?", [kept.sampling_key])
             self._db.table("patches").insert_all(sealed)
 
     def _sealed(
