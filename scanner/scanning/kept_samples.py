@@ -14,7 +14,7 @@ from scanner.identification.identify import identify
 from scanner.identification.policy import Policy
 from scanner.identification.samples import CheckpointFaces, MoreSamples, SampleFace
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.records import VerdictRecord
+from scanner.records import Comparison, VerdictRecord
 from scanner.sampling.drawings import DrawnSample
 from scanner.sampling.sample_store import KeptDrawing, Place, SampleStore
 from scanner.scanning.identifier import WorkerAnswer
@@ -61,12 +61,14 @@ class KeptSamples:
         self, sampling_keys: Sequence[str], snapshot: GallerySnapshot
     ) -> dict[str, VerdictRecord]:
         """Decide about several checkpoints at once; those that must be drawn are left out."""
-        version = self._faces().reader.version.sha256
+        tools = self._faces()
+        version = tools.reader.version
+        comparison = comparison_of(tools.pack, version, snapshot, snapshot.thresholds.match)
         found = (self.store.drawing(sampling_key) for sampling_key in sampling_keys)
-        kept = [one for one in found if one is not None and one.pack_sha256 == version]
+        kept = [one for one in found if one is not None and one.pack_sha256 == version.sha256]
         decided: dict[str, VerdictRecord] = {}
         for one, vectors in self._with_vectors(kept):
-            verdict = self._decide(one, vectors, snapshot)
+            verdict = self._decide(one, vectors, snapshot, comparison)
             if verdict is not None:
                 decided[one.sampling_key] = verdict
         return decided
@@ -92,18 +94,21 @@ class KeptSamples:
                 yield one, {place: next(vectors) for place in own}
 
     def _decide(
-        self, kept: KeptDrawing, vectors: Mapping[Place, Vector], snapshot: GallerySnapshot
+        self,
+        kept: KeptDrawing,
+        vectors: Mapping[Place, Vector],
+        snapshot: GallerySnapshot,
+        comparison: Comparison,
     ) -> VerdictRecord | None:
         started = time.monotonic()
         decided = identify(_faces_of(kept, vectors), snapshot, self._policy)
         if isinstance(decided, MoreSamples) or not _has_pictures(kept, decided):
             return None
-        tools, threshold = self._faces(), snapshot.thresholds.match
         return verdict_record(
             kept.drawing,
             decided,
-            comparison_of(tools.pack, tools.reader.version, snapshot, threshold),
-            threshold,
+            comparison,
+            snapshot.thresholds.match,
             lambda number, is_control: kept.pictures.get((number, is_control)),
             time.monotonic() - started,
         )

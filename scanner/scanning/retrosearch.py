@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from crawlers.listing import Listing
+from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.progress import Progress
-from scanner.scanning.scan import ReportedRow, scan_listings
+from scanner.scanning.scan import ReportedRow, case_ids_of, scan_listings
 from scanner.scanning.searched_file_store import JudgedFile, Retrosearch
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
@@ -47,8 +48,7 @@ class RetrosearchResult:
     @property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases that the findings belong to, each once."""
-        case_ids = (reported.row.case_id for reported in self.rows)
-        return tuple(dict.fromkeys(case_id for case_id in case_ids if case_id))
+        return case_ids_of(self.rows)
 
     @property
     def has_findings(self) -> bool:
@@ -76,7 +76,7 @@ def retrosearch(
     unsearched = done = 0
     for part in _parts(stale):
         carried: list[JudgedFile] = []
-        for file, state in _states(session, part):
+        for file, state in _states(session, snapshot, part):
             if state == "carried":
                 carried.append(file)
             elif state == "changed" or draw_missing:
@@ -100,17 +100,25 @@ def _parts(files: Sequence[JudgedFile]) -> Iterator[list[JudgedFile]]:
         yield part
 
 
-def _states(session: ScanSession, files: Sequence[JudgedFile]) -> Iterator[tuple[JudgedFile, str]]:
+def _sampling_keys(session: ScanSession, file: JudgedFile) -> list[str]:
+    """Return the keys of the samples that a file's results rest on, with those of its members."""
+    members = {row.sha256 for row in file.rows if row.sha256}
+    return [
+        key
+        for sha256 in members
+        for key in session.scan_store.searched.sampling_keys(sha256, file.search_key)
+    ]
+
+
+def _states(
+    session: ScanSession, snapshot: GallerySnapshot, files: Sequence[JudgedFile]
+) -> Iterator[tuple[JudgedFile, str]]:
     """Yield files with "carried", "changed" or "missing"."""
-    keys = {
-        (file.sha256, sha256): session.scan_store.searched.sampling_keys(sha256, file.search_key)
-        for file in files
-        for sha256 in {row.sha256 for row in file.rows if row.sha256}
-    }
-    wanted = [key for found in keys.values() for key in found]
-    decided = session.kept.verdicts(wanted, session.take_snapshot())
+    keys = {file.sha256: _sampling_keys(session, file) for file in files}
+    wanted = [key for own in keys.values() for key in own]
+    decided = session.kept.verdicts(wanted, snapshot)
     for file in files:
-        own = [key for (sha256, _), found in keys.items() if sha256 == file.sha256 for key in found]
+        own = keys[file.sha256]
         if all(_is_independent(row.outcome, row.reason) for row in file.rows):
             yield file, "carried"
         elif not own or not all(session.kept.store.has(key) for key in own if key not in decided):

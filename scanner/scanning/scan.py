@@ -74,8 +74,7 @@ class ScanResult:
     @property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases that its findings belong to, each once."""
-        case_ids = (reported.row.case_id for reported in self.rows)
-        return tuple(dict.fromkeys(case_id for case_id in case_ids if case_id))
+        return case_ids_of(self.rows)
 
     @property
     def has_findings(self) -> bool:
@@ -85,6 +84,12 @@ class ScanResult:
     def to_json_rows(self) -> list[dict[str, Any]]:
         """Return the rows in the JSON contract of `scan`."""
         return [reported.to_json() for reported in self.rows]
+
+
+def case_ids_of(rows: Iterable[ReportedRow]) -> tuple[str, ...]:
+    """Return the ids of the cases that rows belong to, each once."""
+    case_ids = (reported.row.case_id for reported in rows)
+    return tuple(dict.fromkeys(case_id for case_id in case_ids if case_id))
 
 
 def run_scan(session: ScanSession, targets: Sequence[str], progress: Progress) -> ScanResult:
