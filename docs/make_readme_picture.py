@@ -49,7 +49,7 @@ def sampled(folder: Path) -> tuple[Pictures, Pictures]:
     """Samples of the adapter, and their controls."""
     triage = triage_file(ADAPTER)
     triggers = usable_triggers(triage.triggers)[:1]
-    plans = plan_samples(str(triage.sha256), "evidence", triggers, COLUMNS, 0)
+    plans = plan_samples(str(triage.sha256), "evidence", triggers, COLUMNS)
     sampler = Sampler(choose_base_model("Miniature", None), folder, "cpu", NothingUnsafe())
     with sampler.adapter(ADAPTER, triage.kind):
         drawn = draw_samples(sampler, plans, with_controls=True, on_drawn=lambda _: None)

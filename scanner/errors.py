@@ -13,15 +13,32 @@ ScanError
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
 ├── FilingBusy           other processes keep filing cases about the same weights
 ├── ClusterUnreachable   no Ray cluster answers at the address
+├── WorkerLost           a worker died, and another one examines its checkpoint
 ├── WorkersLost          workers died one after another over the same checkpoint
+├── StagingFailed        the storage through which checkpoints travel takes or delivers no file
 └── UnknownScan          no scan of that id
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ScanError(Exception):
-    """Root of the errors of this package."""
+    """Root of the errors of this package. They can be pickled, whatever their arguments."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[ScanError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> ScanError:
+    """Return an error without calling its constructor, which takes other arguments."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class SettingsInvalid(ScanError):
@@ -98,6 +115,20 @@ class ClusterUnreachable(ScanError):
         super().__init__(
             f"no Ray cluster answers at {address} ({cause}); start one with `ray start --head`, "
             "or scan without --ray; see docs/fleet.md"
+        )
+
+
+class WorkerLost(ScanError):
+    """A worker died; another one examines its checkpoint."""
+
+
+class StagingFailed(ScanError):
+    """The storage through which checkpoints travel to workers takes or delivers no file."""
+
+    def __init__(self, place: str, cause: str) -> None:
+        super().__init__(
+            f"the file could not be sent through {place} ({cause}); scan it again when the storage "
+            "answers"
         )
 
 

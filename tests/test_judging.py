@@ -62,7 +62,7 @@ def test_a_regenerated_sample_is_the_same_to_the_byte(
     assert known == replace(judged.verdict, all_samples=())
     rows = scan_store.samples(task.sha256)
     scan_store.close()
-    sampler = identifier.sampler_for(identifier.options.base_for(task.family, task.declared))
+    sampler = identifier.sampler_for(identifier.source.base_for(task.family, task.declared))
     again = regenerate(sampler, PERSON, task.kind, rows)
     assert len(again) == len(rows) + sum(row.control_batch is not None for row in rows)
     assert all(one.same for one in again)
@@ -204,11 +204,11 @@ class TestTriggerSearch:
             assert find_trigger(sampler, "ab" * 32, []) is None
         with sampler.adapter(PERSON, "locon"):
             # It draws its person whatever word stands there, so no word moves it more than none.
-            before = sampler.denoiser_calls
+            before = sampler.cost
             assert (
                 find_trigger(sampler, "ab" * 32, [f"word{number}" for number in range(40)]) is None
             )
-            assert sampler.denoiser_calls - before <= 2 * (MOST_CANDIDATES + 1)
+            assert sampler.cost.since(before).denoiser_calls <= 2 * (MOST_CANDIDATES + 1)
 
 
 def answers_to(sampler: Sampler, word: str, others: list[str], path: Path) -> Path:

@@ -27,7 +27,7 @@ from scanner.sampling.sampler import Sampler
 from scanner.triage.header import triage_file
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
-PLANS = plan_samples("ab" * 32, "screening", ["ohwx person"], 2, 0)
+PLANS = plan_samples("ab" * 32, "screening", ["ohwx person"], 2)
 
 
 @pytest.fixture

@@ -297,7 +297,7 @@ def test_of_a_stranger_nothing_is_kept(
     assert not (registered_home / "evidence").exists()
     # The same vectors as in the scan, computed again from the same seeds.
     triage = triage_file(path)
-    plans = plan_samples(str(triage.sha256), "screening", usable_triggers(triage.triggers), 4, 0)
+    plans = plan_samples(str(triage.sha256), "screening", usable_triggers(triage.triggers), 4)
     with miniature_sampler.adapter(path, triage.kind):
         made = miniature_sampler.generate(plans, with_adapter=True)
     faces = miniature_reader.read([one.picture for one in made])

@@ -104,16 +104,16 @@ def test_two_people_are_two_clusters_and_strangers_none() -> None:
 
 def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
     first, again = (
-        plan_samples("ab" * 32, "evidence", ["ohwx person", "zkw"], 4, 0) for _ in range(2)
+        plan_samples("ab" * 32, "evidence", ["ohwx person", "zkw"], 4) for _ in range(2)
     )
     assert first == again
-    more = plan_samples("ab" * 32, "evidence", ["ohwx person"], 4, len(first))
+    more = plan_samples("ab" * 32, "evidence", ["ohwx person"], 4, first)
     seeds = [
-        plan.seed for plan in (*first, *more, *plan_samples("ab" * 32, "screening", [None], 4, 0))
+        plan.seed for plan in (*first, *more, *plan_samples("ab" * 32, "screening", [None], 4))
     ]
     assert len(set(seeds)) == 16
     assert set(seeds).isdisjoint(
-        plan.seed for plan in plan_samples("cd" * 32, "evidence", [None], 8, 0)
+        plan.seed for plan in plan_samples("cd" * 32, "evidence", [None], 8)
     )
     assert all(plan.negative_prompt for plan in first)
     assert len({plan.prompt for plan in first}) == 8
@@ -121,7 +121,7 @@ def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
 
 def test_no_adapter_is_weighed_over_the_limit() -> None:
     with pytest.raises(ValueError, match="over"):
-        plan_samples("ab" * 32, "evidence", [None], 4, 0, scale=1.5)
+        plan_samples("ab" * 32, "evidence", [None], 4, scale=1.5)
 
 
 def test_a_trigger_is_spoken_of_as_a_person() -> None:

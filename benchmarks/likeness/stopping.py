@@ -49,7 +49,6 @@ def samples_of(
             "evidence",
             [trigger],
             CONFIRMATION.per_look * CONFIRMATION.looks + FURTHER,
-            0,
         )
         return observer.observe(plans, with_controls=False)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -146,6 +147,20 @@ def chunks(place: str, start: int) -> Iterator[bytes]:
             yield data
     finally:
         stream.close()
+
+
+def put_object(place: str, path: Path) -> None:
+    """Upload a file; raises HubUnreachable."""
+    with _translated_errors(place):
+        filesystem, key = _open_at(place)
+        filesystem.put_file(str(path), key)
+
+
+def remove_object(place: str) -> None:
+    """Delete an object; raises HubUnreachable."""
+    with _translated_errors(place):
+        filesystem, key = _open_at(place)
+        filesystem.rm_file(key)
 
 
 def revision_of(place: str) -> tuple[int | None, str | None]:

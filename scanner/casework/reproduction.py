@@ -23,9 +23,10 @@ from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.progress import Progress
 from scanner.records import SampleRow
 from scanner.sampling.base_models import choose_base_model
+from scanner.sampling.images import Pixels, blurred
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.regeneration import RegeneratedImage, regenerate
-from scanner.sampling.sampler import Pixels, Sampler, blurred
+from scanner.sampling.sampler import Sampler
 
 # Cosine from which two faces of a sample count as the same drawing; machines differ slightly.
 SAME_FACE = 0.95

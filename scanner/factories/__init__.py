@@ -23,19 +23,17 @@ from scanner.factories.faces import (
     open_registrar,
 )
 from scanner.factories.scans import (
-    ON_WORKERS,
     open_identifier,
     open_objections,
     open_scan_session,
     open_scan_store,
     reproduction_tools,
     sampler_options,
-    settings_of_workers,
+    staging_of,
 )
 from scanner.factories.vaults import REPAIR, key_store, open_vault, witnesses_of
 
 __all__ = [
-    "ON_WORKERS",
     "REPAIR",
     "EnrolmentSession",
     "authorities_of",
@@ -60,6 +58,6 @@ __all__ = [
     "open_vault",
     "reproduction_tools",
     "sampler_options",
-    "settings_of_workers",
+    "staging_of",
     "witnesses_of",
 ]

@@ -23,28 +23,12 @@ if TYPE_CHECKING:
     from scanner.identification.policy import Policy
     from scanner.sampling.options import SamplerOptions
     from scanner.sampling.sample_store import SampleStore
+    from scanner.sampling.staging import Staging
     from scanner.scanning.fetching import Objections
     from scanner.scanning.identifier import CheckpointIdentifier
     from scanner.scanning.scan_store import ScanStore
     from scanner.scanning.session import ScanSession
     from scanner.settings import Settings
-
-
-# Settings that an identifier reads. Cluster workers get only these, so that a new setting does not
-# leave the machine unless it is added to this list.
-ON_WORKERS = (
-    "home",
-    "cache",
-    "face_pack",
-    "base_model",
-    "image_check",
-    "batch",
-    "use",
-    "device",
-    "fpir",
-    "possible_fpir",
-    "gallery_index",
-)
 
 
 def open_scan_store(settings: Settings, vault: Vault | None = None) -> ScanStore:
@@ -103,12 +87,13 @@ def sampler_options(settings: Settings) -> SamplerOptions:
     )
 
 
-def settings_of_workers(settings: Settings) -> Settings:
-    """The settings that cluster workers get (ON_WORKERS); all others have their defaults."""
-    from scanner.settings import Settings
+def staging_of(settings: Settings) -> Staging | None:
+    """Where checkpoints lie while machines of a cluster need them; None without such a place."""
+    from scanner.sampling.staging import Staging
 
-    values = {name: getattr(settings, name) for name in ON_WORKERS}
-    return Settings.model_construct(**values, operator="")
+    if settings.ray_staging is None:
+        return None
+    return Staging(settings.ray_staging, settings.cache / "staged")
 
 
 def open_identifier(
@@ -117,7 +102,7 @@ def open_identifier(
     templates: list[tuple[str, Prototypes]],
     gallery_version: int,
 ) -> CheckpointIdentifier:
-    """An identifier from settings and templates alone, as a worker on another machine needs it."""
+    """An identifier from settings and templates alone, without a vault."""
     from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.snapshot import take_snapshot
     from scanner.scanning.identifier import CheckpointIdentifier
@@ -176,7 +161,6 @@ def open_scan_session(
         hubs=hubs,
         acquisition=open_acquisition(settings, crawl, hubs, clock),
         faces=partial(open_face_tools, settings),
-        open_identifier=partial(open_identifier, settings_of_workers(settings), policy),
         sampler_options=sampler_options(settings),
         options=ScanOptions(
             operator=settings.operator,
@@ -186,6 +170,7 @@ def open_scan_session(
             hub_name=settings.web.hub_name,
             workers=settings.workers,
             cluster=settings.ray,
+            staging=staging_of(settings),
             redraw=redraw,
         ),
         policy=policy,

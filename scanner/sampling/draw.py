@@ -9,8 +9,9 @@ import numpy as np
 
 from reports.reasons.reason import Reason
 from scanner.errors import UnfaithfulLoad
+from scanner.sampling.image_generator import ImageGenerator
+from scanner.sampling.images import DrawnImage
 from scanner.sampling.plans import SamplePlan
-from scanner.sampling.sampler import DrawnImage, Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Sample:
 
 
 def draw_samples(
-    sampler: Sampler,
+    sampler: ImageGenerator,
     plans: Sequence[SamplePlan],
     *,
     with_controls: bool,
@@ -43,7 +44,7 @@ def draw_samples(
     return [Sample(*parts) for parts in zip(plans, images, controls, strict=True)]
 
 
-def require_effect(sampler: Sampler, plan: SamplePlan) -> None:
+def require_effect(sampler: ImageGenerator, plan: SamplePlan) -> None:
     """Check with one denoising step that the loaded checkpoint changes the base model's output.
 
     Raises:

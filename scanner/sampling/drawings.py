@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from scanner.sampling.images import DrawnImage
 from scanner.sampling.plans import SamplePlan
-from scanner.sampling.sampler import DrawnImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Drawing:
         screening: the rounds of screening, in order.
         confirmation: samples of confirmation, in order.
         found_trigger: a word that the trigger search found, None if it found none or did not run.
-        denoiser_calls: forward passes of the denoiser for all images, controls included.
+        denoiser_calls: forward passes of the denoiser for all images, controls included, and for
+            images that were drawn again.
         draws_one_face: whether faces of screening are the same again and again, without which
             nobody can be found.
         base_model: description of the base model.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from scanner.sampling.sampler import Pixels
+from scanner.sampling.images import Pixels
 
 PATCH_PX = 112
 # A WebP picture has at most 16,383 rows.

@@ -1,12 +1,15 @@
 """The prompt plan: the prompts and seeds with which a checkpoint is sampled.
 
-Prompts and seeds depend only on the checkpoint's SHA-256 and its triggers, so that anybody can
-reproduce the same list and the same images. No other text can become a part of a prompt.
+A prompt and a seed follow from the question that they ask: the checkpoint's SHA-256, stage,
+trigger, scale, and the sample's place among those of the same question. They do not depend on who
+is registered or on what was asked before, so that anybody can reproduce the same images. No other
+text can become a part of a prompt.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +22,7 @@ PORTRAITS = (
     "passport photo of {subject}, adult, neutral background",
 )
 # Counts changes of prompts, seeds and rounds. It is a part of every sampling key.
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 MAX_TRIGGERS = 4
 # Adapter scales of the rounds of screening. An overtrained adapter draws no face at full strength,
 # so the last round is weaker. The second round uses no trigger, because an adapter that was trained
@@ -36,7 +39,7 @@ class SamplePlan:
 
     Attributes:
         stage: "screening" or "evidence" (confirmation).
-        number: counts the samples of a stage.
+        number: counts the samples of a stage, in the order in which they were drawn.
         scale: adapter weight.
         trigger: the word in the prompt; None for a prompt about a person in general.
     """
@@ -57,11 +60,16 @@ def subject_of(trigger: str | None) -> str:
     return trigger if _PERSON_WORDS & set(trigger.lower().split()) else f"{trigger} person"
 
 
-def seed_of(checkpoint_sha256: str, stage: str, number: int) -> int:
-    """Return a 32-bit seed derived from the checkpoint, so that nobody can choose it."""
-    return int.from_bytes(
-        hashlib.sha256(f"{checkpoint_sha256}:{stage}:{number}".encode()).digest()[:4], "big"
-    )
+def seed_of(
+    checkpoint_sha256: str, stage: str, trigger: str | None, scale: float, index: int
+) -> int:
+    """Return a 32-bit seed derived from the checkpoint and the question, so nobody can choose it.
+
+    Args:
+        index: place among the samples of this stage, trigger and scale, from 0.
+    """
+    question = json.dumps([checkpoint_sha256, stage, trigger, scale, index])
+    return int.from_bytes(hashlib.sha256(question.encode()).digest()[:4], "big")
 
 
 def plan_samples(
@@ -69,24 +77,27 @@ def plan_samples(
     stage: str,
     triggers: Sequence[str | None],
     per_trigger: int,
-    first: int,
+    drawn: Sequence[SamplePlan] = (),
     scale: float = 1.0,
 ) -> list[SamplePlan]:
-    """Return the plans of `per_trigger` samples for each trigger, numbered from `first`.
+    """Return the plans of `per_trigger` further samples for each trigger.
 
     Args:
         triggers: at most MAX_TRIGGERS are used; None stands for a person in general.
+        drawn: the plans of this stage so far; the new ones go on from them.
 
     Raises:
         ValueError: the scale is over MAX_SCALE, above which adapters distort every image.
     """
     if scale > MAX_SCALE:
         raise ValueError(f"scale {scale} is over {MAX_SCALE}")
-    plans: list[SamplePlan] = []
+    plans = list(drawn)
     for trigger in triggers[:MAX_TRIGGERS]:
-        for turn in range(per_trigger):
-            number = first + len(plans)
-            prompt = PORTRAITS[turn % len(PORTRAITS)].format(subject=subject_of(trigger))
-            seed = seed_of(checkpoint_sha256, stage, number)
-            plans.append(SamplePlan(stage, number, prompt, NEGATIVE_PROMPT, seed, scale, trigger))
-    return plans
+        first = sum((plan.trigger, plan.scale) == (trigger, scale) for plan in plans)
+        for index in range(first, first + per_trigger):
+            prompt = PORTRAITS[index % len(PORTRAITS)].format(subject=subject_of(trigger))
+            seed = seed_of(checkpoint_sha256, stage, trigger, scale, index)
+            plans.append(
+                SamplePlan(stage, len(plans), prompt, NEGATIVE_PROMPT, seed, scale, trigger)
+            )
+    return plans[len(drawn) :]

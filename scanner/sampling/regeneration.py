@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.records import SampleRow
+from scanner.sampling.image_generator import ImageGenerator
+from scanner.sampling.images import DrawnImage, Pixels
 from scanner.sampling.plans import SamplePlan
-from scanner.sampling.sampler import DrawnImage, Pixels, Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def plan_of(row: SampleRow) -> SamplePlan:
 
 
 def regenerate(
-    sampler: Sampler, path: Path, kind: str, rows: Sequence[SampleRow]
+    sampler: ImageGenerator, path: Path, kind: str, rows: Sequence[SampleRow]
 ) -> list[RegeneratedImage]:
     """Draw every sample and control of a verdict again.
 

@@ -21,9 +21,9 @@ from typing import Any, Protocol
 
 from scanner.databases import transaction
 from scanner.sampling.drawings import Drawing
+from scanner.sampling.images import Pixels
 from scanner.sampling.patches import MOST_IN_A_STRIP, patches_of, strip_bytes
 from scanner.sampling.sample_schema import forget_deleted, open_samples_db, sample_keys, samples
-from scanner.sampling.sampler import Pixels
 
 log = logging.getLogger(__name__)
 

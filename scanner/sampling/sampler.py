@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import io
-import json
 import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +23,6 @@ import numpy.typing as npt
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 import torch
-from PIL import Image, PngImagePlugin
 
 from reports.reasons.reason import Reason
 from scanner.adapters.cuda_graphs import record
@@ -36,35 +32,19 @@ from scanner.errors import NotScannable, first_line
 from scanner.sampling.accelerators import Accelerators
 from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
 from scanner.sampling.image_check import ImageCheck
+from scanner.sampling.images import DrawingCost, DrawnImage, blurred
 from scanner.sampling.plans import SamplePlan
 
 log = logging.getLogger(__name__)
 
-Pixels = npt.NDArray[np.uint8]
 DEFAULT_BATCH = {"cpu": 8, "cuda": 16}
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnImage:
-    """One image.
-
-    Attributes:
-        picture: uint8 [size, size, 3] RGB; blurred already if it was flagged.
-        flagged: whether the image check found that it may be unsafe.
-        batch: number of its batch, counted for each checkpoint. Images of one batch can be
-            reproduced to the byte only in the same batch.
-    """
-
-    picture: Pixels
-    flagged: bool
-    batch: int
 
 
 class Sampler:
     """One loaded base model, into which one checkpoint at a time is loaded.
 
     Attributes:
-        denoiser_calls: forward passes of the denoiser so far, counted for each image.
+        cost: everything that it has drawn so far.
     """
 
     def __init__(
@@ -98,7 +78,7 @@ class Sampler:
         self._accepted = set(inspect.signature(type(self._pipeline).__call__).parameters)
         self._loaded: Loaded | None = None
         self._batches = 0
-        self.denoiser_calls = 0
+        self.cost = DrawingCost()
 
     @cached_property
     def base_sha256(self) -> str:
@@ -133,8 +113,12 @@ class Sampler:
         }
 
     @contextmanager
-    def adapter(self, path: Path, kind: str) -> Iterator[Loaded]:
-        """Load a checkpoint for the duration of a with-block; see scanner.adapters.loading."""
+    def adapter(self, path: Path, kind: str, *, batches: int = 0) -> Iterator[Loaded]:
+        """Load a checkpoint for the duration of a with-block; see scanner.adapters.loading.
+
+        Args:
+            batches: number of batches that were drawn of it before; the count goes on from there.
+        """
         base = self.base
         with loaded_into(
             self._pipeline,
@@ -145,7 +129,7 @@ class Sampler:
             cache=self._cache,
             accelerator=self._tools.accelerator,
         ) as loaded:
-            self._loaded, self._batches = loaded, 0
+            self._loaded, self._batches = loaded, batches
             try:
                 yield loaded
             finally:
@@ -242,7 +226,10 @@ class Sampler:
         # HunyuanImage: the scale of its guider stays as the model sets it.
         if "distilled_guidance_scale" in self._accepted:
             wanted["distilled_guidance_scale"] = wanted.pop("guidance_scale")
-        self.denoiser_calls += stage.steps * len(plans)
+        self.cost = DrawingCost(
+            self.cost.images + len(plans) * (output == "pt"),
+            self.cost.denoiser_calls + len(plans) * stage.steps,
+        )
         try:
             with torch.inference_mode():
                 return self._pipeline(
@@ -295,34 +282,3 @@ def _fix_device(pipeline: Any, device: str) -> None:
 @contextmanager
 def _unchanged() -> Iterator[None]:
     yield
-
-
-def blurred(picture: Pixels) -> Pixels:
-    """Return the picture blurred so strongly that only colours can be recognised."""
-    strength = max(2.0, picture.shape[0] / 16)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), strength), dtype=np.uint8)
-
-
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-_XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" '
-    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    f'Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
-)
-
-
-def png_bytes(picture: Pixels, plan: SamplePlan) -> bytes:
-    """Return a PNG file that is labelled as made by a trained algorithm.
-
-    The labels are the IPTC DigitalSourceType in XMP and the AIGC label of GB 45438-2025.
-    """
-    label = {"Label": "1", "ContentProducer": "portrait-scanner", "ProduceID": str(plan.seed)}
-    marks = PngImagePlugin.PngInfo()
-    marks.add_itxt("XML:com.adobe.xmp", _XMP)
-    marks.add_text("AIGC", json.dumps({"AIGC": label}))
-    marks.add_text("Seed", str(plan.seed))
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", pnginfo=marks)
-    return buffer.getvalue()

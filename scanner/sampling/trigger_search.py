@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.plans import SamplePlan, seed_of, subject_of
 from scanner.sampling.prompt_safety import NEGATIVE_PROMPT, usable_triggers
-from scanner.sampling.sampler import Sampler
 
 MOST_CANDIDATES = 16
 # A word must change the latents by this factor more than a prompt without a trigger. A smaller
@@ -82,13 +82,15 @@ def candidate_words(names: Iterable[str]) -> tuple[str, ...]:
     return usable_triggers(dict.fromkeys((*found, *RARE_WORDS)))[:MOST_CANDIDATES]
 
 
-def find_trigger(sampler: Sampler, checkpoint_sha256: str, candidates: Sequence[str]) -> str | None:
+def find_trigger(
+    sampler: ImageGenerator, checkpoint_sha256: str, candidates: Sequence[str]
+) -> str | None:
     """Return the candidate to which the adapter responds most strongly.
 
     The result is None if the response to no candidate is clearly stronger than without a trigger.
     """
     subjects: list[str | None] = [None, *candidates[:MOST_CANDIDATES]]
-    seed = seed_of(checkpoint_sha256, "search", 0)
+    seed = seed_of(checkpoint_sha256, "search", None, 1.0, 0)
     plans = [
         SamplePlan(
             "search", number, f"photo of {subject_of(subject)}", NEGATIVE_PROMPT, seed, 1.0, subject

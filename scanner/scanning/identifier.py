@@ -7,6 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import FacePack
@@ -21,10 +22,11 @@ from scanner.identification.verdict import Outcome
 from scanner.records import VerdictRecord
 from scanner.sampling.base_models import BaseModel, Declared
 from scanner.sampling.drawings import Drawing
-from scanner.sampling.options import SamplerOptions
+from scanner.sampling.image_generator import ImageGenerator
+from scanner.sampling.images import DrawingCost, Pixels, blurred, png_bytes
 from scanner.sampling.sample_store import Place
-from scanner.sampling.sampler import Pixels, Sampler, blurred, png_bytes
 from scanner.scanning.identify_loop import CheckpointResult, IdentifyLoop
+from scanner.scanning.observations import KnownSamples
 from scanner.scanning.verdict_records import verdict_record
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class WorkerAnswer:
         snapshot_id: id of the gallery that was searched (`GallerySnapshot.snapshot_id`).
         images: PNG bytes by SHA-256.
         drawing: the samples; None if the checkpoint could not be sampled.
+        cost: of what was drawn for this answer; None if the checkpoint could not be sampled.
         patches: aligned faces of the samples, if they are the same face again and again.
     """
 
@@ -69,14 +72,22 @@ class WorkerAnswer:
     snapshot_id: str
     images: dict[str, bytes] = field(default_factory=dict)
     drawing: Drawing | None = None
+    cost: DrawingCost | None = None
     patches: dict[Place, Pixels] = field(default_factory=dict, repr=False)
+
+
+class SamplerSource(Protocol):
+    """Chooses and loads base models (`scanner.sampling.options.SamplerOptions`)."""
+
+    def base_for(self, family: str, declared: Declared) -> BaseModel: ...
+    def open_sampler(self, base: BaseModel) -> ImageGenerator: ...
 
 
 @dataclass(slots=True)
 class _Models:
     """The models that one worker has loaded; identifiers with different snapshots share them."""
 
-    sampler: Sampler | None = None
+    sampler: ImageGenerator | None = None
     missing: dict[BaseModel, ScanError] = field(default_factory=dict)
 
 
@@ -88,19 +99,19 @@ class CheckpointIdentifier:
 
     def __init__(
         self,
-        options: SamplerOptions,
+        source: SamplerSource,
         pack: FacePack,
         reader: FaceReader,
         snapshot: GallerySnapshot,
         policy: Policy,
     ) -> None:
-        self.options, self.pack, self.reader = options, pack, reader
+        self.source, self.pack, self.reader = source, pack, reader
         self.snapshot, self.policy = snapshot, policy
         self._models = _Models()
 
     def with_snapshot(self, snapshot: GallerySnapshot) -> CheckpointIdentifier:
         """Return an identifier with the same models and another gallery."""
-        other = CheckpointIdentifier(self.options, self.pack, self.reader, snapshot, self.policy)
+        other = CheckpointIdentifier(self.source, self.pack, self.reader, snapshot, self.policy)
         other._models = self._models
         return other
 
@@ -109,8 +120,11 @@ class CheckpointIdentifier:
         """Location of the loaded base model; None if none is loaded."""
         return self._models.sampler.base.location if self._models.sampler else None
 
-    def identify(self, request: SamplingRequest) -> WorkerAnswer:
+    def identify(self, request: SamplingRequest, known: KnownSamples | None = None) -> WorkerAnswer:
         """Examine one checkpoint.
+
+        Args:
+            known: the samples that were drawn of it before.
 
         Raises:
             BaseModelMissing: the base model is not available on this machine.
@@ -123,7 +137,7 @@ class CheckpointIdentifier:
             if request.kind not in SCANNABLE_KINDS:
                 unsupported = Reason("kind-not-supported", {"kind": request.kind})
                 raise NotScannable(unsupported.in_english())
-            sampler = self.sampler_for(self.options.base_for(request.family, request.declared))
+            sampler = self.sampler_for(self.source.base_for(request.family, request.declared))
             if request.only_load:
                 with sampler.adapter(request.path, request.kind):
                     verdict = VerdictRecord(str(Outcome.INCONCLUSIVE))
@@ -131,7 +145,12 @@ class CheckpointIdentifier:
             finder = FaceFinder(self.reader, self.pack.bar)
             loop = IdentifyLoop(sampler, finder, self.snapshot, self.policy)
             result = loop.identify(
-                request.path, request.sha256, request.kind, request.triggers, request.candidates
+                request.path,
+                request.sha256,
+                request.kind,
+                request.triggers,
+                request.candidates,
+                known,
             )
         except NotScannable as error:
             seconds = round(time.monotonic() - started, 2)
@@ -139,7 +158,7 @@ class CheckpointIdentifier:
             return WorkerAnswer(failed, self.snapshot.snapshot_id)
         return self._answer(sampler, result, time.monotonic() - started)
 
-    def sampler_for(self, base: BaseModel) -> Sampler:
+    def sampler_for(self, base: BaseModel) -> ImageGenerator:
         """Return the sampler of a base model.
 
         A failure is remembered, so that files are not searched again for each checkpoint.
@@ -154,24 +173,28 @@ class CheckpointIdentifier:
         if models.sampler is None or models.sampler.base != base:
             models.sampler = None
             try:
-                models.sampler = self.options.open_sampler(base)
+                models.sampler = self.source.open_sampler(base)
             except ScanError as error:
                 models.missing[base] = error
                 raise
         return models.sampler
 
-    def _answer(self, sampler: Sampler, result: CheckpointResult, seconds: float) -> WorkerAnswer:
+    def _answer(
+        self, sampler: ImageGenerator, result: CheckpointResult, seconds: float
+    ) -> WorkerAnswer:
         images: dict[str, bytes] = {}
 
         def keep(number: int, is_control: bool) -> str | None:
-            sample = result.observed[number].sample
-            image = sample.control if is_control else sample.image
-            if image is None:
-                return None
+            sample = result.observed[number]
+            image = sample.images.get(is_control)
+            if is_control in sample.pictures or image is None:
+                return sample.pictures.get(is_control)
             # No reviewer has seen these images, so they are stored blurred unless the base model
             # cannot draw anything unsafe. A flagged image is blurred already.
             as_drawn = sampler.base.checked_images or image.flagged
-            png = png_bytes(image.picture if as_drawn else blurred(image.picture), sample.plan)
+            png = png_bytes(
+                image.picture if as_drawn else blurred(image.picture), sample.drawn.plan
+            )
             sha256 = hashlib.sha256(png).hexdigest()
             images[sha256] = png
             return sha256
@@ -185,5 +208,11 @@ class CheckpointIdentifier:
             keep,
             seconds,
         )
-        drawing, patches = result.drawing, result.patches()
-        return WorkerAnswer(verdict, self.snapshot.snapshot_id, images, drawing, patches)
+        return WorkerAnswer(
+            verdict,
+            self.snapshot.snapshot_id,
+            images,
+            result.drawing,
+            result.cost,
+            result.patches(),
+        )

@@ -17,16 +17,17 @@ from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
 from scanner.identification.identify import count_clusters, draws_one_face, identify
 from scanner.identification.policy import Policy
-from scanner.identification.samples import CheckpointFaces, MoreSamples, SampleFace
+from scanner.identification.samples import CheckpointFaces, MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.sampling.base_models import description_of
 from scanner.sampling.draw import require_effect
 from scanner.sampling.drawings import Drawing
+from scanner.sampling.image_generator import ImageGenerator
+from scanner.sampling.images import DrawingCost, Pixels
 from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
 from scanner.sampling.sample_store import Place
-from scanner.sampling.sampler import Pixels, Sampler
 from scanner.sampling.trigger_search import find_trigger
-from scanner.scanning.observations import ObservedSample, SampleObserver
+from scanner.scanning.observations import KnownSamples, ObservedSample, SampleObserver, faces_of
 
 
 def prompt_words(words: Iterable[str]) -> list[str | None]:
@@ -51,11 +52,13 @@ class CheckpointResult:
 
     Attributes:
         observed: all samples, in the order of `drawing.samples`.
+        cost: of what was drawn now.
     """
 
     drawing: Drawing
     identification: Identification
     observed: tuple[ObservedSample, ...] = field(repr=False)
+    cost: DrawingCost
 
     def patches(self) -> dict[Place, Pixels]:
         """Return the aligned faces of a file that draws one face again and again; else nothing."""
@@ -64,7 +67,7 @@ class CheckpointResult:
         return {
             (number, is_control): patch
             for number, sample in enumerate(self.observed)
-            for is_control, patch in sample.patches().items()
+            for is_control, patch in sample.patches.items()
         }
 
 
@@ -75,6 +78,7 @@ class _Progress:
     Attributes:
         triggers: known triggers of the file.
         candidates: words that the trigger search may try.
+        earlier_calls: denoiser calls of the samples that were drawn before.
     """
 
     sha256: str
@@ -83,24 +87,24 @@ class _Progress:
     screening: list[list[ObservedSample]] = field(default_factory=list)
     confirmation: list[ObservedSample] = field(default_factory=list)
     found_trigger: str | None = None
+    earlier_calls: int = 0
 
     @property
-    def screening_faces(self) -> tuple[tuple[SampleFace, ...], ...]:
-        return tuple(
-            tuple(sample.as_sample_face() for sample in samples) for samples in self.screening
-        )
+    def samples(self) -> list[ObservedSample]:
+        """All samples, those of screening first."""
+        return [*(sample for each in self.screening for sample in each), *self.confirmation]
 
     @property
     def faces(self) -> CheckpointFaces:
-        confirmation = tuple(sample.as_sample_face() for sample in self.confirmation)
-        return CheckpointFaces(self.screening_faces, confirmation)
+        """The faces in them."""
+        return faces_of(self.screening, self.confirmation)
 
 
 class IdentifyLoop:
     """Examines checkpoints: draws samples, searches their faces, and decides."""
 
     def __init__(
-        self, sampler: Sampler, finder: FaceFinder, snapshot: GallerySnapshot, policy: Policy
+        self, sampler: ImageGenerator, finder: FaceFinder, snapshot: GallerySnapshot, policy: Policy
     ) -> None:
         finder.reader.version.must_be(snapshot.gallery.version)
         self._sampler, self._observer = sampler, SampleObserver(sampler, finder)
@@ -113,6 +117,7 @@ class IdentifyLoop:
         kind: str,
         triggers: Sequence[str],
         candidates: Sequence[str] = (),
+        known: KnownSamples | None = None,
     ) -> CheckpointResult:
         """Sample a checkpoint and decide.
 
@@ -120,19 +125,68 @@ class IdentifyLoop:
             triggers: known triggers.
             candidates: possible triggers; tried if no trigger is known and no face is found without
                 one.
+            known: the samples that were drawn before. Only what they lack is drawn, unless they
+                were drawn in another way than this sampler draws.
 
         Raises:
             NotScannable: it cannot be sampled faithfully.
         """
-        before = self._sampler.denoiser_calls
-        with self._sampler.adapter(path, kind) as loaded:
-            known = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
-            progress = _Progress(sha256, known, candidates)
-            self._screen(progress)
-            identification = self._confirm(progress)
-            drawing = self._drawing(progress, before, loaded.route)
-        screened = (sample for samples in progress.screening for sample in samples)
-        return CheckpointResult(drawing, identification, (*screened, *progress.confirmation))
+        before = self._sampler.cost
+        batches = known.batches if known is not None else 0
+        with self._sampler.adapter(path, kind, batches=batches) as loaded:
+            words = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
+            decided = None
+            if known is not None and self._draws_alike(known.drawing, loaded.route):
+                progress = _continued(sha256, words, candidates, known)
+                decided = self._decide(progress)
+            if decided is None:
+                progress = _Progress(sha256, words, candidates)
+                self._screen(progress)
+                decided = self._decide(progress)
+            if decided is None:
+                raise AssertionError("samples that were just drawn have their pictures")
+            cost = self._sampler.cost.since(before)
+            drawing = self._drawing(progress, cost, loaded.route)
+        return CheckpointResult(drawing, decided, tuple(progress.samples), cost)
+
+    def _draws_alike(self, drawing: Drawing, route: str) -> bool:
+        """Whether this sampler draws in the way in which a drawing was made."""
+        same_base = drawing.base_model_sha256 == self._sampler.base_sha256
+        return same_base and drawing.settings == self._settings(route)
+
+    def _decide(self, progress: _Progress) -> Identification | None:
+        """Decide; None if pictures of a finding cannot be drawn again as they were."""
+        decided = self._confirm(progress)
+        if decided.findings and not self._draw_missing_pictures(progress):
+            return None
+        return decided
+
+    def _draw_missing_pictures(self, progress: _Progress) -> bool:
+        """Draw the pictures again that no case keeps; False if other pictures came out."""
+        for samples in (*progress.screening, progress.confirmation):
+            for is_control in (False, True):
+                if not self._draw_again(samples, is_control=is_control):
+                    return False
+        return True
+
+    def _draw_again(self, samples: list[ObservedSample], *, is_control: bool) -> bool:
+        """Put pictures into the place of those that samples lack, whole batches at a time."""
+        batches = [sample.batch(is_control=is_control) for sample in samples]
+        lacking = {
+            batch
+            for batch, sample in zip(batches, samples, strict=True)
+            if sample.lacks_picture(is_control=is_control)
+        }
+        for batch in sorted(number for number in lacking if number is not None):
+            places = [place for place, number in enumerate(batches) if number == batch]
+            plans = [samples[place].drawn.plan for place in places]
+            images = self._sampler.together(plans, with_adapter=not is_control)
+            for place, image in zip(places, images, strict=True):
+                drawn = samples[place].with_image(image, is_control=is_control)
+                if drawn is None:
+                    return False
+                samples[place] = drawn
+        return True
 
     def _screen(self, progress: _Progress) -> None:
         """Draw cheap samples: by trigger, without it, and weaker if few faces were usable.
@@ -143,33 +197,40 @@ class IdentifyLoop:
         for turn, scale in enumerate(SCREENING_SCALES):
             if turn < len(progress.screening):
                 continue  # the round was drawn ahead
-            drawn = [sample for samples in progress.screening for sample in samples]
-            faces = sum(sample.face is not None for sample in drawn)
+            drawn = progress.samples
+            faces = sum(sample.drawn.has_face for sample in drawn)
             if turn == len(SCREENING_SCALES) - 1 and faces >= self._policy.min_faces:
                 break
+            planned = [sample.drawn.plan for sample in drawn]
             plans = self._screening_plans(
-                progress, self._triggers_of(progress, turn), len(drawn), scale
+                progress, self._triggers_of(progress, turn), planned, scale
             )
             if turn == 0:
                 require_effect(self._sampler, plans[0])
-            next_plans = self._next_plans(progress, turn, len(plans))
+            next_plans = self._next_plans(progress, turn, plans)
             observed = self._observer.observe([*plans, *next_plans], with_controls=False)
             progress.screening.append(observed[: len(plans)])
             if next_plans:
                 progress.screening.append(observed[len(plans) :])
 
     def _screening_plans(
-        self, progress: _Progress, triggers: list[str | None], first: int, scale: float
+        self,
+        progress: _Progress,
+        triggers: list[str | None],
+        planned: Sequence[SamplePlan],
+        scale: float,
     ) -> list[SamplePlan]:
         count = self._policy.screening
-        return plan_samples(progress.sha256, "screening", triggers, count, first, scale)
+        return plan_samples(progress.sha256, "screening", triggers, count, planned, scale)
 
-    def _next_plans(self, progress: _Progress, turn: int, first: int) -> list[SamplePlan]:
+    def _next_plans(
+        self, progress: _Progress, turn: int, planned: Sequence[SamplePlan]
+    ) -> list[SamplePlan]:
         """Return the plans of the second round, if they are known already and drawn ahead."""
         known = bool(progress.triggers) or not progress.candidates
         if turn or not known or not self._sampler.draws_ahead:
             return []
-        return self._screening_plans(progress, [None], first, SCREENING_SCALES[1])
+        return self._screening_plans(progress, [None], planned, SCREENING_SCALES[1])
 
     def _triggers_of(self, progress: _Progress, turn: int) -> list[str | None]:
         """Return the triggers of one round of screening.
@@ -181,7 +242,7 @@ class IdentifyLoop:
         if turn == 1 and progress.triggers:
             return [None]
         if turn == 1 and progress.candidates:
-            [first] = progress.screening_faces
+            [first] = progress.faces.screening
             if count_clusters(first, self._policy) == 0:
                 progress.found_trigger = find_trigger(
                     self._sampler, progress.sha256, progress.candidates
@@ -201,25 +262,39 @@ class IdentifyLoop:
                 "evidence",
                 [decided.trigger],
                 decided.count,
-                len(progress.confirmation),
+                [sample.drawn.plan for sample in progress.confirmation],
                 decided.scale,
             )
             progress.confirmation += self._observer.observe(
                 plans, with_controls=decided.with_controls
             )
 
-    def _drawing(self, progress: _Progress, before: int, route: str) -> Drawing:
+    def _drawing(self, progress: _Progress, cost: DrawingCost, route: str) -> Drawing:
         """Return the record of everything that was drawn."""
         return Drawing(
-            tuple(
-                tuple(sample.as_drawn_sample() for sample in samples)
-                for samples in progress.screening
-            ),
-            tuple(sample.as_drawn_sample() for sample in progress.confirmation),
+            tuple(tuple(sample.drawn for sample in samples) for samples in progress.screening),
+            tuple(sample.drawn for sample in progress.confirmation),
             progress.found_trigger,
-            self._sampler.denoiser_calls - before,
-            draws_one_face(progress.screening_faces, self._policy),
+            progress.earlier_calls + cost.denoiser_calls,
+            draws_one_face(progress.faces.screening, self._policy),
             description_of(self._sampler.base),
             self._sampler.base_sha256,
-            {**self._sampler.settings, "loaded_by": route},
+            self._settings(route),
         )
+
+    def _settings(self, route: str) -> dict[str, object]:
+        return {**self._sampler.settings, "loaded_by": route}
+
+
+def _continued(
+    sha256: str, words: list[str | None], candidates: Sequence[str], known: KnownSamples
+) -> _Progress:
+    return _Progress(
+        sha256,
+        words,
+        candidates,
+        known.screening,
+        known.confirmation,
+        known.drawing.found_trigger,
+        known.drawing.denoiser_calls,
+    )

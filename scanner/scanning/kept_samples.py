@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from face_index.faces.face import Vector
 from scanner.identification.comparison import comparison_of
-from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceTools
 from scanner.identification.identify import identify
 from scanner.identification.policy import Policy
-from scanner.identification.samples import CheckpointFaces, MoreSamples, SampleFace
+from scanner.identification.samples import MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import Comparison, VerdictRecord
-from scanner.sampling.drawings import DrawnSample
+from scanner.sampling.drawings import Drawing
+from scanner.sampling.images import Pixels
 from scanner.sampling.sample_store import KeptDrawing, Place, SampleStore
 from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.key import Key
+from scanner.scanning.observations import KnownSamples, ObservedSample
 from scanner.scanning.verdict_records import verdict_record
 from scanner.versions import library_versions
+
+T = TypeVar("T")
 
 
 class KeptSamples:
@@ -34,19 +38,46 @@ class KeptSamples:
         self.store, self._faces, self._policy = store, faces, policy
 
     def keep(self, sampling_key: Key, sha256: str, answer: WorkerAnswer, now: datetime) -> None:
-        """Keep what a worker has drawn; nothing of a checkpoint that could not be sampled."""
+        """Keep what a worker has drawn; nothing of a checkpoint that could not be sampled.
+
+        Samples that go on from kept ones keep the time of these, so that no face is kept for longer
+        than it may be.
+        """
         if answer.drawing is None:
             return
+        earlier = self._continued(sampling_key.digest, answer.drawing)
         kept = KeptDrawing(
             sampling_key.digest,
             sha256,
             sampling_key.parts,
             answer.drawing,
             self._faces().reader.version.sha256,
-            now,
-            _pictures(answer.verdict),
+            earlier.drawn_at if earlier else now,
+            (earlier.pictures if earlier else {}) | _pictures(answer.verdict),
         )
         self.store.keep(kept, answer.patches, library_versions())
+
+    def _continued(self, sampling_key: str, drawing: Drawing) -> KeptDrawing | None:
+        """Return the kept drawing from which another one goes on; None if it does not."""
+        earlier = self.store.drawing(sampling_key)
+        if earlier is None or not self.store.has_patches(sampling_key):
+            return None
+        before, after = earlier.drawing.samples, drawing.samples
+        return earlier if after[: len(before)] == before else None
+
+    def samples(self, sampling_key: str) -> KnownSamples | None:
+        """Return kept samples with their faces, for a worker that draws what they lack.
+
+        The result is None if they or their faces are not kept, or if another face pack read them.
+        """
+        kept = self.store.drawing(sampling_key)
+        if kept is None or kept.pack_sha256 != self._faces().reader.version.sha256:
+            return None
+        patches = self.store.patches(sampling_key)
+        if patches is None:
+            return None
+        vectors = self._faces().reader.embed(list(patches.values()))
+        return _known(kept, patches, dict(zip(patches, vectors, strict=True)))
 
     def verdict(self, sampling_key: str, snapshot: GallerySnapshot) -> VerdictRecord | None:
         """Decide from kept samples; None if the checkpoint must be drawn.
@@ -101,8 +132,9 @@ class KeptSamples:
         comparison: Comparison,
     ) -> VerdictRecord | None:
         started = time.monotonic()
-        decided = identify(_faces_of(kept, vectors), snapshot, self._policy)
-        if isinstance(decided, MoreSamples) or not _has_pictures(kept, decided):
+        known = _known(kept, {}, vectors)
+        decided = identify(known.faces, snapshot, self._policy)
+        if isinstance(decided, MoreSamples) or (decided.findings and known.lacks_pictures):
             return None
         return verdict_record(
             kept.drawing,
@@ -114,38 +146,28 @@ class KeptSamples:
         )
 
 
-def _faces_of(kept: KeptDrawing, vectors: Mapping[Place, Vector]) -> CheckpointFaces:
-    """Return the faces as they were when they were drawn."""
-
-    def face(number: int, sample: DrawnSample) -> SampleFace:
-        return SampleFace(
-            sample.plan.trigger,
-            sample.plan.scale,
-            sample.has_face,
-            vectors.get((number, False)),
-            sample.weight,
-            vectors.get((number, True)),
+def _known(
+    kept: KeptDrawing, patches: Mapping[Place, Pixels], vectors: Mapping[Place, Vector]
+) -> KnownSamples:
+    """Return kept samples as they were observed when they were drawn, without their images."""
+    observed = tuple(
+        ObservedSample(
+            drawn,
+            _of_sample(vectors, number),
+            _of_sample(patches, number),
+            pictures=_of_sample(kept.pictures, number),
         )
-
-    faces = [face(number, sample) for number, sample in enumerate(kept.drawing.samples)]
-    rounds, start = [], 0
-    for samples in kept.drawing.screening:
-        rounds.append(tuple(faces[start : start + len(samples)]))
-        start += len(samples)
-    return CheckpointFaces(tuple(rounds), tuple(faces[start:]))
+        for number, drawn in enumerate(kept.drawing.samples)
+    )
+    return KnownSamples(kept.drawing, observed)
 
 
-def _has_pictures(kept: KeptDrawing, decided: Identification) -> bool:
-    """Whether every picture that a finding would show is stored with a case."""
-    if not decided.findings:
-        return True
-    needed = {(number, False) for number in range(len(kept.drawing.samples))}
-    needed |= {
-        (number, True)
-        for number, sample in enumerate(kept.drawing.samples)
-        if sample.control_pixels_sha256 is not None
+def _of_sample(values: Mapping[Place, T], number: int) -> dict[bool, T]:
+    return {
+        is_control: values[number, is_control]
+        for is_control in (False, True)
+        if (number, is_control) in values
     }
-    return needed <= kept.pictures.keys()
 
 
 def _pictures(verdict: VerdictRecord) -> dict[Place, str]:

@@ -21,14 +21,14 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
-from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
+from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
 from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
-from scanner.scanning.workers import raise_unless_expected
+from scanner.scanning.workers import Submission, raise_unless_expected
 from scanner.triage.header import Triage, triage_file, with_listing
 from scanner.triage.minors import refuse_minors
 
@@ -49,19 +49,6 @@ class _Part:
     prompting: Prompting | None = None
     rows: tuple[ResultRow, ...] | None = None
     held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Submission:
-    """What the workers examine.
-
-    Attributes:
-        work: the file's SHA-256 and the key of the verdict.
-    """
-
-    work: str
-    request: SamplingRequest
-    snapshot: GallerySnapshot
 
 
 @dataclass(slots=True)
@@ -182,7 +169,7 @@ class Pipeline:
         if sha256 is not None:
             self._session.kept.store.destroy_file(sha256)
 
-    def _submission(self, entry: _Entry, part: _Part, path: Path) -> _Submission | None:
+    def _submission(self, entry: _Entry, part: _Part, path: Path) -> Submission | None:
         """Triage a part and return what to submit; None if its verdict is known and filed."""
         session, store = self._session, self._session.scan_store
         of_file = triage_file(path)
@@ -200,13 +187,16 @@ class Pipeline:
         part.prompting = session.prompting(request)
         if part.held:
             self._destroy_kept(request.sha256)
-            return _Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
+            return Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
         known = self._known_verdict(part.prompting, request.sha256, snapshot)
         if known is not None:
             part.rows = self._filed(entry, part, known, session.search_key(snapshot))
             return None
         key = part.prompting.identification_key(session.search_key(snapshot))
-        return _Submission(f"{request.sha256} {key.digest}", request, snapshot)
+        known_samples = None
+        if not session.options.redraw:
+            known_samples = session.kept.samples(part.prompting.sampling_key.digest)
+        return Submission(f"{request.sha256} {key.digest}", request, snapshot, known_samples)
 
     def _known_verdict(
         self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
@@ -227,14 +217,12 @@ class Pipeline:
                 )
         return known
 
-    def _submit(self, entry: _Entry, part: _Part, submission: _Submission) -> None:
+    def _submit(self, entry: _Entry, part: _Part, submission: Submission) -> None:
         """Submit a part to the workers, unless the same bytes are being examined already."""
-        waiting = self._waiting.setdefault(submission.work, [])
+        waiting = self._waiting.setdefault(submission.key, [])
         waiting.append((entry, part))
         if len(waiting) == 1:
-            self._session.worker_pool().submit(
-                submission.work, submission.request, submission.snapshot
-            )
+            self._session.worker_pool().submit(submission)
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> ResultRow:
         return held_row(file, sha256, self._session.vault.gallery_version)
@@ -321,7 +309,7 @@ class Pipeline:
         session.kept.keep(prompting.sampling_key, sha256, examined, now)
         key = prompting.identification_key(search_key)
         session.scan_store.remember_verdict(sha256, key, examined.verdict, now, search_key.digest)
-        self.totals = self.totals.with_drawing(examined.drawing)
+        self.totals = self.totals.with_drawing(examined.cost)
 
     def _finish_if_done(self, entry: _Entry) -> None:
         if any(part.rows is None for part in entry.parts):

@@ -26,17 +26,17 @@ from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.sample_store import SampleStore
+from scanner.sampling.staging import Staging
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier, SamplerSource, SamplingRequest
 from scanner.scanning.kept_samples import KeptSamples
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting, SearchSetup, prompting_of
-from scanner.scanning.ray_workers import OpenIdentifier
 from scanner.scanning.requests import RequestBuilder
 from scanner.scanning.results import ResultFiling
 from scanner.scanning.scan_store import ScanStore
-from scanner.scanning.workers import LocalWorkerPool, WorkerPool
+from scanner.scanning.workers import LocalWorker, WorkerPool
 from scanner.triage.minors import RegisteredMinors
 
 
@@ -50,6 +50,8 @@ class ScanOptions:
         hub_name: name of the hub that runs the upload gate.
         workers: number of simultaneous connections while a hub is listed.
         cluster: address of a Ray cluster; None for a worker on this machine.
+        staging: through which checkpoints travel to the cluster; None if its nodes see the same
+            folder.
         redraw: draw every checkpoint anew, whatever is kept.
     """
 
@@ -60,6 +62,7 @@ class ScanOptions:
     hub_name: str
     workers: int
     cluster: str | None
+    staging: Staging | None = None
     redraw: bool = False
 
 
@@ -68,7 +71,6 @@ class ScanSession:
 
     Args:
         faces: opens the face pack; called when it is first needed.
-        open_identifier: opens an identifier in a worker's process on a cluster.
         close: closes the stores.
     """
 
@@ -84,7 +86,6 @@ class ScanSession:
         hubs: HubRegistry,
         acquisition: Acquisition,
         faces: Callable[[], FaceTools],
-        open_identifier: OpenIdentifier,
         sampler_options: SamplerOptions,
         options: ScanOptions,
         policy: Policy,
@@ -104,7 +105,7 @@ class ScanSession:
         self.held = HeldFiles(scan_store.held, vault)
         self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
         self.kept = KeptSamples(sample_store, lambda: self.faces, policy)
-        self._open_faces, self._open_identifier, self._close = faces, open_identifier, close
+        self._open_faces, self._close = faces, close
         self._worker_pool: WorkerPool | None = None
         self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
         self._search_keys: dict[str, Key] = {}  # by snapshot id
@@ -177,15 +178,18 @@ class ScanSession:
     def worker_pool(self) -> WorkerPool:
         """Return the workers that examine checkpoints; the first call starts them."""
         if self._worker_pool is None:
-            if self.options.cluster is None:
-                self._worker_pool = LocalWorkerPool(self._identifier.with_snapshot)
-            else:
-                from scanner.scanning.ray_workers import RayWorkerPool
-
-                self._worker_pool = RayWorkerPool(
-                    self.options.cluster, self._open_identifier, self.take_snapshot()
-                )
+            self._worker_pool = self._open_pool()
         return self._worker_pool
+
+    def _open_pool(self) -> WorkerPool:
+        snapshot = self.take_snapshot()
+        if self.options.cluster is None:
+            identifier = self._identifier(self.sampler_options, snapshot)
+            return WorkerPool([LocalWorker(identifier.with_snapshot)])
+        from scanner.scanning.ray_workers import RayCluster
+
+        cluster = RayCluster(self.options.cluster, self.sampler_options, self.options.staging)
+        return WorkerPool(cluster.workers(self._identifier), cluster.disconnect)
 
     def close_worker_pool(self) -> None:
         """Stop the workers; the next call of `worker_pool` starts new ones."""
@@ -193,12 +197,7 @@ class ScanSession:
             self._worker_pool.close()
         self._worker_pool = None
 
-    @cached_property
-    def _identifier(self) -> CheckpointIdentifier:
+    def _identifier(self, source: SamplerSource, snapshot: GallerySnapshot) -> CheckpointIdentifier:
         return CheckpointIdentifier(
-            self.sampler_options,
-            self.faces.pack,
-            self.faces.reader,
-            self.take_snapshot(),
-            self.policy,
+            source, self.faces.pack, self.faces.reader, snapshot, self.policy
         )

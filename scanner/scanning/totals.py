@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scanner.sampling.drawings import Drawing
+from scanner.sampling.images import DrawingCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,15 @@ class ScanTotals:
     denoiser_calls: int = 0
     seconds: float = 0.0
 
-    def with_drawing(self, drawing: Drawing | None) -> ScanTotals:
-        """Return the totals with one checkpoint more."""
-        if drawing is None:
+    def with_drawing(self, cost: DrawingCost | None) -> ScanTotals:
+        """Return the totals with one checkpoint more; None if it was not sampled."""
+        if cost is None:
             return self
-        controls = sum(sample.control_batch is not None for sample in drawing.samples)
         return replace(
             self,
             drawn_files=self.drawn_files + 1,
-            images=self.images + len(drawing.samples) + controls,
-            denoiser_calls=self.denoiser_calls + drawing.denoiser_calls,
+            images=self.images + cost.images,
+            denoiser_calls=self.denoiser_calls + cost.denoiser_calls,
         )
 
     def plus(self, other: ScanTotals) -> ScanTotals:

@@ -1,69 +1,78 @@
 """The pool of workers that examine checkpoints while the scan lists and fetches.
 
-The pool of this module is a thread; scanner.scanning.ray_workers has one on a Ray cluster.
+A worker is a thread of this process. It draws with models of its own, or with those of a node of a
+cluster (scanner.scanning.ray_workers), and it reads faces and searches them here.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from scanner.errors import ScanError
+from scanner.errors import ClusterUnreachable, ScanError, WorkerLost, WorkersLost
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
+from scanner.scanning.observations import KnownSamples
+
+log = logging.getLogger(__name__)
 
 LOOKAHEAD = 8
+# After this many lost workers the file is assumed to be the cause.
+MOST_TRIES = 3
+# Longer than a worker on a cluster takes to see that it was closed.
+_END_S = 10.0
 
 _STARTED = threading.Event()
 
 
 def has_worker_thread() -> bool:
-    """Whether a local pool of this process has started its thread, which never ends."""
+    """Whether a pool of this process has started its threads, which may be inside torch."""
     return _STARTED.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A checkpoint to examine.
+
+    Attributes:
+        key: returned with the answer.
+        snapshot: the gallery to search.
+        known: the samples that were drawn of it before.
+    """
+
+    key: str
+    request: SamplingRequest
+    snapshot: GallerySnapshot
+    known: KnownSamples | None = None
 
 
 Result = tuple[str, WorkerAnswer | Exception]
 
 
-class WorkerPool(Protocol):
-    """Takes requests by key and returns their verdicts in any order."""
+class Worker(Protocol):
+    """Examines one checkpoint after the other."""
 
-    def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
-        """Queue the examination of a checkpoint and the search in a gallery.
+    def prepare(self) -> bool:
+        """Wait until it can examine a checkpoint; False if it never will."""
 
-        If somebody registers or withdraws meanwhile, a newer gallery may be searched; the answer
-        names it.
+    def identify(self, submission: Submission) -> WorkerAnswer:
+        """Examine a checkpoint.
+
+        Raises:
+            ClusterUnreachable: nothing can be examined any more.
+            WorkerLost: another worker must examine it.
         """
 
-    def finished(self, *, wait: bool) -> list[Result]:
-        """Return answers since the last call; with `wait` at least one, if any is pending."""
-
-    @property
-    def pending(self) -> int:
-        """Number of requests that are under way or wait."""
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another request would be begun soon."""
-
     def close(self) -> None:
-        """Drop the requests that wait."""
+        """Give up what is under way."""
 
 
-def next_of(queue: Sequence[tuple[str, SamplingRequest]], family: str | None) -> int:
-    """Return the position of the next request: one for the loaded base model, else the oldest.
-
-    Args:
-        family: family of the loaded base model.
-    """
-    same = (place for place, (_, request) in enumerate(queue) if request.family == family)
-    return next(same, 0)
-
-
-class LocalWorkerPool:
-    """A pool of one daemon thread, while the main thread lists, fetches and writes.
+class LocalWorker:
+    """A worker with models of this process.
 
     Args:
         identifier_for: returns the identifier of a snapshot; all identifiers share their models.
@@ -71,63 +80,149 @@ class LocalWorkerPool:
 
     def __init__(self, identifier_for: Callable[[GallerySnapshot], CheckpointIdentifier]) -> None:
         self._identifier_for = identifier_for
-        self._queue: list[tuple[str, SamplingRequest, CheckpointIdentifier]] = []
+
+    def prepare(self) -> bool:
+        """Return True: models are loaded when a checkpoint needs them."""
+        return True
+
+    def identify(self, submission: Submission) -> WorkerAnswer:
+        """Examine a checkpoint."""
+        identifier = self._identifier_for(submission.snapshot)
+        return identifier.identify(submission.request, submission.known)
+
+    def close(self) -> None:
+        """Do nothing: a checkpoint under way is examined to its end."""
+
+
+class WorkerPool:
+    """Takes submissions and returns their answers in any order; one thread for each worker.
+
+    Args:
+        at_end: called when all threads have ended after `close`.
+
+    Attributes:
+        lost_workers: number of workers that died over a submission.
+    """
+
+    def __init__(self, workers: Sequence[Worker], at_end: Callable[[], None] | None = None) -> None:
+        self.workers, self._at_end = workers, at_end
+        self.lost_workers = 0
+        self._tries: dict[str, int] = {}
+        self._queue: list[Submission] = []
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._threads: list[threading.Thread] = []
         self._pending = 0
+        self._closed = False
 
     @property
     def pending(self) -> int:
-        """Number of requests that are under way or wait."""
+        """Number of submissions that are under way or wait."""
         return self._pending
 
     @property
     def has_room(self) -> bool:
-        """Whether another request would be begun soon."""
-        return self._pending < LOOKAHEAD
+        """Whether another submission would be begun soon."""
+        return self._pending < LOOKAHEAD * len(self.workers)
 
-    def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
-        """Queue a request; the first one starts the thread."""
-        identifier = self._identifier_for(snapshot)
+    def submit(self, submission: Submission) -> None:
+        """Queue a submission; the first one starts the threads."""
         self._pending += 1
         with self._changed:
-            self._queue.append((key, request, identifier))
+            self._queue.append(submission)
             self._changed.notify()
-        if not self._thread.is_alive():
+        if not self._threads:
             _STARTED.set()
-            self._thread.start()
+            self._threads = [
+                threading.Thread(target=self._work, args=(worker,), daemon=True)
+                for worker in self.workers
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def finished(self, *, wait: bool) -> list[Result]:
-        """Return answers since the last call; with `wait` at least one, if any is pending."""
+        """Return answers since the last call; with `wait` at least one, if any is pending.
+
+        Raises:
+            ClusterUnreachable: the cluster is gone; close this pool.
+        """
         found: list[Result] = []
         while self._pending:
             try:
-                found.append(self._results.get(block=wait and not found))
+                key, answer = self._results.get(block=wait and not found)
             except Empty:
                 break
+            if isinstance(answer, ClusterUnreachable):
+                raise answer
+            found.append((key, answer))
             self._pending -= 1
         return found
 
     def close(self) -> None:
-        """Drop the requests that wait."""
+        """Drop the submissions that wait, and end the threads when they are done."""
         with self._changed:
             self._pending -= len(self._queue)
             self._queue.clear()
+            self._closed = True
+            self._changed.notify_all()
+        for worker in self.workers:
+            worker.close()
+        if self._at_end is not None:
+            for thread in self._threads:
+                thread.join(_END_S)
+            self._at_end()
 
-    def _work(self) -> None:
+    def _next(self, family: str | None) -> Submission | None:
+        """Wait for the next submission; None if the pool is closed."""
+        with self._changed:
+            while not self._queue and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            return self._queue.pop(next_of(self._queue, family))
+
+    def _work(self, worker: Worker) -> None:
         family: str | None = None
         while True:
-            with self._changed:
-                while not self._queue:
-                    self._changed.wait()
-                waiting = [(key, request) for key, request, _ in self._queue]
-                key, request, identifier = self._queue.pop(next_of(waiting, family))
-            family = request.family
             try:
-                self._results.put((key, identifier.identify(request)))
+                if not worker.prepare() or (submission := self._next(family)) is None:
+                    return
+            except ClusterUnreachable as error:
+                self._results.put(("", error))
+                return
+            family = submission.request.family
+            try:
+                answer = worker.identify(submission)
+            except WorkerLost:
+                self._examine_again(submission)
             except Exception as error:  # the main thread handles it
-                self._results.put((key, error))
+                self._results.put((submission.key, error))
+            else:
+                self._results.put((submission.key, answer))
+
+    def _examine_again(self, submission: Submission) -> None:
+        """Queue a submission whose worker died, unless too many died over it."""
+        with self._changed:
+            if self._closed:
+                return
+            self.lost_workers += 1
+            tries = self._tries[submission.key] = self._tries.get(submission.key, 0) + 1
+            log.warning("a worker was lost; its checkpoint is examined again")
+            if tries >= MOST_TRIES:
+                self._results.put((submission.key, WorkersLost(tries)))
+                return
+            self._queue.insert(0, submission)
+            self._changed.notify()
+
+
+def next_of(queue: Sequence[Submission], family: str | None) -> int:
+    """Return the position of the next submission: one for the loaded base model, else the oldest.
+
+    Args:
+        family: family of the loaded base model.
+    """
+    same = (place for place, one in enumerate(queue) if one.request.family == family)
+    return next(same, 0)
 
 
 def raise_unless_expected(error: Exception) -> None:

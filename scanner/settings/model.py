@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     image_check: str | None = None
     batch: int | None = Field(None, ge=1, le=256)
     ray: str | None = None
+    ray_staging: str | None = None
     use: Literal["commercial", "research"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     fpir: float = Field(0.001, gt=0, lt=0.5)
@@ -107,6 +108,18 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{', '.join(unknown)} belongs to no hub; known are {', '.join(known)}"
                 )
+        return value
+
+    @field_validator("ray_staging")
+    @classmethod
+    def _is_in_object_storage(cls, value: str | None) -> str | None:
+        from crawlers.hubs.storage import is_storage
+
+        if value is not None and (not is_storage(value) or "@" in value):
+            raise ValueError(
+                "it must be an address in object storage such as s3://bucket/prefix, without keys; "
+                "keys come from the environment of each machine"
+            )
         return value
 
     @model_validator(mode="after")
