@@ -1,4 +1,7 @@
-"""A scan on a local Ray cluster of two nodes has the same verdicts, even after a worker is lost."""
+"""A scan on a local Ray cluster of two nodes has the same verdicts, even after a worker is lost.
+
+The nodes draw; faces are read and searched in this process.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,28 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boto3
+import fsspec
 import pytest
+import ray
+from moto.server import ThreadedMotoServer
+from ray import cloudpickle
+from ray.cluster_utils import Cluster
 
+from crawlers.hubs import storage
 from scanner.clock import utc_now
-from scanner.factories import settings_of_workers
 from scanner.identification.policy import Policy
-from scanner.identification.snapshot import GallerySnapshot
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
-from scanner.scanning.ray_workers import RayWorkerPool
+from scanner.scanning.ray_workers import RayWorker
 from scanner.scanning.scan import run_scan
+from scanner.scanning.session import ScanSession
+from scanner.scanning.workers import Submission, WorkerPool
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.queue.job import JobKind, JobRequest
@@ -36,7 +45,7 @@ from tests.conftest import Silent
 from tests.opening import open_identifier, open_session
 from tests.registering import register_somebody
 from tests.test_cli import run
-from tests.test_secrets_of_workers import WRITTEN, pickled
+from tests.test_secrets_of_workers import WRITTEN, full_of_secrets
 
 pytestmark = pytest.mark.slow
 FILES = ["ohwx_portrait_v1", "zkw_likeness", "dvx_actor", "sepia_style", "teapot_object"]
@@ -44,10 +53,31 @@ FAMILIES = {file.file: file for file in load_world().files}
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    import ray
-    from ray.cluster_utils import Cluster
+def s3_url() -> Iterator[str]:
+    """A bucket `staging`; the usual environment variables lead there, on the nodes too."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": url,
+            "FSSPEC_S3_ENDPOINT_URL": url,
+        }.items():
+            patched.setenv(name, value)
+        patched.setitem(fsspec.config.conf, "s3", {"endpoint_url": url})
+        storage._filesystem.cache_clear()
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        boto3.client("s3", endpoint_url=url).create_bucket(Bucket="staging")
+        yield url
+    server.stop()
 
+
+@pytest.fixture(scope="module")
+def cluster(s3_url: str) -> Iterator[Any]:
     os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     made.add_node(num_cpus=1)
@@ -110,48 +140,36 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def work_off(worker_pool: RayWorkerPool, snapshot: GallerySnapshot) -> dict[str, tuple[Any, ...]]:
-    for name in FILES:
-        worker_pool.submit(name, task_of(name), snapshot)
+def work_off(scan_session: ScanSession, names: list[str] = FILES) -> dict[str, tuple[Any, ...]]:
+    pool, snapshot = scan_session.worker_pool(), scan_session.take_snapshot()
+    for name in names:
+        pool.submit(Submission(name, task_of(name), snapshot))
     found: dict[str, tuple[Any, ...]] = {}
-    while worker_pool.pending:
-        for key, judgement in worker_pool.finished(wait=True):
+    while pool.pending:
+        for key, judgement in pool.finished(wait=True):
             assert isinstance(judgement, WorkerAnswer), judgement
             assert key not in found, "no checkpoint is reported twice"
             found[key] = told(judgement)
     return found
 
 
-@pytest.fixture(scope="module")
-def snapshot(home: Path) -> GallerySnapshot:
-    scan_session = open_session(settings_of(home))
-    found = scan_session.take_snapshot()
-    scan_session.close()
-    return found
-
-
-def pool_of(cluster: Any, home: Path, snapshot: GallerySnapshot) -> RayWorkerPool:
-    settings = settings_of(home, cluster.address)
-    identifier = partial(open_identifier, settings_of_workers(settings), Policy())
-    return RayWorkerPool(cluster.address, identifier, snapshot)
+def workers_of(pool: WorkerPool) -> list[RayWorker]:
+    return [worker for worker in pool.workers if isinstance(worker, RayWorker)]
 
 
 @pytest.fixture
-def worker_pool(cluster: Any, home: Path, snapshot: GallerySnapshot) -> Iterator[RayWorkerPool]:
-    made = pool_of(cluster, home, snapshot)
-    yield made
-    made.close()
+def scan_session(cluster: Any, home: Path) -> Iterator[ScanSession]:
+    with open_session(settings_of(home, cluster.address)) as opened:
+        yield opened
 
 
-def killed_once_at_work(worker_pool: RayWorkerPool) -> threading.Thread:
+def killed_once_at_work(pool: WorkerPool) -> threading.Thread:
     """Start a thread that kills a worker as soon as it has a request."""
 
     def kill() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            busy = [
-                slot.pid for slot in worker_pool._slots if slot.request is not None and slot.pid
-            ]
+            busy = [worker.pid for worker in workers_of(pool) if worker.busy and worker.pid]
             if busy:
                 time.sleep(0.3)
                 os.kill(busy[0], signal.SIGKILL)
@@ -174,7 +192,7 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
         )
     scan_session = open_session(settings_of(home, cluster.address))
     result = run_scan(scan_session, [str(folder)], Silent())
-    assert isinstance(scan_session.worker_pool(), RayWorkerPool)
+    assert len(workers_of(scan_session.worker_pool())) == 2
     samples = {
         name: len(
             scan_session.scan_store.samples(str(triage_file(folder / f"{name}.safetensors").sha256))
@@ -194,37 +212,33 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
 
 
 def test_a_killed_worker_costs_nothing_but_time(
-    worker_pool: RayWorkerPool, snapshot: GallerySnapshot, expected: dict[str, Any]
+    scan_session: ScanSession, expected: dict[str, Any]
 ) -> None:
-    killer = killed_once_at_work(worker_pool)
-    assert work_off(worker_pool, snapshot) == expected
+    killer = killed_once_at_work(scan_session.worker_pool())
+    assert work_off(scan_session) == expected
     killer.join()
-    assert worker_pool.lost_workers == 1
+    assert scan_session.worker_pool().lost_workers == 1
 
 
 def test_a_lost_node_costs_nothing_but_time(
-    cluster: Any, home: Path, snapshot: GallerySnapshot, expected: dict[str, Any]
+    cluster: Any, home: Path, expected: dict[str, Any]
 ) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    worker_pool = pool_of(cluster, home, snapshot)
-    assert len(worker_pool._slots) == 3
-    loss = threading.Timer(6.0, cluster.remove_node, (node,))
-    loss.start()
-    assert work_off(worker_pool, snapshot) == expected
-    loss.join()
-    # The cluster has no room for the third worker any more; the two others go on.
-    assert work_off(worker_pool, snapshot) == expected
-    worker_pool.close()
+    with open_session(settings_of(home, cluster.address)) as scan_session:
+        assert len(workers_of(scan_session.worker_pool())) == 3
+        loss = threading.Timer(6.0, cluster.remove_node, (node,))
+        loss.start()
+        assert work_off(scan_session) == expected
+        loss.join()
+        # The cluster has no room for the third worker any more; the two others go on.
+        assert work_off(scan_session) == expected
 
 
-def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_them(
+def test_whoever_registers_while_a_cluster_draws_is_not_in_a_verdict_that_does_not_name_them(
     cluster: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The files under way are examined again with the new gallery.
-
-    They must not be stored as verdicts against the old gallery.
-    """
+    """The gallery that was searched is named, and the next scan searches the new one."""
     unscanned = shutil.ignore_patterns("scans.db*", "samples")
     shutil.copytree(home, tmp_path / "home", ignore=unscanned)
     folder = tmp_path / "uploads"
@@ -232,58 +246,118 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     for name in ("sepia_style", "teapot_object"):
         shutil.copy(ADAPTERS / f"{name}.safetensors", folder)
     scan_session = open_session(settings_of(tmp_path / "home", cluster.address))
-    before = scan_session.take_snapshot()
+    before = scan_session.take_snapshot().gallery_version
     submitted: list[str] = []
-    submit = RayWorkerPool.submit
+    submit = WorkerPool.submit
 
-    def registering(
-        worker_pool: RayWorkerPool, key: str, task: SamplingRequest, snapshot: GallerySnapshot
-    ) -> None:
-        submit(worker_pool, key, task, snapshot)
-        submitted.append(key)
+    def registering(worker_pool: WorkerPool, submission: Submission) -> None:
+        submit(worker_pool, submission)
+        submitted.append(submission.key)
         if len(submitted) == 1:
             register_somebody(scan_session)
 
-    monkeypatch.setattr(RayWorkerPool, "submit", registering)
+    monkeypatch.setattr(WorkerPool, "submit", registering)
     rows = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
     after = scan_session.take_snapshot()
     scan_session.close()
-    assert (len(before.gallery) + 1, before.gallery_version + 1) == (
-        len(after.gallery),
-        after.gallery_version,
-    )
-    assert {row["gallery_version"] for row in rows} == {after.gallery_version}
-    # Both are kept as verdicts of the new gallery: the next scan needs no worker.
+    assert after.gallery_version == before + 1
+    assert [row["searched_through"] for row in rows] == [before, before + 1]
+    # What was drawn is searched for whoever registered since: the next scan needs no cluster.
     away = open_session(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
     assert [
-        row["gallery_version"] for row in run_scan(away, [str(folder)], Silent()).to_json_rows()
+        row["searched_through"] for row in run_scan(away, [str(folder)], Silent()).to_json_rows()
     ] == [after.gallery_version] * 2
     away.close()
 
 
 def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
-    worker_pool: RayWorkerPool, snapshot: GallerySnapshot
+    scan_session: ScanSession,
 ) -> None:
-    over = threading.Event()
+    pool, over = scan_session.worker_pool(), threading.Event()
 
     def strike() -> None:
         while not over.wait(0.05):
-            for slot in list(worker_pool._slots):
-                if slot.key == "deadly" and slot.pid:
+            for worker in workers_of(pool):
+                if worker.busy and worker.pid:
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(slot.pid, signal.SIGKILL)
+                        os.kill(worker.pid, signal.SIGKILL)
 
     thread = threading.Thread(target=strike)
     thread.start()
-    worker_pool.submit("deadly", task_of("ohwx_portrait_v1"), snapshot)
-    [(key, error)] = worker_pool.finished(wait=True)
+    task = task_of("ohwx_portrait_v1")
+    pool.submit(Submission("deadly", task, scan_session.take_snapshot()))
+    [(key, error)] = pool.finished(wait=True)
     over.set()
     thread.join()
     assert key == "deadly"
     assert "workers died one after another" in str(error)
-    worker_pool.submit("next", task_of("sepia_style"), snapshot)
-    [(_, judgement)] = worker_pool.finished(wait=True)
-    assert told(judgement)[0] == "clear"
+    assert work_off(scan_session, ["sepia_style"])["sepia_style"][0] == "clear"
+
+
+def test_checkpoints_travel_through_object_storage(
+    cluster: Any, home: Path, s3_url: str, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    """A node gets the name of an object and no path; nothing is left of it anywhere."""
+    settings = settings_of(home, cluster.address)
+    settings = settings.model_copy(
+        update={"ray_staging": "s3://staging/files", "cache": tmp_path / "cache"}
+    )
+    with open_session(settings) as scan_session:
+        assert work_off(scan_session) == expected
+        gone = Submission("gone", task_of("sepia_style"), scan_session.take_snapshot())
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(storage, "put_object", lambda *_: None)
+            patched.setattr("scanner.sampling.staging.put_object", lambda *_: None)
+            scan_session.worker_pool().submit(gone)
+            [(_, error)] = scan_session.worker_pool().finished(wait=True)
+        assert "could not be sent through s3://staging/files" in str(error)
+    left = boto3.client("s3", endpoint_url=s3_url).list_objects_v2(Bucket="staging")
+    assert left["KeyCount"] == 0
+    assert list((tmp_path / "cache" / "staged").iterdir()) == []
+
+
+def test_no_template_and_no_secret_leaves_this_process(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call that leaves this process is read, for a file that shows who is registered."""
+    sent: list[bytes] = []
+    for kind in (ray.actor.ActorMethod, ray.actor.ActorClass):
+        monkeypatch.setattr(kind, "_remote", spied(kind._remote, sent))
+    change = {
+        "face_pack": "miniature",
+        "device": "cpu",
+        "base_model": None,
+        "master_key": None,
+        "next_master_key": None,
+        "ray": cluster.address,
+        "ray_staging": "s3://staging/files",
+    }
+    settings = full_of_secrets(tmp_path).model_copy(update=change)
+    with open_session(settings) as scan_session:
+        register_world(scan_session, Silent())
+        [row] = run_scan(
+            scan_session, [str(ADAPTERS / "ohwx_portrait_v1.safetensors")], Silent()
+        ).to_json_rows()
+        snapshot = scan_session.take_snapshot()
+    assert row["outcome"] == "match"
+    assert len(sent) > 5
+    vectors = [vector for _, prototypes in snapshot.templates for vector in prototypes]
+    needles = [
+        WRITTEN,
+        settings.key_path.read_bytes(),
+        *(vector.tobytes()[start : start + 16] for vector in vectors for start in (0, 256)),
+        *(identity_id.encode() for identity_id, _ in snapshot.templates),
+    ]
+    assert len(needles) > 20
+    assert [needle for needle in needles if any(needle in call for call in sent)] == []
+
+
+def spied(remote: Any, sent: list[bytes]) -> Any:
+    def spying(*args: Any, **more: Any) -> Any:
+        sent.append(bytes(cloudpickle.dumps((args[1:], more))))
+        return remote(*args, **more)
+
+    return spying
 
 
 def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
@@ -293,20 +367,18 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
 
     The requests under way are queued again, and the next worker pool reconnects.
     """
-    import ray
-
     calls: list[str] = []
-    real = RayWorkerPool._assign
+    real = ray.wait
 
-    def assign(worker_pool: RayWorkerPool) -> None:
+    def wait(*args: Any, **more: Any) -> Any:
         calls.append("")
-        if len(calls) == 1:
+        if len(calls) == 3:
             raise ray.exceptions.RpcError(
                 "WrongClusterID: Perhaps the client is accessing GCS after it has restarted."
             )
-        real(worker_pool)
+        return real(*args, **more)
 
-    monkeypatch.setattr(RayWorkerPool, "_assign", assign)
+    monkeypatch.setattr(ray, "wait", wait)
     monkeypatch.setattr("scanner.web.queue.worker._TRY_AGAIN_S", 0.1)
     shutil.copytree(home, tmp_path / "home")
     (tmp_path / "home" / "uploads").mkdir()
@@ -330,13 +402,7 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     ended = watching.get(job.job_id)
     assert (str(ended.state), ended.attempts, ended.problem) == ("finished", 1, None)
     assert [row.outcome for row in ended.result] == ["match"]
-    assert len(calls) > 1
-
-
-def test_secrets_do_not_leave_the_driver(worker_pool: RayWorkerPool) -> None:
-    settings = worker_pool._open_identifier.args[0]  # type: ignore[attr-defined]
-    assert settings == settings_of_workers(settings)
-    assert WRITTEN not in pickled(worker_pool._open_identifier)
+    assert len(calls) > 3
 
 
 def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_another_batch_size_gives_the_same_verdict(
     identifier: CheckpointIdentifier, judged: WorkerAnswer
 ) -> None:
     smaller = CheckpointIdentifier(
-        replace(identifier.options, batch=3),
+        replace(identifier.source, batch=3),
         identifier.pack,
         identifier.reader,
         identifier.snapshot,
@@ -116,7 +116,7 @@ def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
     )
     record = (
         CheckpointIdentifier(
-            identifier.options, identifier.pack, identifier.reader, strict, identifier.policy
+            identifier.source, identifier.pack, identifier.reader, strict, identifier.policy
         )
         .identify(task_of(path))
         .verdict
@@ -251,7 +251,7 @@ def test_unfinished_rounds_never_name_anybody(identifier: CheckpointIdentifier) 
     hasty: Any = replace(identifier.policy, rounds=1, confirmation=4)
     record = (
         CheckpointIdentifier(
-            identifier.options, identifier.pack, identifier.reader, identifier.snapshot, hasty
+            identifier.source, identifier.pack, identifier.reader, identifier.snapshot, hasty
         )
         .identify(task_of(PERSON))
         .verdict

@@ -247,17 +247,18 @@ def test_a_process_ends_at_once_while_a_thread_samples(code: str) -> None:
 import atexit, sys, threading
 from scanner.cli.app import _exit
 from scanner.cli.exit_codes import ExitCode
-from scanner.scanning.workers import LocalWorkerPool
+from scanner.scanning.workers import LocalWorker, Submission, WorkerPool
 
 class Sampling:
-    def identify(self, request):
+    def identify(self, request, known):
         threading.Event().wait()
 
 class Named:
     family = "SD1"
 
 atexit.register(print, "Python's own end")
-LocalWorkerPool(lambda snapshot: Sampling()).submit("key", Named(), None)
+pool = WorkerPool([LocalWorker(lambda snapshot: Sampling())])
+pool.submit(Submission("key", Named(), None))
 _exit(ExitCode[sys.argv[1]])
 """
     ended = subprocess.run(

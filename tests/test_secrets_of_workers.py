@@ -1,4 +1,4 @@
-"""The settings that are sent to workers of a Ray cluster contain no secret of any kind."""
+"""What a Ray cluster gets from the settings contains no secret of any kind."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from ray import cloudpickle
 
-from scanner.factories import ON_WORKERS, settings_of_workers
+from scanner.factories import sampler_options, staging_of
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 
 WRITTEN = b"hunter2"
 SECRET = SecretStr(WRITTEN.decode())
 
 
-def pickled(settings: Settings) -> bytes:
-    """Settings in the form in which Ray sends them."""
-    return bytes(cloudpickle.dumps(settings))
+def pickled(sent: Any) -> bytes:
+    """An object in the form in which Ray sends it."""
+    return bytes(cloudpickle.dumps(sent))
 
 
 def kinds_of(annotation: Any) -> set[Any]:
@@ -60,6 +60,7 @@ def full_of_secrets(home: Path) -> Settings:
         operator=SECRET.get_secret_value(),
         base_model="b",
         fpir=0.01,
+        ray_staging="s3://bucket/prefix",
         web=WebSettings.model_validate(web),
         **found,
     )
@@ -77,19 +78,18 @@ def test_every_secret_of_the_settings_is_found() -> None:
     assert set(secrets_below(OpenIdProvider)) == {"client_secret"}
 
 
-def test_workers_get_what_judging_reads_and_no_secret(
+def test_nodes_get_no_settings_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PORTRAIT_SCANNER_GITHUB_TOKEN", SECRET.get_secret_value())
     settings = full_of_secrets(tmp_path)
     assert WRITTEN in pickled(settings)
-    sent = settings_of_workers(settings)
-    assert WRITTEN not in pickled(sent)
-    assert {name: getattr(sent, name) for name in ON_WORKERS} == {
-        name: getattr(settings, name) for name in ON_WORKERS
-    }
-    assert (sent.base_model, sent.fpir, sent.calibrations_path) == (
-        "b",
-        0.01,
-        settings.calibrations_path,
-    )
+    sent = pickled((sampler_options(settings), staging_of(settings)))
+    assert WRITTEN not in sent
+    assert b"Settings" not in sent
+
+
+@pytest.mark.parametrize("place", ["/mnt/share", "s3://key:secret@bucket/prefix", "bucket"])
+def test_a_staging_area_is_an_address_without_keys(tmp_path: Path, place: str) -> None:
+    with pytest.raises(ValueError, match="without keys"):
+        Settings(home=tmp_path, ray_staging=place)
