@@ -1,7 +1,8 @@
 """Throughput of two Ray workers compared with one, and verdicts when workers are killed.
 
 A worker is killed in each of several runs; the verdicts must stay the same. Everything runs on a
-local cluster of two nodes with one CPU each, and each worker has one thread.
+local cluster of two nodes with one CPU each. Each node draws with one thread, and this process
+reads all faces, on the same machine.
 
 Run: python -m benchmarks.fleet
 """
@@ -15,21 +16,20 @@ import statistics
 import tempfile
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
 
-from scanner.factories import open_identifier, open_scan_session, settings_of_workers
-from scanner.identification.policy import Policy
-from scanner.identification.snapshot import GallerySnapshot
+from scanner.factories import open_scan_session
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
-from scanner.scanning.ray_workers import RayWorkerPool
+from scanner.scanning.ray_workers import RayWorker
+from scanner.scanning.session import ScanSession
+from scanner.scanning.workers import Submission
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
@@ -57,16 +57,15 @@ def requests_of_the_world() -> Work:
     return found
 
 
-def work_off(
-    worker_pool: RayWorkerPool, work: Work, snapshot: GallerySnapshot
-) -> tuple[dict[str, Any], float]:
+def work_off(session: ScanSession, work: Work) -> tuple[dict[str, Any], float]:
     """Identify every checkpoint; return the verdicts by file and the seconds taken."""
     started = time.monotonic()
+    pool, snapshot = session.worker_pool().client(), session.take_snapshot()
     for key, request in work:
-        worker_pool.submit(key, request, snapshot)
+        pool.submit(Submission(key, request, snapshot))
     found: dict[str, Any] = {}
-    while worker_pool.pending:
-        for key, answer in worker_pool.finished(wait=True):
+    while pool.pending:
+        for key, answer in pool.finished(wait=True):
             assert isinstance(answer, WorkerAnswer), answer
             assert key not in found, "reported twice"
             record = answer.verdict.to_json()
@@ -78,26 +77,21 @@ def work_off(
     return found, time.monotonic() - started
 
 
-def open_pool(
-    settings: Settings, size: int, work: Work, snapshot: GallerySnapshot
-) -> RayWorkerPool:
-    """Open a pool of that many workers, each of which has loaded its base model and drawn once."""
-    open_worker = partial(open_identifier, settings_of_workers(settings), Policy())
-    worker_pool = RayWorkerPool(str(settings.ray), open_worker, snapshot)
-    for slot in worker_pool._slots[size:]:
-        ray.kill(slot.worker, no_restart=True)
-    del worker_pool._slots[size:]
+def warm_up(session: ScanSession, size: int, work: Work) -> None:
+    """Leave that many workers, each of which has loaded its base model and drawn once."""
+    pool = session.worker_pool()
+    pool.workers = pool.workers[:size]
     for _ in range(2):
-        work_off(worker_pool, work[: 2 * size], snapshot)
-    return worker_pool
+        work_off(session, work[: 2 * size])
 
 
-def killer(worker_pool: RayWorkerPool, after_s: float) -> threading.Thread:
+def killer(session: ScanSession, after_s: float) -> threading.Thread:
     """Start a thread that kills a busy worker after some seconds."""
 
     def kill() -> None:
         time.sleep(after_s)
-        busy = [slot.pid for slot in worker_pool._slots if slot.request is not None and slot.pid]
+        workers = session.worker_pool().workers
+        busy = [one.pid for one in workers if isinstance(one, RayWorker) and one.busy and one.pid]
         if busy:
             os.kill(busy[0], signal.SIGKILL)
 
@@ -108,10 +102,8 @@ def killer(worker_pool: RayWorkerPool, after_s: float) -> threading.Thread:
 
 def main() -> None:
     home = Path(tempfile.mkdtemp())
-    scan_session = open_scan_session(demo_settings(Settings(home=home, device="cpu")))
-    register_world(scan_session, Silent())
-    snapshot = scan_session.take_snapshot()
-    scan_session.close()
+    with open_scan_session(demo_settings(Settings(home=home, device="cpu"))) as session:
+        register_world(session, Silent())
     work = requests_of_the_world()
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
@@ -122,27 +114,27 @@ def main() -> None:
     seconds: dict[int, list[float]] = {1: [], 2: []}
     expected: dict[str, Any] = {}
     for size in (1, 2):
-        worker_pool = open_pool(settings, size, work, snapshot)
-        for _ in range(ROUNDS):
-            found, taken = work_off(worker_pool, work, snapshot)
-            expected = expected or found
-            assert found == expected
-            seconds[size].append(taken)
-        worker_pool.close()
-        time.sleep(2)
+        with open_scan_session(settings) as session:
+            warm_up(session, size, work)
+            for _ in range(ROUNDS):
+                found, taken = work_off(session, work)
+                expected = expected or found
+                assert found == expected
+                seconds[size].append(taken)
     one_s, two_s = (statistics.median(seconds[size]) for size in (1, 2))
     print(
         f"{len(work)} checkpoints: one worker {one_s:.1f} s, two workers {two_s:.1f} s, "
         f"ratio {one_s / two_s:.2f}"
     )
-    worker_pool, same = open_pool(settings, 2, work, snapshot), 0
-    for turn in range(KILLS):
-        thread = killer(worker_pool, 0.5 + 0.5 * turn)
-        found, _ = work_off(worker_pool, work, snapshot)
-        thread.join()
-        same += found == expected
-    lost = worker_pool.lost_workers
-    worker_pool.close()
+    same = 0
+    with open_scan_session(settings) as session:
+        warm_up(session, 2, work)
+        for turn in range(KILLS):
+            thread = killer(session, 0.5 + 0.5 * turn)
+            found, _ = work_off(session, work)
+            thread.join()
+            same += found == expected
+        lost = session.worker_pool().lost_workers
     print(
         f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; "
         f"{lost} workers were lost at work"

@@ -20,6 +20,7 @@ from face_index.gallery.templates import make_prototypes
 from face_index.vault import Submission
 from scanner.factories import open_scan_session
 from scanner.identification.policy import Policy
+from scanner.identification.snapshot import GallerySnapshot
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS
@@ -289,6 +290,27 @@ class TestRetrosearch:
         drawn = home.retrosearch(draw_missing=True)
         assert (drawn.unsearched, drawn.totals.drawn_files) == (0, 2)
         assert drawn.has_findings
+
+    def test_a_file_that_was_judged_after_somebody_registered_meanwhile_is_searched(
+        self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its scan began with an older gallery than the one in which it was searched."""
+        take = ScanSession.take_snapshot
+        calls: list[int] = []
+
+        def taking(session: ScanSession) -> GallerySnapshot:
+            calls.append(len(calls))
+            if len(calls) == 2:  # the first call begins the scan
+                home.register(NOBODY_SHOWN)
+            return take(session)
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(ScanSession, "take_snapshot", taking)
+            home.scan(uploads)
+        home.register(TRAINED_ON)
+        result = home.retrosearch()
+        assert (result.files, result.unsearched) == (2, 0)
+        assert [row.row.outcome for row in result.rows] == ["match"]
 
     def test_a_killed_search_goes_on(
         self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch

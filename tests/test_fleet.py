@@ -34,7 +34,7 @@ from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
 from scanner.scanning.ray_workers import RayWorker
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
-from scanner.scanning.workers import Submission, WorkerPool
+from scanner.scanning.workers import PoolClient, Submission, WorkerPool
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.queue.job import JobKind, JobRequest
@@ -141,7 +141,7 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def work_off(scan_session: ScanSession, names: list[str] = FILES) -> dict[str, tuple[Any, ...]]:
-    pool, snapshot = scan_session.worker_pool(), scan_session.take_snapshot()
+    pool, snapshot = scan_session.worker_pool().client(), scan_session.take_snapshot()
     for name in names:
         pool.submit(Submission(name, task_of(name), snapshot))
     found: dict[str, tuple[Any, ...]] = {}
@@ -248,15 +248,15 @@ def test_whoever_registers_while_a_cluster_draws_is_not_in_a_verdict_that_does_n
     scan_session = open_session(settings_of(tmp_path / "home", cluster.address))
     before = scan_session.take_snapshot().gallery_version
     submitted: list[str] = []
-    submit = WorkerPool.submit
+    submit = PoolClient.submit
 
-    def registering(worker_pool: WorkerPool, submission: Submission) -> None:
-        submit(worker_pool, submission)
+    def registering(client: PoolClient, submission: Submission) -> None:
+        submit(client, submission)
         submitted.append(submission.key)
         if len(submitted) == 1:
             register_somebody(scan_session)
 
-    monkeypatch.setattr(WorkerPool, "submit", registering)
+    monkeypatch.setattr(PoolClient, "submit", registering)
     rows = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
     after = scan_session.take_snapshot()
     scan_session.close()
@@ -285,8 +285,9 @@ def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
     thread = threading.Thread(target=strike)
     thread.start()
     task = task_of("ohwx_portrait_v1")
-    pool.submit(Submission("deadly", task, scan_session.take_snapshot()))
-    [(key, error)] = pool.finished(wait=True)
+    client = pool.client()
+    client.submit(Submission("deadly", task, scan_session.take_snapshot()))
+    [(key, error)] = client.finished(wait=True)
     over.set()
     thread.join()
     assert key == "deadly"
@@ -308,8 +309,9 @@ def test_checkpoints_travel_through_object_storage(
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(storage, "put_object", lambda *_: None)
             patched.setattr("scanner.sampling.staging.put_object", lambda *_: None)
-            scan_session.worker_pool().submit(gone)
-            [(_, error)] = scan_session.worker_pool().finished(wait=True)
+            client = scan_session.worker_pool().client()
+            client.submit(gone)
+            [(_, error)] = client.finished(wait=True)
         assert "could not be sent through s3://staging/files" in str(error)
     left = boto3.client("s3", endpoint_url=s3_url).list_objects_v2(Bucket="staging")
     assert left["KeyCount"] == 0

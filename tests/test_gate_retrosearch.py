@@ -7,13 +7,17 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import scanner.web.queue.worker as worker_module
 from face_index.consent import Consent
 from face_index.vault.gallery_version import gallery_version_of
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.sampler import Sampler
+from scanner.scanning.identifier import CheckpointIdentifier
+from scanner.scanning.retrosearch import RetrosearchResult
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.queue.job import Job, JobKind, JobRequest
@@ -52,7 +56,7 @@ class Gate:
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:
-            until(done)
+            until(done, 300)
         finally:
             worker.stop()
             thread.join()
@@ -100,4 +104,45 @@ def test_a_known_file_is_answered_again_without_being_drawn(
     found = gate.answer()
     assert found is not None
     assert found.result[0].outcome == "match"
+    gate.close()
+
+
+def test_whoever_is_approved_during_a_long_scan_is_searched_for_between_two_files(
+    settings: Settings, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(settings, consent)
+    home.register(NOBODY_SHOWN + 1)
+    home.scan(PERSON)
+    home.now = LATER
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for name in ("sepia_style", "teapot_object"):
+        shutil.copy(ADAPTERS / f"{name}.safetensors", folder)
+    gate = Gate(settings, tmp_path)
+    job, _ = gate.jobs.submit(JobRequest("account", JobKind.TARGET, str(folder), "many", None, 0))
+    during: list[tuple[str, list[str]]] = []
+    search, identify = worker_module.retrosearch, CheckpointIdentifier.identify
+
+    def searching(*args: Any, **more: Any) -> RetrosearchResult:
+        result = search(*args, **more)
+        during.append(
+            (str(gate.jobs.get(job.job_id).state), [found.row.outcome for found in result.rows])
+        )
+        return result
+
+    def registering(*args: Any, **more: Any) -> Any:
+        answer = identify(*args, **more)
+        if len(during) == 1:
+            home.register(TRAINED_ON)
+            during.append(("registered", []))
+        return answer
+
+    monkeypatch.setattr(worker_module, "retrosearch", searching)
+    monkeypatch.setattr(CheckpointIdentifier, "identify", registering)
+    monkeypatch.setattr("scanner.web.queue.progress._BETWEEN_EVERY_S", 0.0)
+    gate.work(lambda: gate.jobs.has_ended(job.job_id))
+    assert during[1:] == [("registered", []), ("running", ["match"])]
+    ended = gate.jobs.get(job.job_id)
+    assert (str(ended.state), ended.problem) == ("finished", None)
+    assert [row.outcome for row in ended.result].count("clear") >= 2
     gate.close()

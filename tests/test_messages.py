@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from crawlers.listing import RemoteFile, bare_listing
 from face_index.identity import Identity
 from face_index.vault import Submission
 from reports.notices.tracker import record_draft, record_event
 from scanner.casework.confirmation import comparisons_of
+from scanner.factories import open_scan_store
+from scanner.records import ResultRow
+from scanner.scanning.searched_file_store import Retrosearch
 from scanner.settings import Settings, WebSettings
 from scanner.web.auth.access import Role
 from scanner.web.context import AppContext
@@ -83,8 +88,30 @@ class Office:
 
     def tell(self, webhook: str | None = None) -> int:
         accounts, outbox = self.app_context.accounts, self.app_context.outbox
-        Reminders(self.service, accounts, outbox, self.settings.web.url, webhook).send()
+        with closing(open_scan_store(self.settings)) as scan_store:
+            searched, url = scan_store.searched, self.settings.web.url
+            Reminders(self.service, searched, accounts, outbox, url, webhook).send()
         return outbox.send_due()
+
+    def scan(self, files: int) -> None:
+        """Store a scan of files that show nobody."""
+        with closing(open_scan_store(self.settings)) as store:
+            scan = store.begin("scan", "hub", "earlier key", 0, self.clock())
+            for number in range(files):
+                sha256 = f"{number:064x}"
+                file = RemoteFile("a.safetensors", f"https://hub/{number}", 1, sha256)
+                listing = bare_listing("hub", str(number), "a", f"hub:{number}", file)
+                store.add_item(scan.scan_id, str(number), listing, 0)
+                store.note_fetched(scan.scan_id, str(number), sha256)
+                store.note_judged(scan.scan_id, str(number), [ResultRow("a", sha256, "clear")])
+
+    def search(self) -> None:
+        """Store a retrosearch in everything that was scanned."""
+        with closing(open_scan_store(self.settings)) as store:
+            now = self.clock()
+            store.searched.carry(store.searched.stale("present key"), "present key", 2, now)
+            at = now.isoformat()
+            store.searched.note(Retrosearch("present key", 2, 3, 0, at, at))
 
     def close(self) -> None:
         self.service.close()
@@ -218,6 +245,49 @@ class TestReminders:
         for secret in ("Erika", "Muster", case.checkpoint.file, case.checkpoint.title):
             assert secret not in told
         assert office.tell() == 0
+
+    @pytest.mark.parametrize(
+        ("language", "told"),
+        [
+            ("en", "Files that were drawn before and searched for a face that you registered: 3."),
+            (
+                "zh-CN",
+                "为您登记的面部查找了此前已生成图像的文件：3 个，其中可能呈现该面部的：1 个。",
+            ),
+        ],
+    )
+    def test_the_end_of_the_first_search_is_told_once_with_what_it_found(
+        self, office: Office, mailbox: Mailbox, language: str, told: str
+    ) -> None:
+        office.clock.now = NOON - timedelta(hours=1)
+        office.scan(3)
+        office.clock.now = NOON
+        person = office.register("Erika", date(2028, 1, 1))
+        account = office.account("erika", Role.RIGHTS_HOLDER, language)
+        office.app_context.accounts.give_mandate(account, person.identity_id, "self")
+        office.tell()
+        assert len(mailbox.mails) == 1  # the search has begun
+        make_case(
+            office.service.case_store,
+            identity_id=person.identity_id,
+            opened_at=office.clock.now.isoformat(),
+        )
+        office.clock.now += timedelta(minutes=1)
+        office.search()
+        office.tell()
+        assert told in "".join(mail.get_content() for mail in mailbox.mails[1:])
+        assert office.tell() == 0
+
+    def test_without_anything_drawn_before_no_search_is_told(
+        self, office: Office, mailbox: Mailbox
+    ) -> None:
+        person = office.register("Erika", date(2028, 1, 1))
+        account = office.account("erika", Role.RIGHTS_HOLDER)
+        office.app_context.accounts.give_mandate(account, person.identity_id, "self")
+        office.clock.now += timedelta(minutes=1)
+        office.search()
+        office.tell()
+        assert [subject for _, subject in subjects(mailbox)] == ["The search has begun"]
 
     def test_a_decision_is_told_to_the_person(self, office: Office, mailbox: Mailbox) -> None:
         person = office.register("Erika", date(2028, 1, 1))

@@ -28,7 +28,7 @@ from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, W
 from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
-from scanner.scanning.workers import WorkerPool
+from scanner.scanning.workers import PoolClient
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.triage.minors import NamedMinor
@@ -197,14 +197,14 @@ def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
     shutil.copy(ADAPTERS / "teapot_object.safetensors", uploads / "b.safetensors")
     before = scan_session.take_snapshot().gallery_version
     judging, both_given_out = threading.Event(), threading.Event()
-    generate, submit = Sampler.generate, WorkerPool.submit
+    generate, submit = Sampler.generate, PoolClient.submit
 
     def generating(sampler: Sampler, *args: Any, **more: Any) -> Any:
         judging.set()
         assert both_given_out.wait(60)
         return generate(sampler, *args, **more)
 
-    def submitting(worker_pool: WorkerPool, *args: Any) -> None:
+    def submitting(worker_pool: PoolClient, *args: Any) -> None:
         submit(worker_pool, *args)
         if judging.is_set():
             both_given_out.set()
@@ -214,7 +214,7 @@ def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
 
     with monkeypatch.context() as slowed:
         slowed.setattr(Sampler, "generate", generating)
-        slowed.setattr(WorkerPool, "submit", submitting)
+        slowed.setattr(PoolClient, "submit", submitting)
         rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert [row["gallery_version"] for row in rows] == [before, before + 1]
     assert [gallery_size_of(scan_session, version) for version in (before, before + 1)] == [1, 2]

@@ -258,7 +258,7 @@ class Named:
 
 atexit.register(print, "Python's own end")
 pool = WorkerPool([LocalWorker(lambda snapshot: Sampling())])
-pool.submit(Submission("key", Named(), None))
+pool.client().submit(Submission("key", Named(), None))
 _exit(ExitCode[sys.argv[1]])
 """
     ended = subprocess.run(

@@ -28,7 +28,7 @@ from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
-from scanner.scanning.workers import Submission, raise_unless_expected
+from scanner.scanning.workers import PoolClient, Submission, raise_unless_expected
 from scanner.triage.header import Triage, triage_file, with_listing
 from scanner.triage.minors import refuse_minors
 
@@ -93,24 +93,34 @@ class Pipeline:
         self._progress, self._supplied_by_caller = progress, supplied_by_caller
         self.totals = ScanTotals()
         self._redrawn: set[str] = set()
+        self._client: PoolClient | None = None
         self._waiting: dict[str, list[tuple[_Entry, _Part]]] = {}
         self._done = sum(item.state == "judged" for item in items)
 
     def run(self) -> None:
         """Process every item that has no verdict yet."""
-        for item in self._items:
-            if item.state == "judged":
-                continue
-            self._report(item.listing.files[item.file_number].name)
-            self._begin(_Entry(item))
-            # The worker pool is started by the first request, so it must not be used before.
-            while self._waiting and not self._session.worker_pool().has_room:
+        try:
+            for item in self._items:
+                if item.state == "judged":
+                    continue
+                self._report(item.listing.files[item.file_number].name)
+                self._begin(_Entry(item))
+                while self._waiting and not self._workers().has_room:
+                    self._collect(wait=True)
+                if self._waiting:
+                    self._collect(wait=False)
+            while self._waiting:
                 self._collect(wait=True)
-            if self._waiting:
-                self._collect(wait=False)
-        while self._waiting:
-            self._collect(wait=True)
+        finally:
+            if self._client is not None:
+                self._client.close()
         self._report("")
+
+    def _workers(self) -> PoolClient:
+        """Return the workers; the first call starts them, so only a submission may call it."""
+        if self._client is None:
+            self._client = self._session.worker_pool().client()
+        return self._client
 
     def _report(self, doing: str) -> None:
         self._progress.step(self._done, len(self._items), doing)
@@ -222,7 +232,7 @@ class Pipeline:
         waiting = self._waiting.setdefault(submission.key, [])
         waiting.append((entry, part))
         if len(waiting) == 1:
-            self._session.worker_pool().submit(submission)
+            self._workers().submit(submission)
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> ResultRow:
         return held_row(file, sha256, self._session.vault.gallery_version)
@@ -275,9 +285,8 @@ class Pipeline:
         )
 
     def _collect(self, *, wait: bool) -> None:
-        for work, answer in self._session.worker_pool().finished(wait=wait):
-            # An earlier scan that was ended may have left requests, for which no item waits.
-            for number, (entry, part) in enumerate(self._waiting.pop(work, [])):
+        for work, answer in self._workers().finished(wait=wait):
+            for number, (entry, part) in enumerate(self._waiting.pop(work)):
                 if isinstance(answer, Exception):
                     raise_unless_expected(answer)
                     sha256 = work.split(maxsplit=1)[0]

@@ -89,12 +89,17 @@ class SearchedFileStore:
             yield newest
 
     def sampling_keys(self, sha256: str, search_key: str) -> list[str]:
-        """Return the sampling keys of the verdicts on these bytes under a search key."""
+        """Return the sampling keys of the verdicts on these bytes under a search key.
+
+        Without a verdict under it they are those of the newest one: somebody registered while the
+        scan was under way, so the file was searched in a newer gallery than the scan began with.
+        """
         query = (
-            "select parts ->> '$.sampling_key' from verdicts "
-            "where sha256 = ? and searched = ? and parts is not null"
+            "select searched, parts ->> '$.sampling_key' from verdicts "
+            "where sha256 = ? and parts is not null order by searched = ? desc, rowid desc"
         )
-        return [row[0] for row in self._db.execute(query, [sha256, search_key]).fetchall()]
+        found = self._db.execute(query, [sha256, search_key]).fetchall()
+        return [key for searched, key in found if searched == found[0][0]]
 
     def listings(self, file: JudgedFile) -> list[ListedFile]:
         """Return the listings whose results a file has."""
@@ -137,13 +142,15 @@ class SearchedFileStore:
         return next((Retrosearch(**row) for row in rows), None)
 
     def searched_since(self, since: str) -> int:
-        """Return the number of files that were drawn before and searched since a time."""
+        """Return the number of files that were drawn before a time and searched since."""
         query = (
-            "select count(distinct f.sha256) from searched_files f where f.searched_at >= ? "
-            "and not exists (select 1 from items i join scans s using (scan_id) "
-            "where i.sha256 = f.sha256 and s.started_at >= ?)"
+            "select count(distinct i.sha256) from items i join scans s using (scan_id) "
+            "where i.state = 'judged' and s.started_at < :since and (exists (select 1 "
+            "from searched_files f where f.sha256 = i.sha256 and f.searched_at >= :since) "
+            "or exists (select 1 from items j join scans t using (scan_id) "
+            "where j.sha256 = i.sha256 and j.state = 'judged' and t.started_at >= :since))"
         )
-        return int(self._db.execute(query, [since, since]).fetchone()[0])
+        return int(self._db.execute(query, {"since": since}).fetchone()[0])
 
 
 def _is_stale(file: JudgedFile, search_key: str, current: set[str]) -> bool:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -94,8 +95,64 @@ class LocalWorker:
         """Do nothing: a checkpoint under way is examined to its end."""
 
 
+class PoolClient:
+    """The submissions of one pipeline and their answers; several clients share the workers.
+
+    A later client's submissions are examined first: a search for somebody who has just registered
+    does not wait for the scan in whose midst it begins.
+    """
+
+    def __init__(self, pool: WorkerPool, number: int) -> None:
+        self._pool, self.number = pool, number
+        self.answers: SimpleQueue[Result] = SimpleQueue()
+        self._pending = 0
+
+    @property
+    def pending(self) -> int:
+        """Number of submissions that are under way or wait."""
+        return self._pending
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another submission would be begun soon."""
+        return self._pending < LOOKAHEAD * len(self._pool.workers)
+
+    def submit(self, submission: Submission) -> None:
+        """Queue a submission."""
+        self._pending += 1
+        self._pool.submit(submission, self)
+
+    def finished(self, *, wait: bool) -> list[Result]:
+        """Return answers since the last call; with `wait` at least one, if any is pending.
+
+        Raises:
+            ClusterUnreachable: the cluster is gone; close the pool.
+        """
+        found: list[Result] = []
+        while self._pending:
+            try:
+                key, answer = self.answers.get(block=wait and not found)
+            except Empty:
+                break
+            if isinstance(answer, ClusterUnreachable):
+                raise answer
+            found.append((key, answer))
+            self._pending -= 1
+        return found
+
+    def close(self) -> None:
+        """Drop the submissions that wait; nothing can be submitted afterwards."""
+        self._pool.drop(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    submission: Submission
+    client: PoolClient
+
+
 class WorkerPool:
-    """Takes submissions and returns their answers in any order; one thread for each worker.
+    """Examines the submissions of its clients; one thread for each worker.
 
     Args:
         at_end: called when all threads have ended after `close`.
@@ -108,28 +165,23 @@ class WorkerPool:
         self.workers, self._at_end = workers, at_end
         self.lost_workers = 0
         self._tries: dict[str, int] = {}
-        self._queue: list[Submission] = []
-        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._queue: list[_Queued] = []
+        self._clients: list[PoolClient] = []
+        self._numbers = count()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._pending = 0
         self._closed = False
 
-    @property
-    def pending(self) -> int:
-        """Number of submissions that are under way or wait."""
-        return self._pending
+    def client(self) -> PoolClient:
+        """Return a new client."""
+        client = PoolClient(self, next(self._numbers))
+        self._clients.append(client)
+        return client
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another submission would be begun soon."""
-        return self._pending < LOOKAHEAD * len(self.workers)
-
-    def submit(self, submission: Submission) -> None:
+    def submit(self, submission: Submission, client: PoolClient) -> None:
         """Queue a submission; the first one starts the threads."""
-        self._pending += 1
         with self._changed:
-            self._queue.append(submission)
+            self._queue.append(_Queued(submission, client))
             self._changed.notify()
         if not self._threads:
             _STARTED.set()
@@ -140,28 +192,15 @@ class WorkerPool:
             for thread in self._threads:
                 thread.start()
 
-    def finished(self, *, wait: bool) -> list[Result]:
-        """Return answers since the last call; with `wait` at least one, if any is pending.
-
-        Raises:
-            ClusterUnreachable: the cluster is gone; close this pool.
-        """
-        found: list[Result] = []
-        while self._pending:
-            try:
-                key, answer = self._results.get(block=wait and not found)
-            except Empty:
-                break
-            if isinstance(answer, ClusterUnreachable):
-                raise answer
-            found.append((key, answer))
-            self._pending -= 1
-        return found
+    def drop(self, client: PoolClient) -> None:
+        """Forget a client and its submissions that wait."""
+        with self._changed:
+            self._clients.remove(client)
+            self._queue = [queued for queued in self._queue if queued.client is not client]
 
     def close(self) -> None:
         """Drop the submissions that wait, and end the threads when they are done."""
         with self._changed:
-            self._pending -= len(self._queue)
             self._queue.clear()
             self._closed = True
             self._changed.notify_all()
@@ -172,46 +211,53 @@ class WorkerPool:
                 thread.join(_END_S)
             self._at_end()
 
-    def _next(self, family: str | None) -> Submission | None:
+    def _next(self, family: str | None) -> _Queued | None:
         """Wait for the next submission; None if the pool is closed."""
         with self._changed:
             while not self._queue and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return None
-            return self._queue.pop(next_of(self._queue, family))
+            newest = max(queued.client.number for queued in self._queue)
+            own = [queued for queued in self._queue if queued.client.number == newest]
+            chosen = own[next_of([queued.submission for queued in own], family)]
+            self._queue.remove(chosen)
+            return chosen
 
     def _work(self, worker: Worker) -> None:
         family: str | None = None
         while True:
             try:
-                if not worker.prepare() or (submission := self._next(family)) is None:
+                if not worker.prepare() or (queued := self._next(family)) is None:
                     return
             except ClusterUnreachable as error:
-                self._results.put(("", error))
+                for client in list(self._clients):
+                    client.answers.put(("", error))
                 return
+            submission, answers = queued.submission, queued.client.answers
             family = submission.request.family
             try:
                 answer = worker.identify(submission)
             except WorkerLost:
-                self._examine_again(submission)
+                self._examine_again(queued)
             except Exception as error:  # the main thread handles it
-                self._results.put((submission.key, error))
+                answers.put((submission.key, error))
             else:
-                self._results.put((submission.key, answer))
+                answers.put((submission.key, answer))
 
-    def _examine_again(self, submission: Submission) -> None:
+    def _examine_again(self, queued: _Queued) -> None:
         """Queue a submission whose worker died, unless too many died over it."""
+        key = queued.submission.key
         with self._changed:
             if self._closed:
                 return
             self.lost_workers += 1
-            tries = self._tries[submission.key] = self._tries.get(submission.key, 0) + 1
+            tries = self._tries[key] = self._tries.get(key, 0) + 1
             log.warning("a worker was lost; its checkpoint is examined again")
             if tries >= MOST_TRIES:
-                self._results.put((submission.key, WorkersLost(tries)))
+                queued.client.answers.put((key, WorkersLost(tries)))
                 return
-            self._queue.insert(0, submission)
+            self._queue.insert(0, queued)
             self._changed.notify()
 
 

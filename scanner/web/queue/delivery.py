@@ -9,6 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
@@ -16,7 +17,7 @@ from threading import Event
 from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.clock import Clock
 from scanner.errors import sentence_of
-from scanner.factories import open_case_service
+from scanner.factories import open_case_service, open_scan_store
 from scanner.settings import Settings
 from scanner.web.auth.accounts import Accounts
 from scanner.web.drafts import Drafts
@@ -99,9 +100,14 @@ class Delivery:
         has_recipient = web.smtp_url is not None or web.case_webhook is not None
         if not has_recipient or not self.settings.vault_path.exists():
             return
-        with open_case_service(self.settings, self.clock) as service:
+        with (
+            open_case_service(self.settings, self.clock) as service,
+            closing(open_scan_store(self.settings)) as scan_store,
+        ):
             accounts = Accounts(self.store, self.clock)
-            Reminders(service, accounts, self.outbox, web.url, web.case_webhook).send()
+            Reminders(
+                service, scan_store.searched, accounts, self.outbox, web.url, web.case_webhook
+            ).send()
 
     def _tidy(self) -> None:
         """Delete expired data, and uploads of jobs that have ended."""

@@ -12,6 +12,7 @@ from reports.cases.review import CaseStatus, last_review
 from reports.documents.words import Translate
 from reports.notices.tracker import Tracked, all_tracked
 from scanner.casework.service import CaseService
+from scanner.scanning.searched_file_store import SearchedFileStore
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, Accounts
 from scanner.web.queue.outbox import Outbox
@@ -37,12 +38,14 @@ class Reminders:
     def __init__(
         self,
         service: CaseService,
+        searched: SearchedFileStore,
         accounts: Accounts,
         outbox: Outbox,
         url: str,
         webhook: str | None,
     ) -> None:
-        self._service, self._accounts, self._outbox = service, accounts, outbox
+        self._service, self._searched = service, searched
+        self._accounts, self._outbox = accounts, outbox
         self._url, self._webhook = url, webhook
 
     def send(self) -> int:
@@ -125,7 +128,8 @@ class Reminders:
                 count += self._notify(
                     f"waits {identity.identity_id}", account, t("A registration waits"), text, path
                 )
-        elif identity.status == Status.ACTIVE and self._approved_since(identity, fresh):
+        elif (at := self._approved_at(identity, fresh)) is not None:
+            count += self._first_search(identity, at)
             for account in self._accounts.acting_for(identity.identity_id):
                 t = translations(account.language).gettext
                 text = t(
@@ -142,15 +146,48 @@ class Reminders:
                 )
         return count
 
-    def _approved_since(self, identity: Identity, fresh: str) -> bool:
+    def _approved_at(self, identity: Identity, fresh: str) -> str | None:
+        """Return when a registration was approved; None if it was not, or not recently."""
+        if identity.status != Status.ACTIVE:
+            return None
         # Proofs are sealed: they are opened for recent registrations only.
         if (
             identity.submitted_at.isoformat()
             < (self._service.clock() - timedelta(days=60)).isoformat()
         ):
-            return False
+            return None
         proofs = self._service.vault.documents.proofs_of(identity.identity_id)
-        return bool(proofs) and proofs[-1].checked_at.isoformat() >= fresh
+        at = proofs[-1].checked_at.isoformat() if proofs else ""
+        return at if at >= fresh else None
+
+    def _first_search(self, identity: Identity, approved_at: str) -> int:
+        """Tell what the search in everything that was drawn before has found."""
+        newest = self._searched.newest()
+        if newest is None or newest.started_at < approved_at:
+            return 0
+        files = self._searched.searched_since(approved_at)
+        if files == 0:
+            return 0
+        cases = self._service.case_store.summaries(identity.identity_id)
+        unwanted = (CaseStatus.SUPERSEDED, CaseStatus.REJECTED)
+        found = sum(case.status not in unwanted for case in cases)
+        count = 0
+        for account in self._accounts.acting_for(identity.identity_id):
+            t = translations(account.language).gettext
+            text = t(
+                "Files that were drawn before and searched for a face that you registered: "
+                "%(files)s. Files of them that may show it: %(found)s. Sign in to see them: %(url)s"
+            )
+            facts = {"files": f"{files:,}", "found": f"{found:,}"}
+            count += self._notify(
+                f"searched {identity.identity_id}",
+                account,
+                t("What was drawn before has been searched"),
+                text,
+                f"/likeness/{identity.identity_id}",
+                **facts,
+            )
+        return count
 
     def _ending_consent(self, identity: Identity) -> int:
         today, last = self._service.clock().date(), identity.consent.expires_on

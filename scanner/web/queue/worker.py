@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from filelock import Timeout
@@ -118,11 +119,14 @@ class QueueWorker:
             self._scan_session = open_scan_session(self.settings, self.clock)
         return self._scan_session
 
-    def _search_present_gallery(self) -> None:
+    def _search_present_gallery(self, *, in_job: bool = False) -> None:
         """Search everybody who is registered in what was drawn before, unless that was done.
 
         Until it is done the gate answers 202. If it fails, the log says why, and it is tried again
         after a minute.
+
+        Args:
+            in_job: a scan is under way, which goes on with the same workers.
         """
         if time.monotonic() < self._retry_at:
             return
@@ -133,7 +137,11 @@ class QueueWorker:
             if known is not None and known.startswith(f"{key} "):
                 return
             self.store.forget_fact(SNAPSHOT_FACT)
-            result = retrosearch(self.scan_session, RetrosearchProgress(self._stop))
+            progress = RetrosearchProgress(self._stop, self.store)
+            try:
+                result = retrosearch(self.scan_session, progress)
+            finally:
+                progress.end()
         except SearchStopped:
             return
         except (
@@ -147,6 +155,8 @@ class QueueWorker:
             self._retry_at = time.monotonic() + _SNAPSHOT_RETRY_S
             log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
             self.store.forget_fact(SNAPSHOT_FACT)
+            if isinstance(error, ClusterUnreachable) and not in_job:
+                self.scan_session.close_worker_pool()  # the next call connects again
             return
         log.info(
             "%d files that were drawn before were searched, %d could not be; %d show somebody",
@@ -204,7 +214,10 @@ class QueueWorker:
         self.jobs.finish(job.job_id, rows, scan_id, None, self._post_result)
 
     def _scan(self, job: Job) -> tuple[list[JobRow], str | None]:
-        scan_session, progress = self.scan_session, JobProgress(self.jobs, job.job_id)
+        # Whoever is approved during a long scan is searched for between two of its files.
+        between = partial(self._search_present_gallery, in_job=True)
+        progress = JobProgress(self.jobs, job.job_id, between)
+        scan_session = self.scan_session
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
             return _rows_of_result(run_scan(scan_session, [job.source], progress))

@@ -23,6 +23,7 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted, PostedWithFiles
+from scanner.web.queue.progress import search_state
 from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.views.enrolling import MAX_DAYS, checked_document, last_day
@@ -290,6 +291,7 @@ def _page(
         request,
         "likeness.html",
         problem=problem,
+        search=search_state(context.store),
         likeness=likeness,
         identity=likeness.identity,
         licences=licences,
