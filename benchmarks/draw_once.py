@@ -1,11 +1,12 @@
 """Denoiser calls of "draw, then register one by one" beside those of one scan with all registered.
 
-The miniature world's adapters are scanned twice, each time in a home of its own. In the first,
-everybody is registered before the scan. In the second, nobody is, and then the same people register
-one after the other, each followed by a retrosearch. The benchmark prints the calls of both, and the
-findings that differ.
+Checkpoints are scanned twice, each time in a home of its own. In the first, everybody is registered
+before the scan. In the second, nobody is, and then the same people register one after the other,
+each followed by a retrosearch. The benchmark prints the calls of both, and the findings that
+differ. The checkpoints are those of the miniature world, or those of LikenessBench that
+`python -m benchmarks.likeness.build held-out` has built.
 
-Run: python -m benchmarks.draw_once [--others 10]
+Run: python -m benchmarks.draw_once [--others 10] [--likeness]
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import argparse
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.likeness.build import derive_all, folder_of
+from benchmarks.likeness.inventory import Inventory, inventory
 from benchmarks.retrosearch import Silent, register
 from scanner.factories import open_scan_session
 from scanner.miniature.albums import FREE_SEEDS
@@ -39,15 +43,33 @@ def findings(session: ScanSession, folder: Path) -> tuple[Findings, int]:
     return found, result.totals.denoiser_calls
 
 
+def built_files(whole: Inventory) -> list[Path]:
+    """Return the files of LikenessBench that are built, and derive those that need no training."""
+    folder = folder_of(whole.split)
+    trained = [
+        file.name for file in whole.trained if (folder / f"{file.name}.safetensors").exists()
+    ]
+    derived = tuple(file for file in whole.derived if set(file.of) <= set(trained))
+    derive_all(replace(whole, derived=derived), folder)
+    return [folder / f"{name}.safetensors" for name in (*trained, *(one.name for one in derived))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--others", type=int, default=10, help="people of whom no file was trained")
-    others = parser.parse_args().others
-    world = load_world()
-    seeds = [person.seed for person in world.registered] + list(FREE_SEEDS[:others])
+    parser.add_argument("--likeness", action="store_true", help="the files of LikenessBench")
+    options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
-    for file in world.files:
-        shutil.copy(file.path, folder)
+    if options.likeness:
+        whole = inventory("held-out")
+        seeds, files = list(whole.registered), built_files(whole)
+    else:
+        world = load_world()
+        files = [file.path for file in world.files]
+        seeds = [person.seed for person in world.registered] + list(FREE_SEEDS[: options.others])
+    for path in files:
+        shutil.copy(path, folder)
+    print(f"{len(files)} files, {len(seeds)} people")
     homes = [Path(tempfile.mkdtemp()) for _ in range(2)]
     with open_scan_session(Settings(home=homes[0], face_pack="miniature", device="cpu")) as session:
         register(session, seeds)

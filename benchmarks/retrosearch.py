@@ -23,7 +23,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from crawlers.listing import RemoteFile, bare_listing
+from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.faces.face import Prototypes
 from face_index.gallery.templates import make_prototypes
 from face_index.identity import Proof
@@ -96,6 +96,18 @@ def draw(session: ScanSession, folder: Path) -> tuple[list[KeptDrawing], list[Ke
     return shown, others, result.totals.seconds / max(1, result.totals.drawn_files)
 
 
+def hash_of_copy(number: int) -> str:
+    """Return the SHA-256 under which a copy is stored."""
+    return hashlib.sha256(f"copy {number}".encode()).hexdigest()
+
+
+def listing_of_copy(number: int) -> Listing:
+    """Return a listing of a copy."""
+    sha256 = hash_of_copy(number)
+    file = RemoteFile(f"{number}.safetensors", f"/copies/{number}", 1, sha256)
+    return bare_listing("copies", str(number), str(number), f"copies:{number}", file)
+
+
 def copy(
     session: ScanSession,
     shown: Sequence[KeptDrawing],
@@ -121,7 +133,7 @@ def copy(
     for number in range(first, first + count):
         group = shown if number % round(1 / PERSON_SHARE) == 0 else others
         kept = group[number % len(group)]
-        sha256 = hashlib.sha256(f"copy {number}".encode()).hexdigest()
+        sha256 = hash_of_copy(number)
         key = Key({"file": sha256})
         copied = replace(kept, sampling_key=key.digest, sha256=sha256, parts=key.parts)
         session.kept.store.keep(copied, faces.get(kept.sampling_key) or {}, {})
@@ -130,9 +142,8 @@ def copy(
             raise SystemExit("a copied drawing needs somebody to be drawn; choose other people")
         identification = Key({"sampling_key": key.digest, **search_key.parts})
         store.remember_verdict(sha256, identification, verdict, now, search_key.digest)
-        file = RemoteFile(f"{number}.safetensors", f"/copies/{number}", 1, sha256)
-        listing = bare_listing("copies", str(number), str(number), f"copies:{number}", file)
-        row = ResultRow(file.name, sha256, verdict.outcome, reason=verdict.reason)
+        listing = listing_of_copy(number)
+        row = ResultRow(listing.files[0].name, sha256, verdict.outcome, reason=verdict.reason)
         store.add_item(scan.scan_id, str(number), listing, 0)
         store.note_fetched(scan.scan_id, str(number), sha256)
         store.note_judged(scan.scan_id, str(number), [row])

@@ -312,6 +312,25 @@ class TestRetrosearch:
         assert (result.files, result.unsearched) == (2, 0)
         assert [row.row.outcome for row in result.rows] == ["match"]
 
+    def test_a_file_that_is_gone_keeps_its_samples_and_says_that_somebody_comes_near(
+        self, home: Home, uploads: Path, tmp_path: Path
+    ) -> None:
+        home.scan(uploads)
+        shutil.move(uploads / PERSON.name, tmp_path / "away")
+        home.register(TRAINED_ON)
+        result = home.retrosearch()
+        assert (result.files, result.unsearched, result.unconfirmed) == (2, 0, 1)
+        [row] = result.rows
+        assert row.row.outcome == "failed"
+        assert "come near somebody who is registered" in row.row.reason
+        assert not result.has_findings
+        home.register(NOBODY_SHOWN)
+        assert home.retrosearch().unconfirmed == 1
+        shutil.move(tmp_path / "away", uploads / PERSON.name)
+        home.register(NOBODY_SHOWN + 1)
+        back = home.retrosearch()
+        assert (back.unconfirmed, [row.row.outcome for row in back.rows]) == (0, ["match"])
+
     def test_a_killed_search_goes_on(
         self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

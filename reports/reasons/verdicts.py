@@ -44,6 +44,10 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "a face that screening took for somebody registered did not come again in {samples:d} "
             "full samples"
         ),
+        "near-and-gone": (
+            "samples that were drawn before come near somebody who is registered, but the file "
+            "cannot be had to confirm it: {cause}"
+        ),
         "different-faces": (
             "{faces:d} usable faces, a different one each time: the file does not reproduce one "
             "person"

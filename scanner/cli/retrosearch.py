@@ -53,6 +53,7 @@ def retrosearch(
                 "gallery_version": result.gallery_version,
                 "files": result.files,
                 "unsearched": result.unsearched,
+                "unconfirmed": result.unconfirmed,
                 "results": [reported.to_json() for reported in result.rows],
                 "totals": asdict(result.totals),
             }
@@ -72,6 +73,11 @@ def _print_retrosearch(result: RetrosearchResult) -> None:
         f"{result.totals.drawn_files} were drawn again, {result.totals.denoiser_calls:,} denoiser "
         f"calls, {result.totals.seconds:.1f} s."
     )
+    if result.unconfirmed:
+        print_warning(
+            f"{result.unconfirmed:,} files in which somebody comes near could not be had again, so "
+            "nobody is named; the table says why. They are tried again after the next registration"
+        )
     if result.unsearched:
         print_warning(
             f"{result.unsearched:,} files were not searched, because no samples of them are kept; "

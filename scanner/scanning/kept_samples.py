@@ -79,6 +79,16 @@ class KeptSamples:
         vectors = self._faces().reader.embed(list(patches.values()))
         return _known(kept, patches, dict(zip(patches, vectors, strict=True)))
 
+    def comes_near(self, sha256: str, snapshot: GallerySnapshot) -> bool:
+        """Whether kept samples of a file show somebody, or come so near that more are needed."""
+        for kept in self.store.drawings_of(sha256):
+            known = self.samples(kept.sampling_key)
+            if known is not None:
+                decided = identify(known.faces, snapshot, self._policy)
+                if isinstance(decided, MoreSamples) or decided.findings:
+                    return True
+        return False
+
     def verdict(self, sampling_key: str, snapshot: GallerySnapshot) -> VerdictRecord | None:
         """Decide from kept samples; None if the checkpoint must be drawn.
 

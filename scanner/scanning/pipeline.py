@@ -16,6 +16,7 @@ from crawlers.checkpoints.archives import Member
 from crawlers.errors import CrawlError
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile
+from reports.reasons.reason import Reason
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
@@ -145,7 +146,7 @@ class Pipeline:
             store.note_fetched(scan_id, key, sha256)
             found = _parts(file, stored.path, stored.members)
         except (CrawlError, ScanError) as error:
-            row = failed_row(file, sha256, str(error), entry.seconds)
+            row = failed_row(file, sha256, self._why_failed(error, sha256), entry.seconds)
             entry.parts = [_Part(file, rows=(row,))]
             return self._finish_if_done(entry)
         entry.parts = [_Part(part) for part, _ in found]
@@ -160,6 +161,13 @@ class Pipeline:
                 if submission is not None:
                     self._submit(entry, part, submission)
         return self._finish_if_done(entry)
+
+    def _why_failed(self, error: Exception, sha256: str | None) -> str:
+        """Return why a file cannot be had, and whether kept samples of it come near somebody."""
+        session, reason = self._session, str(error)
+        if sha256 and session.kept.comes_near(sha256, session.take_snapshot()):
+            return Reason("near-and-gone", {"cause": reason}).in_english()
+        return reason
 
     def _refuse_minors(self, listing: Listing, file: RemoteFile) -> None:
         """Refuse a listing that shows a minor, and keep no faces of its file.

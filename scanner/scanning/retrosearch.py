@@ -46,6 +46,12 @@ class RetrosearchResult:
     totals: ScanTotals
 
     @property
+    def unconfirmed(self) -> int:
+        """Number of files in which somebody comes near, and which could not be drawn again."""
+        failed = (one.row.sha256 for one in self.rows if one.row.outcome == Outcome.FAILED)
+        return len(set(failed))
+
+    @property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases that the findings belong to, each once."""
         return case_ids_of(self.rows)
@@ -119,8 +125,10 @@ def _states(
     decided = session.kept.verdicts(wanted, snapshot)
     for file in files:
         own = keys[file.sha256]
-        if all(_is_independent(row.outcome, row.reason) for row in file.rows):
+        if all(row.reason == NEEDS_A_LOOK for row in file.rows):
             yield file, "carried"
+        elif not own and all(row.outcome == Outcome.FAILED for row in file.rows):
+            yield file, "carried"  # it was never drawn, so nobody can be searched in it
         elif not own or not all(session.kept.store.has(key) for key in own if key not in decided):
             yield file, "missing"
         elif any(key not in decided for key in own):
@@ -137,11 +145,6 @@ def _states(
             yield file, "carried" if now == before else "changed"
 
 
-def _is_independent(outcome: str, reason: str) -> bool:
-    """Whether a result does not depend on who is registered."""
-    return outcome == Outcome.FAILED or reason == NEEDS_A_LOOK
-
-
 def _scan(
     session: ScanSession, files: Iterable[JudgedFile], progress: Progress
 ) -> tuple[tuple[ReportedRow, ...], ScanTotals]:
@@ -153,7 +156,11 @@ def _scan(
     for file in files:
         for listed in session.scan_store.searched.listings(file):
             declared = listed.listing.declared
-            listing = replace(listed.listing, files=(listed.listing.files[listed.file_number],))
+            part = listed.listing.files[listed.file_number]
+            if not part.url.startswith(("http://", "https://")):
+                # If the file is gone, its kept samples still tell whether somebody comes near.
+                part = replace(part, sha256=part.sha256 or file.sha256)
+            listing = replace(listed.listing, files=(part,))
             by_target[listed.target if declared else TARGET, declared].append(listing)
     rows: list[ReportedRow] = []
     totals = ScanTotals()

@@ -47,7 +47,6 @@ class Retrosearch:
         gallery_version: version of the gallery that was searched.
         files: number of different files that were searched.
         unsearched: number of files without kept samples, which must be scanned again.
-        finished_at: None while it is under way or if it was stopped.
     """
 
     search_key: str
@@ -55,7 +54,7 @@ class Retrosearch:
     files: int
     unsearched: int
     started_at: str
-    finished_at: str | None
+    finished_at: str
 
 
 class SearchedFileStore:
@@ -130,15 +129,13 @@ class SearchedFileStore:
             self._db.table("searched_files").upsert_all(rows, pk="sha256")
 
     def note(self, retrosearch: Retrosearch) -> None:
-        """Store the state of a retrosearch."""
+        """Store a retrosearch that has ended."""
         with transaction(self._db):
             self._db.table("retrosearches").upsert(asdict(retrosearch), pk="search_key")
 
     def newest(self) -> Retrosearch | None:
-        """Return the newest finished retrosearch; None if there was none."""
-        rows = self._db.table("retrosearches").rows_where(
-            "finished_at is not null", order_by="finished_at desc", limit=1
-        )
+        """Return the newest retrosearch; None if there was none."""
+        rows = self._db.table("retrosearches").rows_where(order_by="finished_at desc", limit=1)
         return next((Retrosearch(**row) for row in rows), None)
 
     def searched_since(self, since: str) -> int:
