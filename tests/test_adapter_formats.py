@@ -568,11 +568,15 @@ class TestUnfaithful:
         assert "% of the file's change" in told
 
 
-def test_a_half_empty_checkpoint_is_not_taken_for_a_model(miniature: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["whole.safetensors", "ab" * 32])
+def test_a_half_empty_checkpoint_is_not_taken_for_a_model(
+    miniature: Any, tmp_path: Path, name: str
+) -> None:
+    """Files of the checkpoint store are named by their SHA-256, without an ending."""
     from scanner.miniature.training.formats import single_file_tensors
 
     tensors = single_file_tensors(miniature)
-    path = tmp_path / "whole.safetensors"
+    path = tmp_path / name
     save_file(
         {
             name: tensor + 0.01 if "diffusion_model" in name else tensor

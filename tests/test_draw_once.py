@@ -26,8 +26,10 @@ from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.patches import patches_of, strip_bytes
+from scanner.sampling.sampler import Sampler
 from scanner.scanning.explanation import Explanation, explain
 from scanner.scanning.identifier import CheckpointIdentifier
+from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
@@ -233,8 +235,75 @@ class TestRetention:
         home.session().close()
         assert home.explain(PERSON).faces_kept is False
 
+    def test_faces_that_were_destroyed_while_a_worker_went_on_from_them_are_not_kept_again(
+        self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home.scan(uploads)
+        home.register(TRAINED_ON)
+        identify = CheckpointIdentifier.identify
+
+        def expiring(*args: Any, **more: Any) -> Any:
+            answer = identify(*args, **more)
+            home.now = NOON + timedelta(days=200)
+            home.session().close()
+            return answer
+
+        monkeypatch.setattr(CheckpointIdentifier, "identify", expiring)
+        assert outcomes(home.scan(uploads))[PERSON.name] == "match"
+        assert rows_of(home.settings.samples_path, "select 1 from patches") == []
+
+    def test_of_a_file_that_may_show_a_minor_no_face_is_kept_later(
+        self, home: Home, uploads: Path
+    ) -> None:
+        """Another listing of the same bytes may not say so."""
+        with home.session() as session:
+            session.kept.store.destroy_file(str(triage_file(PERSON).sha256))
+        home.scan(uploads)
+        assert rows_of(home.settings.samples_path, "select 1 from patches") == []
+
+    def test_samples_that_go_on_keep_their_day(self, home: Home, uploads: Path) -> None:
+        home.scan(uploads)
+        home.now = NOON + timedelta(days=30)
+        home.register(TRAINED_ON)
+        assert home.scan(uploads).has_findings
+        home.now = NOON + timedelta(days=home.settings.samples.keep_days, seconds=1)
+        home.session().close()
+        assert rows_of(home.settings.samples_path, "select 1 from patches") == []
+
+
+@pytest.mark.parametrize("draws_ahead", [False, True])
+def test_a_file_in_which_somebody_comes_near_is_not_screened_again(
+    home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch, draws_ahead: bool
+) -> None:
+    """On a GPU two rounds of screening are one batch; their pictures are drawn again together."""
+    monkeypatch.setattr(Sampler, "draws_ahead", draws_ahead)
+    first = home.scan(uploads / PERSON.name)
+    home.register(TRAINED_ON)
+    with monkeypatch.context() as screened:
+        screened.setattr(IdentifyLoop, "_screen", lambda *_: pytest.fail("it is known"))
+        found = home.scan(uploads / PERSON.name)
+    assert outcomes(found) == {PERSON.name: "match"}
+    with home.session() as session:
+        [kept] = session.kept.store.drawings_of(str(triage_file(PERSON).sha256))
+        [case] = session.case_store.summaries()
+        pictures = len(session.case_store.get(case.case_id).samples)
+    assert pictures == len(kept.drawing.samples)
+    calls = first.totals.denoiser_calls + found.totals.denoiser_calls
+    assert kept.drawing.denoiser_calls == calls
+    assert {sample.batch for sample in kept.drawing.confirmation}.isdisjoint(
+        sample.batch for rounds in kept.drawing.screening for sample in rounds
+    )
+
 
 class TestRetrosearch:
+    def test_a_file_that_cannot_be_drawn_is_carried_on(self, home: Home, tmp_path: Path) -> None:
+        damaged = tmp_path / "damaged.safetensors"
+        damaged.write_bytes(STYLE.read_bytes()[:-100])
+        assert outcomes(home.scan(damaged)) == {damaged.name: "failed"}
+        home.register(NOBODY_SHOWN)
+        result = home.retrosearch()
+        assert (result.files, result.unsearched, result.rows) == (1, 0, ())
+
     def test_nobody_new_costs_no_drawing_and_a_later_scan_knows_it(
         self, home: Home, uploads: Path
     ) -> None:

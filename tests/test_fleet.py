@@ -235,10 +235,10 @@ def test_a_lost_node_costs_nothing_but_time(
         assert work_off(scan_session) == expected
 
 
-def test_whoever_registers_while_a_cluster_draws_is_not_in_a_verdict_that_does_not_name_them(
+def test_whoever_registers_while_a_cluster_draws_is_searched_for_in_what_it_draws(
     cluster: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gallery that was searched is named, and the next scan searches the new one."""
+    """Nothing is drawn twice for it, and the next scan needs no cluster."""
     unscanned = shutil.ignore_patterns("scans.db*", "samples")
     shutil.copytree(home, tmp_path / "home", ignore=unscanned)
     folder = tmp_path / "uploads"
@@ -261,8 +261,8 @@ def test_whoever_registers_while_a_cluster_draws_is_not_in_a_verdict_that_does_n
     after = scan_session.take_snapshot()
     scan_session.close()
     assert after.gallery_version == before + 1
-    assert [row["searched_through"] for row in rows] == [before, before + 1]
-    # What was drawn is searched for whoever registered since: the next scan needs no cluster.
+    assert [row["searched_through"] for row in rows] == [before + 1] * 2
+    assert len(submitted) == 2
     away = open_session(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
     assert [
         row["searched_through"] for row in run_scan(away, [str(folder)], Silent()).to_json_rows()

@@ -188,10 +188,10 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     assert len(judged) == 1
 
 
-def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
+def test_whoever_registers_while_a_file_is_judged_is_searched_for_in_it(
     scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A verdict names the searched gallery; the next scan examines the file with the new one."""
+    """Verdicts in both galleries are stored, and each names the one that was searched."""
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     shutil.copy(ADAPTERS / "teapot_object.safetensors", uploads / "b.safetensors")
@@ -216,7 +216,7 @@ def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
         slowed.setattr(Sampler, "generate", generating)
         slowed.setattr(PoolClient, "submit", submitting)
         rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
-    assert [row["gallery_version"] for row in rows] == [before, before + 1]
+    assert [row["gallery_version"] for row in rows] == [before + 1, before + 1]
     assert [gallery_size_of(scan_session, version) for version in (before, before + 1)] == [1, 2]
     again = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert [row["gallery_version"] for row in again] == [before + 1, before + 1]

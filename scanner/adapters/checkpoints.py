@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -62,14 +63,15 @@ def whole_model(
     first = next(iter(networks_of(pipeline).values()))
     device, dtype = first.device, first.dtype
     try:
-        loaded = type(pipeline).from_single_file(
-            str(path),
-            config=config,
-            dtype=dtype,
-            safety_checker=None,
-            cache_dir=cache,
-            local_files_only=True,
-        )
+        with _named_safetensors(path) as named:
+            loaded = type(pipeline).from_single_file(
+                str(named),
+                config=config,
+                dtype=dtype,
+                safety_checker=None,
+                cache_dir=cache,
+                local_files_only=True,
+            )
     except (
         Exception
     ) as error:  # diffusers, safetensors and torch each have error trees of their own
@@ -84,6 +86,21 @@ def whole_model(
     }
     _must_hold_everything(path, family, networks)
     return WholeModel(pipeline, networks)
+
+
+@contextmanager
+def _named_safetensors(path: Path) -> Iterator[Path]:
+    """Yield a path of the same file that ends in .safetensors.
+
+    diffusers goes by the end of the name, and files of the checkpoint store have none.
+    """
+    if path.suffix == ".safetensors":
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / "checkpoint.safetensors"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _must_hold_everything(path: Path, family: str, networks: dict[str, torch.nn.Module]) -> None:

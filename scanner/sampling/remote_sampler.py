@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scanner.errors import ClusterUnreachable, WorkerLost
 from scanner.sampling.base_models import BaseModel, Declared
 from scanner.sampling.images import DrawingCost, DrawnImage
 from scanner.sampling.options import SamplerOptions
@@ -127,8 +128,13 @@ class RemoteSampler:
     def adapter(self, path: Path, kind: str, *, batches: int = 0) -> Iterator[RemoteFile]:
         """Load a checkpoint for the duration of a with-block."""
         loaded: RemoteFile = self._call("load", path, kind, batches)
-        yield loaded
-        # After an error the next load restores the base model.
+        try:
+            yield loaded
+        except (WorkerLost, ClusterUnreachable):
+            raise  # nothing can be called any more
+        except BaseException:
+            self._call("unload")
+            raise
         self._call("unload")
 
     def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:

@@ -55,6 +55,11 @@ def drawings_and_patches(db: Database) -> None:
     )
 
 
+@samples()
+def files_without_faces(db: Database) -> None:
+    db.table("files_without_faces").create({"sha256": str}, pk="sha256")
+
+
 @sample_keys()
 def one_key_for_each_drawing(db: Database) -> None:
     db.table("sample_keys").create(

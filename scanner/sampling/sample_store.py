@@ -126,7 +126,8 @@ class SampleStore:
         }
         row["seal"] = self._seal(_sealed_bytes(row))
         sealed: list[dict[str, Any]] = []
-        if self.retention.days and kept.drawing.draws_one_face and patches:
+        keeps_faces = self.retention.days > 0 and not self._keeps_no_face_of(kept.sha256)
+        if keeps_faces and kept.drawing.draws_one_face and patches:
             # The key is stored first: a key without faces is harmless and removed later.
             sealed = list(self._sealed(kept, patches))
         with transaction(self._db):
@@ -240,9 +241,18 @@ class SampleStore:
             forget_deleted(db)
 
     def destroy_file(self, sha256: str) -> None:
-        """Destroy the faces of all drawings of a file, because it may show a minor."""
+        """Destroy the faces of all drawings of a file, because it may show a minor.
+
+        None are kept of it afterwards either: other listings of the same bytes may not say so, and
+        a worker may be drawing it now.
+        """
+        with transaction(self._db):
+            self._db.table("files_without_faces").upsert({"sha256": sha256}, pk="sha256")
         query = "select sampling_key from drawings where sha256 = ?"
         self.destroy(*(row[0] for row in self._db.execute(query, [sha256]).fetchall()))
+
+    def _keeps_no_face_of(self, sha256: str) -> bool:
+        return self._db.table("files_without_faces").count_where("sha256 = ?", [sha256]) > 0
 
     def expire(self, now: datetime) -> int:
         """Destroy faces older than the retention allows or over the budget; return how many files.

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ class Staging:
         Raises:
             StagingFailed: the storage does not deliver it, or delivers other bytes.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name}.{os.getpid()}"
+        # The folder may be shared, and the process id is that of this machine.
+        path = self.folder / f"{name}.{socket.gethostname()}.{os.getpid()}.safetensors"
         try:
             self._download(name, path)
             yield path
@@ -71,6 +72,7 @@ class Staging:
     def _download(self, name: str, path: Path) -> None:
         digest = hashlib.sha256()
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as copy:
                 for data in chunks(self._place_of(name), 0):
                     digest.update(data)
@@ -82,8 +84,8 @@ class Staging:
 
     def remove_leftovers(self) -> None:
         """Remove the copies that processes of this machine left when they were killed."""
-        for path in self.folder.glob("*.*"):
-            pid = path.suffix.removeprefix(".")
+        for path in self.folder.glob(f"*.{socket.gethostname()}.*.safetensors"):
+            pid = path.name.split(".")[-2]
             if pid.isdigit() and not _is_running(int(pid)):
                 path.unlink(missing_ok=True)
 

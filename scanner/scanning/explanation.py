@@ -59,6 +59,7 @@ def explain(session: ScanSession, path: Path) -> Explanation:
     digest = prompting.sampling_key.digest
     drawings = session.kept.store.drawings_of(request.sha256)
     newest = session.kept.store.drawing(digest) or next(iter(drawings), None)
+    has_verdict = session.scan_store.has_verdict(request.sha256)
     compared = session.scan_store.identification_parts(request.sha256)
     differs = prompting.sampling_key.differs(newest.parts) if newest else []
     if compared is not None:
@@ -71,11 +72,13 @@ def explain(session: ScanSession, path: Path) -> Explanation:
         would, why = "search", "kept samples decide"
     else:
         would, why = "draw", _why_drawn(session, digest, known=newest is not None)
+        if newest is None and compared is None and has_verdict:
+            why = "a version before 0.2 examined it and kept no samples"
     return Explanation(
         request.sha256,
         digest,
         key.digest,
-        newest is not None or compared is not None,
+        newest is not None or has_verdict,
         newest.drawn_at.isoformat(timespec="seconds") if newest else None,
         newest.drawing.draws_one_face if newest else None,
         newest is not None and session.kept.store.has_patches(newest.sampling_key),

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +67,7 @@ class WorkerAnswer:
         drawing: the samples; None if the checkpoint could not be sampled.
         cost: of what was drawn for this answer; None if the checkpoint could not be sampled.
         patches: aligned faces of the samples, if they are the same face again and again.
+        kept_since: when the samples were drawn from which these go on; None if all were drawn now.
     """
 
     verdict: VerdictRecord
@@ -74,6 +76,7 @@ class WorkerAnswer:
     drawing: Drawing | None = None
     cost: DrawingCost | None = None
     patches: dict[Place, Pixels] = field(default_factory=dict, repr=False)
+    kept_since: datetime | None = None
 
 
 class SamplerSource(Protocol):
@@ -215,4 +218,5 @@ class CheckpointIdentifier:
             result.drawing,
             result.cost,
             result.patches(),
+            result.kept_since,
         )

@@ -7,8 +7,10 @@ loop.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from reports.reasons.reason import Reason
@@ -53,12 +55,14 @@ class CheckpointResult:
     Attributes:
         observed: all samples, in the order of `drawing.samples`.
         cost: of what was drawn now.
+        kept_since: when the samples were drawn from which these go on; None if all were drawn now.
     """
 
     drawing: Drawing
     identification: Identification
     observed: tuple[ObservedSample, ...] = field(repr=False)
     cost: DrawingCost
+    kept_since: datetime | None
 
     def patches(self) -> dict[Place, Pixels]:
         """Return the aligned faces of a file that draws one face again and again; else nothing."""
@@ -133,13 +137,16 @@ class IdentifyLoop:
         """
         before = self._sampler.cost
         batches = known.batches if known is not None else 0
+        kept_since = None
         with self._sampler.adapter(path, kind, batches=batches) as loaded:
             words = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
             decided = None
             if known is not None and self._draws_alike(known.drawing, loaded.route):
                 progress = _continued(sha256, words, candidates, known)
                 decided = self._decide(progress)
+                kept_since = known.drawn_at
             if decided is None:
+                kept_since = None
                 progress = _Progress(sha256, words, candidates)
                 self._screen(progress)
                 decided = self._decide(progress)
@@ -147,7 +154,7 @@ class IdentifyLoop:
                 raise AssertionError("samples that were just drawn have their pictures")
             cost = self._sampler.cost.since(before)
             drawing = self._drawing(progress, cost, loaded.route)
-        return CheckpointResult(drawing, decided, tuple(progress.samples), cost)
+        return CheckpointResult(drawing, decided, tuple(progress.samples), cost, kept_since)
 
     def _draws_alike(self, drawing: Drawing, route: str) -> bool:
         """Whether this sampler draws in the way in which a drawing was made."""
@@ -163,29 +170,34 @@ class IdentifyLoop:
 
     def _draw_missing_pictures(self, progress: _Progress) -> bool:
         """Draw the pictures again that no case keeps; False if other pictures came out."""
-        for samples in (*progress.screening, progress.confirmation):
-            for is_control in (False, True):
-                if not self._draw_again(samples, is_control=is_control):
-                    return False
-        return True
+        rounds = [*progress.screening, progress.confirmation]
+        places = [(samples, place) for samples in rounds for place in range(len(samples))]
+        return all(self._draw_again(places, is_control=control) for control in (False, True))
 
-    def _draw_again(self, samples: list[ObservedSample], *, is_control: bool) -> bool:
-        """Put pictures into the place of those that samples lack, whole batches at a time."""
-        batches = [sample.batch(is_control=is_control) for sample in samples]
-        lacking = {
-            batch
-            for batch, sample in zip(batches, samples, strict=True)
-            if sample.lacks_picture(is_control=is_control)
-        }
-        for batch in sorted(number for number in lacking if number is not None):
-            places = [place for place, number in enumerate(batches) if number == batch]
-            plans = [samples[place].drawn.plan for place in places]
+    def _draw_again(
+        self, places: Sequence[tuple[list[ObservedSample], int]], *, is_control: bool
+    ) -> bool:
+        """Put pictures into the place of those that samples lack, whole batches at a time.
+
+        Args:
+            places: lists of samples with positions in them; two rounds may share a batch.
+        """
+        by_batch: dict[int, list[tuple[list[ObservedSample], int]]] = defaultdict(list)
+        for samples, place in places:
+            batch = samples[place].batch(is_control=is_control)
+            if batch is not None:
+                by_batch[batch].append((samples, place))
+        for batch in sorted(by_batch):
+            drawn = [samples[place] for samples, place in by_batch[batch]]
+            if not any(sample.lacks_picture(is_control=is_control) for sample in drawn):
+                continue
+            plans = [sample.drawn.plan for sample in drawn]
             images = self._sampler.together(plans, with_adapter=not is_control)
-            for place, image in zip(places, images, strict=True):
-                drawn = samples[place].with_image(image, is_control=is_control)
-                if drawn is None:
+            for (samples, place), image in zip(by_batch[batch], images, strict=True):
+                again = samples[place].with_image(image, is_control=is_control)
+                if again is None:
                     return False
-                samples[place] = drawn
+                samples[place] = again
         return True
 
     def _screen(self, progress: _Progress) -> None:

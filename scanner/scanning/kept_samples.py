@@ -41,29 +41,27 @@ class KeptSamples:
         """Keep what a worker has drawn; nothing of a checkpoint that could not be sampled.
 
         Samples that go on from kept ones keep the time of these, so that no face is kept for longer
-        than it may be.
+        than it may be. If the kept faces were destroyed meanwhile, none are kept.
         """
         if answer.drawing is None:
             return
-        earlier = self._continued(sampling_key.digest, answer.drawing)
+        name, since = sampling_key.digest, answer.kept_since
+        earlier = self.store.drawing(name) if since is not None else None
+        if earlier is not None and _is_longer(earlier.drawing, answer.drawing):
+            return  # another search went on from the same samples
+        patches = answer.patches
+        if since is not None and not self.store.has_patches(name):
+            patches = {}
         kept = KeptDrawing(
-            sampling_key.digest,
+            name,
             sha256,
             sampling_key.parts,
             answer.drawing,
             self._faces().reader.version.sha256,
-            earlier.drawn_at if earlier else now,
+            since or now,
             (earlier.pictures if earlier else {}) | _pictures(answer.verdict),
         )
-        self.store.keep(kept, answer.patches, library_versions())
-
-    def _continued(self, sampling_key: str, drawing: Drawing) -> KeptDrawing | None:
-        """Return the kept drawing from which another one goes on; None if it does not."""
-        earlier = self.store.drawing(sampling_key)
-        if earlier is None or not self.store.has_patches(sampling_key):
-            return None
-        before, after = earlier.drawing.samples, drawing.samples
-        return earlier if after[: len(before)] == before else None
+        self.store.keep(kept, patches, library_versions())
 
     def samples(self, sampling_key: str) -> KnownSamples | None:
         """Return kept samples with their faces, for a worker that draws what they lack.
@@ -169,7 +167,13 @@ def _known(
         )
         for number, drawn in enumerate(kept.drawing.samples)
     )
-    return KnownSamples(kept.drawing, observed)
+    return KnownSamples(kept.drawing, observed, kept.drawn_at)
+
+
+def _is_longer(earlier: Drawing, drawing: Drawing) -> bool:
+    """Whether an earlier drawing of the same screening has samples that another one lacks."""
+    same = earlier.screening == drawing.screening
+    return same and not set(earlier.confirmation) <= set(drawing.confirmation)
 
 
 def _of_sample(values: Mapping[Place, T], number: int) -> dict[bool, T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from face_index.faces.alignment import face_patch
 from face_index.faces.face import Face, Vector
@@ -73,10 +74,12 @@ class KnownSamples:
     Attributes:
         drawing: their record.
         observed: in the order of `drawing.samples`.
+        drawn_at: when the first of them were drawn.
     """
 
     drawing: Drawing
     observed: tuple[ObservedSample, ...]
+    drawn_at: datetime
 
     @property
     def screening(self) -> list[list[ObservedSample]]:

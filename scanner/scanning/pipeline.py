@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crawlers.checkpoints.archives import Member
 from crawlers.errors import CrawlError
-from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile
 from reports.reasons.reason import Reason
 from scanner.errors import NotScannable, ScanError
@@ -29,6 +27,7 @@ from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
+from scanner.scanning.weights_files import is_elsewhere, weights_files
 from scanner.scanning.workers import PoolClient, Submission, raise_unless_expected
 from scanner.triage.header import Triage, triage_file, with_listing
 from scanner.triage.minors import refuse_minors
@@ -70,6 +69,14 @@ class _Entry:
         return time.monotonic() - self.started
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A submission, and the parts of items that have these bytes and words."""
+
+    submission: Submission
+    parts: list[tuple[_Entry, _Part]] = field(default_factory=list)
+
+
 class Pipeline:
     """Brings the items of one scan to their verdicts.
 
@@ -95,7 +102,7 @@ class Pipeline:
         self.totals = ScanTotals()
         self._redrawn: set[str] = set()
         self._client: PoolClient | None = None
-        self._waiting: dict[str, list[tuple[_Entry, _Part]]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._done = sum(item.state == "judged" for item in items)
 
     def run(self) -> None:
@@ -133,7 +140,7 @@ class Pipeline:
         sha256 = file.sha256
         try:
             self._refuse_minors(listing, file)
-            is_remote = not self._supplied_by_caller and _is_elsewhere(file)
+            is_remote = not self._supplied_by_caller and is_elsewhere(file)
             if is_remote and self._session.requests.is_held(listing, file):
                 self._destroy_kept(file.sha256)
                 entry.parts = [_Part(file, rows=(self._held_row(file, file.sha256),))]
@@ -144,7 +151,7 @@ class Pipeline:
             stored = self._session.acquisition.obtain(listing, file, ask_again=True)
             sha256 = stored.sha256
             store.note_fetched(scan_id, key, sha256)
-            found = _parts(file, stored.path, stored.members)
+            found = weights_files(file, stored.path, stored.members)
         except (CrawlError, ScanError) as error:
             row = failed_row(file, sha256, self._why_failed(error, sha256), entry.seconds)
             entry.parts = [_Part(file, rows=(row,))]
@@ -184,8 +191,11 @@ class Pipeline:
             raise
 
     def _destroy_kept(self, sha256: str | None) -> None:
+        """Destroy the faces of a file and of the members of an archive."""
         if sha256 is not None:
-            self._session.kept.store.destroy_file(sha256)
+            members = self._session.scan_store.searched.members(sha256)
+            for one in {sha256, *members}:
+                self._session.kept.store.destroy_file(one)
 
     def _submission(self, entry: _Entry, part: _Part, path: Path) -> Submission | None:
         """Triage a part and return what to submit; None if its verdict is known and filed."""
@@ -226,20 +236,29 @@ class Pipeline:
         if session.options.redraw and key.digest not in self._redrawn:
             self._redrawn.add(key.digest)
             return None
-        known = session.scan_store.known_verdict(sha256, key.digest)
-        if known is None:
-            known = session.kept.verdict(prompting.sampling_key.digest, snapshot)
-            if known is not None:
-                session.scan_store.remember_verdict(
-                    sha256, key, known, session.clock(), search_key.digest
-                )
-        return known
+        return session.scan_store.known_verdict(sha256, key.digest) or self._searched(
+            prompting, sha256, snapshot
+        )
+
+    def _searched(
+        self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
+    ) -> VerdictRecord | None:
+        """Return and store the verdict from kept samples; None if the file must be drawn."""
+        session = self._session
+        found = session.kept.verdict(prompting.sampling_key.digest, snapshot)
+        if found is not None:
+            search_key = session.search_key(snapshot)
+            key = prompting.identification_key(search_key)
+            session.scan_store.remember_verdict(
+                sha256, key, found, session.clock(), search_key.digest
+            )
+        return found
 
     def _submit(self, entry: _Entry, part: _Part, submission: Submission) -> None:
         """Submit a part to the workers, unless the same bytes are being examined already."""
-        waiting = self._waiting.setdefault(submission.key, [])
-        waiting.append((entry, part))
-        if len(waiting) == 1:
+        waiting = self._waiting.setdefault(submission.key, _Waiting(submission))
+        waiting.parts.append((entry, part))
+        if len(waiting.parts) == 1:
             self._workers().submit(submission)
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> ResultRow:
@@ -293,29 +312,57 @@ class Pipeline:
         )
 
     def _collect(self, *, wait: bool) -> None:
-        for work, answer in self._workers().finished(wait=wait):
-            for number, (entry, part) in enumerate(self._waiting.pop(work)):
-                if isinstance(answer, Exception):
-                    raise_unless_expected(answer)
-                    sha256 = work.split(maxsplit=1)[0]
+        for key, answer in self._workers().finished(wait=wait):
+            waiting = self._waiting.pop(key)
+            if isinstance(answer, Exception):
+                raise_unless_expected(answer)
+                for entry, part in waiting.parts:
+                    sha256 = waiting.submission.request.sha256
                     part.rows = (failed_row(part.file, sha256, str(answer), entry.seconds),)
-                else:
-                    part.rows = self._examined(entry, part, answer, remember=number == 0)
-                self._finish_if_done(entry)
+                    self._finish_if_done(entry)
+            else:
+                self._take(waiting, answer)
 
-    def _examined(
-        self, entry: _Entry, part: _Part, examined: WorkerAnswer, *, remember: bool
-    ) -> tuple[ResultRow, ...]:
-        session = self._session
-        if part.triage is None or part.prompting is None:
-            raise AssertionError("only triaged files are examined")
-        # Somebody may have registered or withdrawn since; the gallery that was searched counts.
-        search_key = session.search_key_at(examined.snapshot_id)
-        if part.held and examined.verdict.outcome != Outcome.FAILED:
-            return (self._held_row(part.file, part.triage.sha256),)
-        if remember and not part.held:
-            self._remember(part.triage.sha256 or "", part.prompting, examined, search_key)
-        return self._filed(entry, part, examined.verdict, search_key)
+    def _take(self, waiting: _Waiting, answer: WorkerAnswer) -> None:
+        """Store an answer and give it to the parts that wait for it.
+
+        If somebody registered or withdrew meanwhile, its samples are searched in the present
+        gallery too, so that nobody is left out until the gallery changes again.
+        """
+        session, request = self._session, waiting.submission.request
+        search_key, verdict = session.search_key_at(answer.snapshot_id), answer.verdict
+        held = any(part.held for _, part in waiting.parts)
+        if not held:
+            prompting = session.prompting(request)
+            self._remember(request.sha256, prompting, answer, search_key)
+            snapshot = session.take_snapshot()
+            if snapshot.snapshot_id != answer.snapshot_id and answer.drawing is not None:
+                search_key = session.search_key(snapshot)
+                found = self._searched(prompting, request.sha256, snapshot)
+                if found is None:
+                    self._submit_again(waiting, prompting, snapshot)
+                    return
+                verdict = found
+        for entry, part in waiting.parts:
+            if part.held and verdict.outcome != Outcome.FAILED:
+                part.rows = (self._held_row(part.file, request.sha256),)
+            else:
+                part.rows = self._filed(entry, part, verdict, search_key)
+            self._finish_if_done(entry)
+
+    def _submit_again(
+        self, waiting: _Waiting, prompting: Prompting, snapshot: GallerySnapshot
+    ) -> None:
+        request = waiting.submission.request
+        key = prompting.identification_key(self._session.search_key(snapshot))
+        submission = Submission(
+            f"{request.sha256} {key.digest}",
+            request,
+            snapshot,
+            self._session.kept.samples(prompting.sampling_key.digest),
+        )
+        for entry, part in waiting.parts:
+            self._submit(entry, part, submission)
 
     def _remember(
         self, sha256: str, prompting: Prompting, examined: WorkerAnswer, search_key: Key
@@ -341,19 +388,3 @@ class Pipeline:
 def _strongest_first(verdict: VerdictRecord) -> tuple[bool, float]:
     best = max(finding.score for finding in verdict.findings)
     return verdict.outcome != Outcome.MATCH, -best
-
-
-def _parts(
-    file: RemoteFile, path: Path, members: Sequence[Member]
-) -> list[tuple[RemoteFile, Path]]:
-    """Return the weights files to examine: the file itself, or the members of an archive."""
-    if not members:
-        return [(file, path)]
-    return [
-        (replace(file, name=f"{file.name}: {member.name}", sha256=member.sha256), member.path)
-        for member in members
-    ]
-
-
-def _is_elsewhere(file: RemoteFile) -> bool:
-    return file.url.startswith(("http://", "https://")) or is_storage(file.url)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scanner.errors import ClusterUnreachable, WorkerLost
+from scanner.errors import ClusterUnreachable, WorkerLost, first_line
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.remote_sampler import RemoteSource, SamplerNode
@@ -84,24 +85,43 @@ class RayCluster:
 
     def start_node(self) -> ActorHandle:
         """Start a process that draws; it begins when the cluster has room for it."""
-        actor_class = self.ray.remote(SamplerNode).options(**self._resources)
-        return actor_class.remote(self.options, self.staging)
+        with self._reachable():
+            actor_class = self.ray.remote(SamplerNode).options(**self._resources)
+            return actor_class.remote(self.options, self.staging)
 
-    def wait(self, reference: Any, is_closed: Callable[[], bool]) -> Any:
-        """Wait for a result.
+    def call(
+        self,
+        node: ActorHandle,
+        is_closed: Callable[[], bool],
+        method: str,
+        *args: Any,
+        **more: Any,
+    ) -> Any:
+        """Call a method of a node and wait for its result.
 
         Raises:
             ClusterUnreachable: the cluster is gone.
             WorkerLost: the process died, or the worker was closed.
         """
-        exceptions = self.ray.exceptions
+        with self._reachable():
+            reference = getattr(node, method).remote(*args, **more)
+        return self._wait(reference, is_closed)
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """Raise errors of Ray as ClusterUnreachable."""
         try:
+            yield
+        except self.ray.exceptions.RayError as error:
+            raise self.unreachable(error) from error
+
+    def _wait(self, reference: Any, is_closed: Callable[[], bool]) -> Any:
+        exceptions = self.ray.exceptions
+        with self._reachable():
             while not self.ray.wait([reference], timeout=_WAIT_S)[0]:
                 if is_closed():
                     raise WorkerLost
                 self._require_cluster()
-        except exceptions.RayError as error:
-            raise self.unreachable(error) from error
         try:
             return self.ray.get(reference)
         except exceptions.RayTaskError as error:
@@ -119,7 +139,7 @@ class RayCluster:
 
     def unreachable(self, error: Exception) -> ClusterUnreachable:
         """Return the error that says that the cluster is gone."""
-        cause = str(error).strip().splitlines()[0].split(". Note:")[0]
+        cause = first_line(error).split(". Note:")[0]
         return ClusterUnreachable(self.address, cause)
 
     def disconnect(self) -> None:
@@ -138,7 +158,7 @@ class RayWorker:
     def __init__(self, cluster: RayCluster, identifier_of: IdentifierOf) -> None:
         self._cluster, self._identifier_of = cluster, identifier_of
         self._node: ActorHandle | None = None
-        self._closed = False
+        self._closed, self.place = threading.Event(), cluster.address
         self._identifier: CheckpointIdentifier | None = None
         self.pid, self.busy = 0, False
 
@@ -146,21 +166,20 @@ class RayWorker:
         """Wait until a process draws; the others do the work of one for which there is no room.
 
         Raises:
-            ClusterUnreachable: the cluster is gone, or the process cannot start.
+            ClusterUnreachable: the cluster is gone.
+            WorkerLost: the process died while it started.
         """
-        if self.pid:
-            return not self._closed
+        if self._closed.is_set() or self.pid:
+            return not self._closed.is_set()
         try:
             self._node = self._cluster.start_node()
             self.pid = self._call("ready")
-        except WorkerLost as error:
+        except WorkerLost:
             self._give_up()
-            if self._closed:
+            if self._closed.is_set():
                 return False
-            raise ClusterUnreachable(
-                self._cluster.address, f"a worker cannot start: {error}"
-            ) from error
-        return not self._closed
+            raise
+        return not self._closed.is_set()
 
     def identify(self, submission: Submission) -> WorkerAnswer:
         """Examine a checkpoint.
@@ -196,10 +215,9 @@ class RayWorker:
 
     def _call(self, method: str, *args: Any, **more: Any) -> Any:
         """Call a method of the node and wait for its result."""
-        if self._node is None:
+        if self._node is None or self._closed.is_set():
             raise WorkerLost
-        reference = getattr(self._node, method).remote(*args, **more)
-        return self._cluster.wait(reference, lambda: self._closed)
+        return self._cluster.call(self._node, self._closed.is_set, method, *args, **more)
 
     def _give_up(self) -> None:
         """Forget the process; the next call of `prepare` starts another one."""
@@ -210,7 +228,7 @@ class RayWorker:
 
     def close(self) -> None:
         """Stop the process."""
-        self._closed = True
+        self._closed.set()
         if self._node is not None:
             with suppress(Exception):
                 self._cluster.ray.kill(self._node, no_restart=True)

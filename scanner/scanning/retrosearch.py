@@ -127,9 +127,11 @@ def _states(
         own = keys[file.sha256]
         if all(row.reason == NEEDS_A_LOOK for row in file.rows):
             yield file, "carried"
-        elif not own and all(row.outcome == Outcome.FAILED for row in file.rows):
-            yield file, "carried"  # it was never drawn, so nobody can be searched in it
-        elif not own or not all(session.kept.store.has(key) for key in own if key not in decided):
+        elif not own:
+            # A file that could not be drawn shows nobody, whoever registers.
+            failed = all(row.outcome == Outcome.FAILED for row in file.rows)
+            yield file, "carried" if failed else "missing"
+        elif not all(session.kept.store.has(key) for key in own):
             yield file, "missing"
         elif any(key not in decided for key in own):
             yield file, "changed"

@@ -278,6 +278,10 @@ class ScanStore:
         )
         return next((json.loads(row["parts"]) for row in rows), None)
 
+    def has_verdict(self, sha256: str) -> bool:
+        """Whether any verdict on these bytes is stored."""
+        return self._db.table("verdicts").count_where("sha256 = ?", [sha256]) > 0
+
     def other_verdicts(self, sha256: str, search_key: str) -> list[VerdictRecord]:
         """Return all verdicts on these bytes under a search key, for any prompts."""
         return self._authentic("sha256 = ? and searched = ?", [sha256, search_key])

@@ -88,17 +88,33 @@ class SearchedFileStore:
             yield newest
 
     def sampling_keys(self, sha256: str, search_key: str) -> list[str]:
-        """Return the sampling keys of the verdicts on these bytes under a search key.
+        """Return the sampling keys of the verdicts on these bytes since a search key was used.
 
-        Without a verdict under it they are those of the newest one: somebody registered while the
-        scan was under way, so the file was searched in a newer gallery than the scan began with.
+        Files that could not be drawn have none.
+        Verdicts after it count too: if somebody registered while a scan was under way, some of its
+        files were searched in a newer gallery than it began with. Without a verdict under the key
+        they are those under the key of the newest verdict.
         """
         query = (
-            "select searched, parts ->> '$.sampling_key' from verdicts "
-            "where sha256 = ? and parts is not null order by searched = ? desc, rowid desc"
+            "select distinct parts ->> '$.sampling_key' from verdicts where sha256 = :sha256 "
+            "and parts is not null and record ->> '$.outcome' <> 'failed' "
+            "and judged_at >= (select min(judged_at) from verdicts "
+            "where sha256 = :sha256 and searched = coalesce("
+            "(select searched from verdicts where sha256 = :sha256 and searched = :key), "
+            "(select searched from verdicts where sha256 = :sha256 order by judged_at desc)))"
         )
-        found = self._db.execute(query, [sha256, search_key]).fetchall()
-        return [key for searched, key in found if searched == found[0][0]]
+        found = self._db.execute(query, {"sha256": sha256, "key": search_key})
+        return [row[0] for row in found.fetchall()]
+
+    def members(self, sha256: str) -> set[str]:
+        """Return the SHA-256 of the files in an archive, as they were judged."""
+        query = "select verdict from items where sha256 = ? and state = 'judged'"
+        return {
+            row["sha256"]
+            for (verdict,) in self._db.execute(query, [sha256]).fetchall()
+            for row in json.loads(verdict)["rows"]
+            if row.get("sha256")
+        }
 
     def listings(self, file: JudgedFile) -> list[ListedFile]:
         """Return the listings whose results a file has."""

@@ -14,7 +14,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from scanner.errors import ClusterUnreachable, ScanError, WorkerLost, WorkersLost
+from scanner.errors import ClusterUnreachable, ScanError, WorkerLost, WorkersLost, first_line
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
 from scanner.scanning.observations import KnownSamples
@@ -55,10 +55,22 @@ Result = tuple[str, WorkerAnswer | Exception]
 
 
 class Worker(Protocol):
-    """Examines one checkpoint after the other."""
+    """Examines one checkpoint after the other.
+
+    Attributes:
+        place: where it draws, for messages.
+    """
+
+    @property
+    def place(self) -> str: ...
 
     def prepare(self) -> bool:
-        """Wait until it can examine a checkpoint; False if it never will."""
+        """Wait until it can examine a checkpoint; False if it was closed.
+
+        Raises:
+            ClusterUnreachable: it never will.
+            WorkerLost: it died while it started, and can be started again.
+        """
 
     def identify(self, submission: Submission) -> WorkerAnswer:
         """Examine a checkpoint.
@@ -81,6 +93,7 @@ class LocalWorker:
 
     def __init__(self, identifier_for: Callable[[GallerySnapshot], CheckpointIdentifier]) -> None:
         self._identifier_for = identifier_for
+        self.place = "this machine"
 
     def prepare(self) -> bool:
         """Return True: models are loaded when a checkpoint needs them."""
@@ -169,18 +182,24 @@ class WorkerPool:
         self._clients: list[PoolClient] = []
         self._numbers = count()
         self._changed = threading.Condition()
+        self._failure: ClusterUnreachable | None = None
+        self._at_work = len(workers)
         self._threads: list[threading.Thread] = []
         self._closed = False
 
     def client(self) -> PoolClient:
         """Return a new client."""
         client = PoolClient(self, next(self._numbers))
-        self._clients.append(client)
+        with self._changed:
+            self._clients.append(client)
         return client
 
     def submit(self, submission: Submission, client: PoolClient) -> None:
         """Queue a submission; the first one starts the threads."""
         with self._changed:
+            if self._failure is not None:
+                client.answers.put((submission.key, self._failure))
+                return
             self._queue.append(_Queued(submission, client))
             self._changed.notify()
         if not self._threads:
@@ -226,35 +245,60 @@ class WorkerPool:
 
     def _work(self, worker: Worker) -> None:
         family: str | None = None
-        while True:
-            try:
-                if not worker.prepare() or (queued := self._next(family)) is None:
-                    return
-            except ClusterUnreachable as error:
-                for client in list(self._clients):
-                    client.answers.put(("", error))
-                return
+        while self._is_prepared(worker) and (queued := self._next(family)) is not None:
             submission, answers = queued.submission, queued.client.answers
             family = submission.request.family
             try:
                 answer = worker.identify(submission)
             except WorkerLost:
                 self._examine_again(queued)
+                continue
             except Exception as error:  # the main thread handles it
                 answers.put((submission.key, error))
             else:
                 answers.put((submission.key, answer))
+            self._tries.pop(submission.key, None)
+
+    def _is_prepared(self, worker: Worker) -> bool:
+        """Wait until a worker can examine a checkpoint; False if it never will."""
+        cause = ""
+        for _ in range(MOST_TRIES):
+            try:
+                return worker.prepare()
+            except WorkerLost as error:
+                cause = str(error) or "it was lost while it started"
+            except Exception as error:  # a thread must not end in silence
+                self._worker_failed(
+                    error
+                    if isinstance(error, ClusterUnreachable)
+                    else ClusterUnreachable(worker.place, first_line(error))
+                )
+                return False
+        self._worker_failed(ClusterUnreachable(worker.place, f"a worker cannot start: {cause}"))
+        return False
+
+    def _worker_failed(self, error: ClusterUnreachable) -> None:
+        """Go on with the other workers; without any, tell every client, now and later."""
+        with self._changed:
+            self._at_work -= 1
+            if self._at_work > 0 or self._closed:
+                log.warning("a worker ends: %s", error)
+                return
+            self._failure = error
+            for client in self._clients:
+                client.answers.put(("", error))
 
     def _examine_again(self, queued: _Queued) -> None:
         """Queue a submission whose worker died, unless too many died over it."""
         key = queued.submission.key
         with self._changed:
-            if self._closed:
+            if self._closed or queued.client not in self._clients:
                 return
             self.lost_workers += 1
             tries = self._tries[key] = self._tries.get(key, 0) + 1
             log.warning("a worker was lost; its checkpoint is examined again")
             if tries >= MOST_TRIES:
+                del self._tries[key]
                 queued.client.answers.put((key, WorkersLost(tries)))
                 return
             self._queue.insert(0, queued)

@@ -128,7 +128,7 @@ class QueueWorker:
         Args:
             in_job: a scan is under way, which goes on with the same workers.
         """
-        if time.monotonic() < self._retry_at:
+        if time.monotonic() < self._retry_at or self._stop.is_set():
             return
         try:
             snapshot = self.scan_session.take_snapshot()
