@@ -238,13 +238,15 @@ class TestRetention:
     def test_faces_that_were_destroyed_while_a_worker_went_on_from_them_are_not_kept_again(
         self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        change = {"samples": SampleSettings(keep_days=5)}
+        home.settings = home.settings.model_copy(update=change)
         home.scan(uploads)
         home.register(TRAINED_ON)
         identify = CheckpointIdentifier.identify
 
         def expiring(*args: Any, **more: Any) -> Any:
             answer = identify(*args, **more)
-            home.now = NOON + timedelta(days=200)
+            home.now = NOON + timedelta(days=6)
             home.session().close()
             return answer
 
@@ -286,7 +288,7 @@ def test_a_file_in_which_somebody_comes_near_is_not_screened_again(
     with home.session() as session:
         [kept] = session.kept.store.drawings_of(str(triage_file(PERSON).sha256))
         [case] = session.case_store.summaries()
-        pictures = len(session.case_store.get(case.case_id).samples)
+        pictures = len(session.case_store.case(case.case_id).samples)
     assert pictures == len(kept.drawing.samples)
     calls = first.totals.denoiser_calls + found.totals.denoiser_calls
     assert kept.drawing.denoiser_calls == calls
