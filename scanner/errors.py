@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.reasons.reason import Reason
+
 
 class ScanError(Exception):
     """Root of the errors of this package. They can be pickled, whatever their arguments."""
@@ -126,10 +128,7 @@ class StagingFailed(ScanError):
     """The storage through which checkpoints travel to workers takes or delivers no file."""
 
     def __init__(self, place: str, cause: str) -> None:
-        super().__init__(
-            f"the file could not be sent through {place} ({cause}); scan it again when the storage "
-            "answers"
-        )
+        super().__init__(Reason("not-sent", {"place": place, "cause": cause}).in_english())
 
 
 class WorkersLost(ScanError):

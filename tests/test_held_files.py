@@ -187,7 +187,9 @@ class TestCallers:
         first = sent(scan_session, CHILD, STYLE)
         judge = CheckpointIdentifier.identify
 
-        def undecided(identifier: CheckpointIdentifier, task: SamplingRequest) -> WorkerAnswer:
+        def undecided(
+            identifier: CheckpointIdentifier, task: SamplingRequest, _: object = None
+        ) -> WorkerAnswer:
             found = judge(identifier, task)
             return replace(
                 found,
@@ -302,7 +304,7 @@ class TestQueue:
         monkeypatch.setattr(
             CheckpointIdentifier,
             "identify",
-            lambda identifier, task: tasks.append(task) or judge(identifier, task),
+            lambda identifier, task, *_: tasks.append(task) or judge(identifier, task),
         )
         assert (
             run_scan(scan_session, [str(folder)], Silent()).to_json_rows()[0]["outcome"] == "clear"

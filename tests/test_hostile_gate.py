@@ -53,7 +53,9 @@ BYTES = bare(STYLE)
 def judged_by_words(judged: list[SamplingRequest]) -> Any:
     """Replaces sampling: the file shows the person for prompts with the trigger only."""
 
-    def judge(identifier: CheckpointIdentifier, task: SamplingRequest) -> WorkerAnswer:
+    def judge(
+        identifier: CheckpointIdentifier, task: SamplingRequest, _: object = None
+    ) -> WorkerAnswer:
         judged.append(task)
         comparison = comparison_of(
             identifier.pack, identifier.reader.version, identifier.snapshot, 0.5

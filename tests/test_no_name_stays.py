@@ -195,7 +195,7 @@ def test_no_name_and_no_word_of_theirs_stays(
             now=NOON,
         )
     monkeypatch.setattr(
-        CheckpointIdentifier, "identify", lambda identifier, _: judged(identifier, adult, allowed)
+        CheckpointIdentifier, "identify", lambda identifier, *_: judged(identifier, adult, allowed)
     )
     result = run_scan(scan_session, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.to_json_rows()}

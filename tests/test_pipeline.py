@@ -168,7 +168,9 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     judged: list[SamplingRequest] = []
     judge = CheckpointIdentifier.identify
 
-    def counted(identifier: CheckpointIdentifier, task: SamplingRequest) -> WorkerAnswer:
+    def counted(
+        identifier: CheckpointIdentifier, task: SamplingRequest, known: Any = None
+    ) -> WorkerAnswer:
         judged.append(task)
         return judge(identifier, task)
 

@@ -25,6 +25,10 @@ FILES: Mapping[str, str] = MappingProxyType(
             "scanned"
         ),
         "not-json": "not valid JSON",
+        "not-sent": (
+            "the file could not be sent through {place} ({cause}); scan it again when the storage "
+            "answers"
+        ),
         "trained-on-person": (
             "trained on {images} images in a folder named {folder:quoted}, a person's class word"
         ),

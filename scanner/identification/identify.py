@@ -8,6 +8,7 @@ and goes on. So the same samples give the same verdict, whenever they were drawn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from scanner.identification.clusters import clusters_of
@@ -61,20 +62,25 @@ class _Search:
     policy: Policy
 
     def candidates(self) -> list[ClusterMatch]:
-        """Return the candidates of the first look at screening that has any.
+        """Return whoever comes near in any look at screening, the closest first.
 
-        The search runs after each round, so that the stopping rule is the one whose error rates
-        were simulated (scanner.identification.intervals).
+        The search runs after each round, as in the simulation of the error rates
+        (scanner.identification.intervals). A file may show two people, of whom one comes near
+        later than the other.
         """
         if len(self.snapshot.gallery) == 0:
             return []
+        near: dict[str, ClusterMatch] = {}
         for rounds in range(1, len(self.faces.screening) + 1):
-            found = self._search(
+            for match in self._search(
                 self.faces.screened(rounds), self.policy.screening_cluster, SCREENING
-            )
-            if near := [match for match in found if self._is_near(match)]:
-                return near[: self.policy.most_candidates]
-        return []
+            ):
+                known = near.get(match.identity_id)
+                closer = known is None or match.estimate.score > known.estimate.score
+                if self._is_near(match) and closer:
+                    near[match.identity_id] = match
+        closest_first = sorted(near.values(), key=lambda match: -match.estimate.score)
+        return closest_first[: self.policy.most_candidates]
 
     def _is_near(self, match: ClusterMatch) -> bool:
         """Whether the interval of a match reaches the lower threshold."""
@@ -90,17 +96,19 @@ class _Search:
         on somebody else.
         """
         screened = self.faces.screened(len(self.faces.screening))
-        ranked = self._rounds(list(dict.fromkeys(match.question(screened) for match in near)))
+        questions = list(dict.fromkeys(match.question(screened) for match in near))
+        ranked = self._rounds(questions, {match.identity_id for match in near})
         if isinstance(ranked, MoreSamples):
             return ranked
         doubtful = [
-            match.question(self.faces.confirmation)
+            (match.identity_id, *match.question(self.faces.confirmation))
             for match, scored in ranked
             if self._is_between(match, scored)
         ]
         best = {match.identity_id: (match, scored) for match, scored in ranked}
-        for trigger in dict.fromkeys(trigger for trigger, scale in doubtful if scale == 1.0):
-            stronger = self._rounds([(trigger, self.policy.strong_scale)])
+        for trigger in dict.fromkeys(trigger for _, trigger, scale in doubtful if scale == 1.0):
+            asked = {identity_id for identity_id, own, _ in doubtful if own == trigger}
+            stronger = self._rounds([(trigger, self.policy.strong_scale)], asked)
             if isinstance(stronger, MoreSamples):
                 return stronger
             for match, scored in stronger:
@@ -109,11 +117,14 @@ class _Search:
                     best[match.identity_id] = match, scored
         return sorted(best.values(), key=lambda pair: -pair[1].score)
 
-    def _rounds(self, questions: Sequence[tuple[str | None, float]]) -> _Ranked | MoreSamples:
+    def _rounds(
+        self, questions: Sequence[tuple[str | None, float]], candidates: AbstractSet[str]
+    ) -> _Ranked | MoreSamples:
         """Look at growing numbers of samples until each identity is settled; rank the identities.
 
         Args:
             questions: trigger and scale of the samples.
+            candidates: ids of those for whom the samples are drawn.
         """
         own: list[int] = []
         ranked: _Ranked = []
@@ -134,13 +145,14 @@ class _Search:
             samples = [self.faces.confirmation[number] for number in own]
             found = self._search(samples, self.policy.confirmation_cluster, CONFIRMATION)
             ranked = [
-                (match, self._scored(match)) for match in (_within(match, own) for match in found)
+                (match, self._scored(match, own))
+                for match in (_within(match, own) for match in found)
             ]
             clear = all(
                 settled(scored, self.snapshot.thresholds_of(match.identity_id))
                 for match, scored in ranked
             )
-            if ranked and clear and not self._may_show_another(samples, found):
+            if ranked and clear and not self._may_show_another(samples, found, candidates):
                 break
         return ranked
 
@@ -162,15 +174,43 @@ class _Search:
         thresholds = self.snapshot.thresholds_of(match.identity_id)
         return thresholds.possible <= scored.score < thresholds.match
 
-    def _may_show_another(self, faces: Sequence[SampleFace], found: Sequence[ClusterMatch]) -> bool:
-        """Whether the faces outside all matches are enough for a cluster of a second person."""
-        explained = {number for match in found for number in match.members}
-        return len(set(usable(faces)) - explained) >= self.policy.confirmation_cluster
+    def _may_show_another(
+        self,
+        faces: Sequence[SampleFace],
+        found: Sequence[ClusterMatch],
+        candidates: AbstractSet[str],
+    ) -> bool:
+        """Whether the faces outside all matches may be those of a second person.
 
-    def _scored(self, match: ClusterMatch) -> Scored:
+        They are enough for a cluster, or for half of one if a candidate is not among the matches.
+        """
+        explained = {number for match in found for number in match.members}
+        others = len(set(usable(faces)) - explained)
+        missing = candidates - {match.identity_id for match in found}
+        enough = self.policy.confirmation_cluster
+        return others >= (enough / 2 if missing else enough)
+
+    def _scored(self, match: ClusterMatch, samples: Sequence[int]) -> Scored:
+        """Return the input of the decision about a match.
+
+        Args:
+            samples: positions of the samples of confirmation that were looked at.
+        """
         template = self.snapshot.gallery.vector_of(match.identity_id, match.probe)
         controls = [self.faces.confirmation[number].control for number in match.members]
-        return match.scored(self.snapshot, mean_score(controls, template))
+        share = self._share(match, samples)
+        return replace(match, share=share).scored(self.snapshot, mean_score(controls, template))
+
+    def _share(self, match: ClusterMatch, samples: Sequence[int]) -> float:
+        """Return the share of a match in the usable faces that its most frequent trigger draws.
+
+        A file with a trigger for each of several people draws the others with their triggers.
+        """
+        faces = self.faces.confirmation
+        question = match.question(faces)
+        drawn = [faces[number] for number in samples if faces[number].question == question]
+        members = sum(faces[number].question == question for number in match.members)
+        return members / max(1, len(usable(drawn)))
 
     def closest_in_screening(self) -> ClusterMatch | None:
         """Return the closest identity of all samples of screening; None without a cluster."""

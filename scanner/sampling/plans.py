@@ -9,7 +9,6 @@ text can become a part of a prompt.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +67,7 @@ def seed_of(
     Args:
         index: place among the samples of this stage, trigger and scale, from 0.
     """
-    question = json.dumps([checkpoint_sha256, stage, trigger, scale, index])
+    question = f"{checkpoint_sha256}:{stage}:{trigger or ''}:{scale}:{index}"
     return int.from_bytes(hashlib.sha256(question.encode()).digest()[:4], "big")
 
 

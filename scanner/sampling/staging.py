@@ -80,7 +80,7 @@ class Staging:
         except (HubError, OSError) as error:
             raise StagingFailed(self.place, str(error)) from error
         if digest.hexdigest() != name.partition("-")[0]:
-            raise StagingFailed(self.place, f"{name} has other bytes than were sent")
+            raise StagingFailed(self.place, "other bytes arrived")
 
     def remove_leftovers(self) -> None:
         """Remove the copies that processes of this machine left when they were killed."""
