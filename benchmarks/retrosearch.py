@@ -16,7 +16,7 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,8 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
 from scanner.records import ResultRow
+from scanner.sampling import sample_store
+from scanner.sampling.images import Pixels
 from scanner.sampling.sample_store import KeptDrawing
 from scanner.scanning.key import Key
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
@@ -106,6 +108,19 @@ def listing_of_copy(number: int) -> Listing:
     sha256 = hash_of_copy(number)
     file = RemoteFile(f"{number}.safetensors", f"/copies/{number}", 1, sha256)
     return bare_listing("copies", str(number), str(number), f"copies:{number}", file)
+
+
+def remembering(made: Callable[[Sequence[Pixels]], bytes]) -> Callable[[Sequence[Pixels]], bytes]:
+    """Return a function that compresses equal faces once, since copies have the same."""
+    known: dict[bytes, bytes] = {}
+
+    def strip(patches: Sequence[Pixels]) -> bytes:
+        digest = hashlib.sha256(b"".join(patch.tobytes() for patch in patches)).digest()
+        if digest not in known:
+            known[digest] = made(patches)
+        return known[digest]
+
+    return strip
 
 
 def copy(
@@ -187,6 +202,7 @@ def main() -> None:
     home, uploads = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     settings = Settings(home=home, face_pack="miniature", device="cpu")
     seeds = iter(FREE_SEEDS)
+    sample_store.strip_bytes = remembering(sample_store.strip_bytes)
     with open_scan_session(settings) as session:
         register(session, [next(seeds) for _ in range(REGISTERED)])
         shown, others, each = draw(session, uploads)

@@ -40,6 +40,15 @@ def identify(
     return conclude(faces, ranked, closest, snapshot, policy)
 
 
+def comes_near(faces: CheckpointFaces, snapshot: GallerySnapshot, policy: Policy) -> bool:
+    """Whether screening has a candidate, without whom nobody can be found.
+
+    Args:
+        faces: samples of confirmation are not read.
+    """
+    return bool(_Search(faces, snapshot, policy).candidates())
+
+
 def draws_one_face(screening: Sequence[Sequence[SampleFace]], policy: Policy) -> bool:
     """Whether any round of screening leaves a cluster, without which nobody can be a candidate."""
     faces = CheckpointFaces(tuple(map(tuple, screening)))

@@ -189,7 +189,9 @@ class SampleStore:
                     row["sha256"],
                 )
 
-    def patches(self, sampling_key: str) -> dict[Place, Pixels] | None:
+    def patches(
+        self, sampling_key: str, *, only_screening: bool = False
+    ) -> dict[Place, Pixels] | None:
         """Return the aligned faces of a drawing.
 
         The result is None if none are kept, if their key is gone or if they were changed.
@@ -198,6 +200,8 @@ class SampleStore:
         rows = list(self._db.table("patches").rows_where("sampling_key = ?", [sampling_key]))
         if key is None or not rows:
             return None
+        if only_screening:
+            rows = [row for row in rows if row["stage"] == "screening"]
         found: dict[Place, Pixels] = {}
         for row in rows:
             bound_to = f"{sampling_key} {row['stage']} {row['number']}"

@@ -10,11 +10,11 @@ from typing import TypeVar
 from face_index.faces.face import Vector
 from scanner.identification.comparison import comparison_of
 from scanner.identification.faces import FaceTools
-from scanner.identification.identify import identify
+from scanner.identification.identify import comes_near, identify
 from scanner.identification.policy import Policy
 from scanner.identification.samples import MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.records import Comparison, VerdictRecord
+from scanner.records import VerdictRecord
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.images import Pixels
 from scanner.sampling.sample_store import KeptDrawing, Place, SampleStore
@@ -68,14 +68,9 @@ class KeptSamples:
 
         The result is None if they or their faces are not kept, or if another face pack read them.
         """
-        kept = self.store.drawing(sampling_key)
-        if kept is None or kept.pack_sha256 != self._faces().reader.version.sha256:
-            return None
-        patches = self.store.patches(sampling_key)
-        if patches is None:
-            return None
-        vectors = self._faces().reader.embed(list(patches.values()))
-        return _known(kept, patches, dict(zip(patches, vectors, strict=True)))
+        for kept, known in self._known([sampling_key]):
+            return known if kept.drawing.draws_one_face else None
+        return None
 
     def comes_near(self, sha256: str, snapshot: GallerySnapshot) -> bool:
         """Whether kept samples of a file show somebody, or come so near that more are needed."""
@@ -94,67 +89,73 @@ class KeptSamples:
         somebody comes so near that samples of confirmation are needed, or if the pictures of a
         finding are not stored.
         """
-        return self.verdicts([sampling_key], snapshot).get(sampling_key)
+        for kept, known in self._known([sampling_key]):
+            return self._decide(kept, known, snapshot)
+        return None
 
-    def verdicts(
+    def findings(
         self, sampling_keys: Sequence[str], snapshot: GallerySnapshot
-    ) -> dict[str, VerdictRecord]:
-        """Decide about several checkpoints at once; those that must be drawn are left out."""
-        tools = self._faces()
-        version = tools.reader.version
-        comparison = comparison_of(tools.pack, version, snapshot, snapshot.thresholds.match)
-        found = (self.store.drawing(sampling_key) for sampling_key in sampling_keys)
-        kept = [one for one in found if one is not None and one.pack_sha256 == version.sha256]
-        decided: dict[str, VerdictRecord] = {}
-        for one, vectors in self._with_vectors(kept):
-            verdict = self._decide(one, vectors, snapshot, comparison)
-            if verdict is not None:
-                decided[one.sampling_key] = verdict
-        return decided
+    ) -> dict[str, frozenset[tuple[str, str]]]:
+        """Return whom several checkpoints show: identity and outcome, by sampling key.
 
-    def _with_vectors(
-        self, kept: Sequence[KeptDrawing]
-    ) -> Iterator[tuple[KeptDrawing, dict[Place, Vector]]]:
-        """Yield drawings with the vectors of their faces; those whose faces are gone are left out.
+        Those that must be drawn are left out. Only the faces of screening are read of checkpoints
+        in which nobody comes near, which are nearly all.
+        """
+        found: dict[str, frozenset[tuple[str, str]]] = {}
+        for kept, known in self._known(sampling_keys, only_screening=True):
+            if not comes_near(known.faces, snapshot, self._policy):
+                found[kept.sampling_key] = frozenset()
+            elif (verdict := self.verdict(kept.sampling_key, snapshot)) is not None:
+                found[kept.sampling_key] = frozenset(
+                    (finding.identity_id, finding.outcome) for finding in verdict.findings
+                )
+        return found
+
+    def _known(
+        self, sampling_keys: Sequence[str], *, only_screening: bool = False
+    ) -> Iterator[tuple[KeptDrawing, KnownSamples]]:
+        """Yield drawings with their samples; those whose faces are gone are left out.
 
         The faces of all are embedded together, so that the networks use all cores.
         """
-        patches = {
-            one.sampling_key: self.store.patches(one.sampling_key)
-            if one.drawing.draws_one_face
-            else {}
-            for one in kept
-        }
-        pictures = [patch for own in patches.values() if own for patch in own.values()]
-        vectors = iter(self._faces().reader.embed(pictures))
-        for one in kept:
-            own = patches[one.sampling_key]
-            if own is not None:
-                yield one, {place: next(vectors) for place in own}
+        reader = self._faces().reader
+        drawings = (self.store.drawing(sampling_key) for sampling_key in sampling_keys)
+        read: list[tuple[KeptDrawing, dict[Place, Pixels]]] = []
+        for kept in drawings:
+            if kept is None or kept.pack_sha256 != reader.version.sha256:
+                continue
+            patches: dict[Place, Pixels] | None = {}
+            if kept.drawing.draws_one_face:
+                patches = self.store.patches(kept.sampling_key, only_screening=only_screening)
+            if patches is not None:
+                read.append((kept, patches))
+        vectors = iter(reader.embed([patch for _, own in read for patch in own.values()]))
+        for kept, patches in read:
+            yield kept, _known_samples(kept, patches, {place: next(vectors) for place in patches})
 
     def _decide(
         self,
         kept: KeptDrawing,
-        vectors: Mapping[Place, Vector],
+        known: KnownSamples,
         snapshot: GallerySnapshot,
-        comparison: Comparison,
     ) -> VerdictRecord | None:
         started = time.monotonic()
-        known = _known(kept, {}, vectors)
+        tools = self._faces()
+        version, threshold = tools.reader.version, snapshot.thresholds.match
         decided = identify(known.faces, snapshot, self._policy)
         if isinstance(decided, MoreSamples) or (decided.findings and known.lacks_pictures):
             return None
         return verdict_record(
             kept.drawing,
             decided,
-            comparison,
-            snapshot.thresholds.match,
+            comparison_of(tools.pack, version, snapshot, threshold),
+            threshold,
             lambda number, is_control: kept.pictures.get((number, is_control)),
             time.monotonic() - started,
         )
 
 
-def _known(
+def _known_samples(
     kept: KeptDrawing, patches: Mapping[Place, Pixels], vectors: Mapping[Place, Vector]
 ) -> KnownSamples:
     """Return kept samples as they were observed when they were drawn, without their images."""

@@ -122,7 +122,7 @@ def _states(
     """Yield files with "carried", "changed" or "missing"."""
     keys = {file.sha256: _sampling_keys(session, file) for file in files}
     wanted = [key for own in keys.values() for key in own]
-    decided = session.kept.verdicts(wanted, snapshot)
+    decided = session.kept.findings(wanted, snapshot)
     for file in files:
         own = keys[file.sha256]
         if all(row.reason == NEEDS_A_LOOK for row in file.rows):
@@ -136,12 +136,11 @@ def _states(
         elif any(key not in decided for key in own):
             yield file, "changed"
         else:
-            verdicts = [decided[key] for key in own]
             now = {
-                (found.identity_id, found.outcome)
-                for verdict in verdicts
-                for found in verdict.findings
-                if session.filing.is_registered(found.identity_id)
+                (identity_id, outcome)
+                for key in own
+                for identity_id, outcome in decided[key]
+                if session.filing.is_registered(identity_id)
             }
             before = {(row.identity_id, row.outcome) for row in file.rows if row.identity_id}
             yield file, "carried" if now == before else "changed"
