@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from datetime import date
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+from scanner.clock import utc_now
 from scanner.miniature.world import ADAPTERS
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
@@ -67,10 +68,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Home:
     for path in (PERSON, STYLE):
         shutil.copy(path, uploads)
     settings = Settings(home=folder / "home", face_pack="miniature", device="cpu")
-    last = date(2027, 1, 1)
-    signed = date(2026, 1, 1)
-    consent = Consent("person-1", signed, last, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+    today = utc_now().date()
+    last = today + timedelta(days=300)
+    consent = Consent("person-1", today, last, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
     home = Home(settings, consent)
+    home.now = utc_now()  # the command has the machine's clock
     home.scan(uploads)
     home.register(TRAINED_ON)
     return home
@@ -82,8 +84,8 @@ def test_a_retrosearch_that_is_killed_goes_on(drawn: Home, tmp_path: Path, commi
     uploads = drawn.settings.home.parent / "uploads"
     settings = drawn.settings.model_copy(update={"home": tmp_path / "home"})
     home = Home(settings, drawn.consent)
-    code = killed_at(commit, settings.home, "retrosearch")
-    assert code == KILLED
+    assert killed_at(commit, settings.home, "retrosearch") == KILLED
+    home.now = utc_now()
     home.retrosearch()
     again = home.scan(uploads)
     assert outcomes(again) == {PERSON.name: "match", STYLE.name: "clear"}
