@@ -34,7 +34,7 @@ from scanner.miniature.demo import demo_consent
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
-from scanner.records import ResultRow
+from scanner.records import ResultRow, VerdictRecord
 from scanner.sampling import sample_store
 from scanner.sampling.images import Pixels
 from scanner.sampling.sample_store import KeptDrawing
@@ -142,7 +142,7 @@ def copy(
     )
     faces = {kept.sampling_key: session.kept.store.patches(kept.sampling_key) for kept in shown}
     verdicts = {
-        kept.sampling_key: session.kept.verdict(kept.sampling_key, snapshot)
+        kept.sampling_key: session.kept.decide(kept.sampling_key, snapshot)
         for kept in (*shown, *others)
     }
     for number in range(first, first + count):
@@ -153,7 +153,7 @@ def copy(
         copied = replace(kept, sampling_key=key.digest, sha256=sha256, parts=key.parts)
         session.kept.store.keep(copied, faces.get(kept.sampling_key) or {}, {})
         verdict = verdicts[kept.sampling_key]
-        if verdict is None:
+        if not isinstance(verdict, VerdictRecord):
             raise SystemExit("a copied drawing needs somebody to be drawn; choose other people")
         identification = Key({"sampling_key": key.digest, **search_key.parts})
         store.remember_verdict(sha256, identification, verdict, now, search_key.digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 
 LIBRARIES = (
     "portrait-scanner",
@@ -23,12 +24,14 @@ MISSING = "missing"
 
 def library_versions() -> dict[str, str]:
     """Version of every library by name, MISSING if it is not installed, and Python's own."""
+    return {"python": platform.python_version(), **{name: _version_of(name) for name in LIBRARIES}}
+
+
+@cache
+def _version_of(library: str) -> str:
     from importlib.metadata import PackageNotFoundError, version  # slow; `--help` needs neither
 
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = MISSING
-    return found
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return MISSING

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import fsspec
 import pytest
 import ray
-from moto.server import ThreadedMotoServer
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
@@ -44,6 +42,7 @@ from scanner.web.store import WebStore
 from tests.conftest import Silent
 from tests.opening import open_identifier, open_session
 from tests.registering import register_somebody
+from tests.servers.object_storage import object_storage, open_bucket
 from tests.test_cli import run
 from tests.test_secrets_of_workers import WRITTEN, full_of_secrets
 
@@ -54,26 +53,9 @@ FAMILIES = {file.file: file for file in load_world().files}
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    """A bucket `staging`; the usual environment variables lead there, on the nodes too."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": url,
-            "FSSPEC_S3_ENDPOINT_URL": url,
-        }.items():
-            patched.setenv(name, value)
-        patched.setitem(fsspec.config.conf, "s3", {"endpoint_url": url})
-        storage._filesystem.cache_clear()
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        boto3.client("s3", endpoint_url=url).create_bucket(Bucket="staging")
+    """A bucket `staging`; environment variables lead there, on the nodes too."""
+    with object_storage() as url, open_bucket(url, "staging"):
         yield url
-    server.stop()
 
 
 @pytest.fixture(scope="module")

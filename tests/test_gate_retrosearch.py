@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+import scanner.web.api.client as client_module
 import scanner.web.queue.worker as worker_module
 from face_index.consent import Consent
 from face_index.vault.gallery_version import gallery_version_of
@@ -20,6 +22,9 @@ from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.retrosearch import RetrosearchResult
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
+from scanner.web.app import create_app
+from scanner.web.auth.access import Role, Scope
+from scanner.web.context import AppContext
 from scanner.web.queue.job import Job, JobKind, JobRequest
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import KnownFiles
@@ -31,14 +36,15 @@ from tests.test_draw_once import NOBODY_SHOWN, TRAINED_ON, Home
 from tests.test_silence import until
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
+FAR = date(2099, 1, 1)
 LATER = NOON + timedelta(hours=1)
 
 
 class Gate:
     """The queue of a home, its worker and its known files."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings, self.folder = settings, folder
+    def __init__(self, settings: Settings, folder: Path, account_id: str = "account") -> None:
+        self.settings, self.folder, self.account_id = settings, folder, account_id
         self.store = WebStore(settings.web_path)
         self.jobs = Jobs(self.store, lambda: NOON)
         self.standings = CaseStandings(settings)
@@ -48,7 +54,7 @@ class Gate:
         upload = self.folder / "upload.safetensors"
         shutil.copy(PERSON, upload)
         sha256, size = str(triage_file(PERSON).sha256), upload.stat().st_size
-        return JobRequest("account", JobKind.UPLOAD, str(upload), PERSON.name, sha256, size)
+        return JobRequest(self.account_id, JobKind.UPLOAD, str(upload), PERSON.name, sha256, size)
 
     def work(self, done: Callable[[], bool]) -> None:
         """Let a worker work until something is done."""
@@ -73,6 +79,16 @@ class Gate:
     def close(self) -> None:
         for opened in (self.known, self.standings, self.store):
             opened.close()
+
+
+def token_of(settings: Settings, *scopes: Scope) -> tuple[str, str]:
+    """Make an account; return a token of it and its id."""
+    app_context = AppContext(settings)
+    number = len(app_context.accounts.all())
+    account = app_context.accounts.create(f"{number}@hub.example", "Hub", [Role.OPERATOR], None)
+    secret = app_context.tokens.issue(account, "test", scopes, FAR)
+    app_context.close()
+    return secret, account.account_id
 
 
 def test_a_known_file_is_answered_again_without_being_drawn(
@@ -104,6 +120,37 @@ def test_a_known_file_is_answered_again_without_being_drawn(
     found = gate.answer()
     assert found is not None
     assert found.result[0].outcome == "match"
+    gate.close()
+
+
+def test_a_known_verdict_is_202_until_the_search_has_ended(
+    settings: Settings, consent: Consent, tmp_path: Path
+) -> None:
+    home = Home(settings, consent)
+    home.register(NOBODY_SHOWN + 1)
+    secret, account_id = token_of(settings, Scope.SCANS_READ)
+    _, other = token_of(settings, Scope.SCANS_READ)
+    gate = Gate(settings, tmp_path, account_id)
+    job, _ = gate.jobs.submit(gate.request())
+    gate.work(lambda: gate.jobs.has_ended(job.job_id))
+    sha256 = str(gate.request().sha256)
+    with TestClient(create_app(settings)) as client:
+        asked = client_module.Gate("http://testserver", secret, client)
+        address = f"/api/v1/verdicts/{sha256}"
+        headers = {"Authorization": f"Bearer {secret}"}
+        assert client.get(address, headers=headers).status_code == 200
+        home.register(NOBODY_SHOWN)
+        answer = client.get(address, headers=headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (202, "2")
+        assert answer.json() == {"sha256": sha256, "state": "searching"}
+        assert asked.verdict(sha256) is None
+        unknown = client.get(f"/api/v1/verdicts/{'0' * 64}", headers=headers)
+        assert unknown.status_code == 404
+        assert not gate.known.awaits_search(sha256, other)
+        gate.work(gate.searched)
+        found = asked.verdict(sha256)
+        assert found is not None
+        assert found["searched_through"]["at"] == LATER.isoformat()
     gate.close()
 
 

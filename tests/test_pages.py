@@ -306,7 +306,7 @@ class TestOperator:
         )
         page.get_by_label("What to scan").fill(str(folder / "uploads"))
         press(page, "Scan")
-        expect(page.locator("table .tag.bad")).to_have_text("match", timeout=90_000)
+        expect(page.locator("table .tag.bad")).to_have_text("match")
         expect(page.locator("table")).to_contain_text(NAME)
         seen(page, "scan")
         with page.expect_download() as table:
@@ -318,7 +318,7 @@ class TestOperator:
         page = operator.open("/scans")
         page.get_by_label("Or a file from your computer").set_input_files(LIKENESS.path)
         press(page, "Send and scan")
-        expect(page.locator("table .tag.bad")).to_have_text("match", timeout=60_000)
+        expect(page.locator("table .tag.bad")).to_have_text("match")
 
 
 class TestMatch:
@@ -395,7 +395,7 @@ class TestMatch:
         html = Path(report.value.path()).read_text("utf-8")
         assert "one face throughout" in html
         assert "talk to the hub first" not in html  # a note is not part of the report
-        with page.expect_download(timeout=60_000) as bundle:
+        with page.expect_download() as bundle:
             press(page, "Evidence bundle (zip)")
         with zipfile.ZipFile(bundle.value.path()) as archive:
             assert any(name.endswith("manifest-sha256.txt") for name in archive.namelist())
@@ -428,7 +428,7 @@ class TestMatch:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         follow(page, page.locator("a.card").first)
-        with page.expect_download(timeout=60_000) as report:
+        with page.expect_download() as report:
             page.get_by_role("link", name="Report as PDF").click()
         assert Path(report.value.path()).read_bytes().startswith(b"%PDF")
         page.get_by_label("I contest the decision").check()
@@ -509,7 +509,7 @@ class TestCaptures:
         page.get_by_label("A capture").set_input_files(saved_page(folder, "account.html", SEED))
         page.get_by_label("Made with").fill("Chromium 140")
         press(page, "Send and search")
-        expect(page.locator("table .tag.warn")).to_have_text("possible", timeout=90_000)
+        expect(page.locator("table .tag.warn")).to_have_text("possible")
         seen(page, "capture_held")
         page = lawyer.open("/captures")
         follow(page, page.get_by_role("link", name="account.html"))
@@ -543,7 +543,7 @@ class TestCaptures:
             "No capture contains this"
         )
         press(lawyer.open("/captures"), "Search again")
-        expect(page.locator("table")).to_contain_text("小王 · wechat", timeout=60_000)
+        expect(page.locator("table")).to_contain_text("小王 · wechat")
         self.release(reviewer, lawyer, "account.html")  # as another account's
         queue = lawyer.open("/cases?status=superseded")
         expect(queue.locator("table tbody tr")).to_have_count(
@@ -553,7 +553,7 @@ class TestCaptures:
     def release(self, reviewer: User, lawyer: User, name: str) -> None:
         """Another person releases what waits, and everything is searched again."""
         page = reviewer.open("/captures")
-        expect(page.locator("table")).to_contain_text("waits for a second person", timeout=60_000)
+        expect(page.locator("table")).to_contain_text("waits for a second person")
         follow(page, page.get_by_role("link", name=name))
         seen(page, "capture_waiting")
         page.get_by_label("Reason").first.fill("an impostor's page")
@@ -561,7 +561,7 @@ class TestCaptures:
         expect(page.get_by_role("status")).to_contain_text("The decision is recorded.")
         page = lawyer.open("/scans")
         follow(page, page.locator("table tbody a").first)
-        expect(page.locator("table .tag.bad").first).to_have_text("match", timeout=90_000)
+        expect(page.locator("table .tag.bad").first).to_have_text("match")
 
     def test_what_was_sent_by_mistake_is_removed(self, lawyer: User, folder: Path) -> None:
         page = lawyer.open("/captures")
@@ -569,7 +569,7 @@ class TestCaptures:
             saved_page(folder, "private.html", 3_000_001)
         )
         press(page, "Send and search")
-        expect(page.locator("table .tag.good")).to_have_text("clear", timeout=60_000)
+        expect(page.locator("table .tag.good")).to_have_text("clear")
         page = lawyer.open("/captures")
         follow(page, page.get_by_role("link", name="private.html"))
         page.get_by_text("Remove this capture").click()

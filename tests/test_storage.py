@@ -9,9 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
-import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from crawlers.checkpoints.checkpoint_store import CheckpointStore
 from crawlers.checkpoints.header import read_header
@@ -27,38 +25,21 @@ from crawlers.sweeps.events import EventKind
 from crawlers.sweeps.sweep import sweep
 from scanner.triage.header import triage_remote
 from tests.conftest import NOON
+from tests.servers.object_storage import object_storage, open_bucket
 from tests.test_cli import run
 
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with object_storage() as url:
+        yield url
 
 
 @pytest.fixture
-def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, bytes], None]]:
-    """Put an object into the bucket `uploads`; the usual environment variables lead there."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": s3_url,
-        "FSSPEC_S3_ENDPOINT_URL": s3_url,
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_url})
-    storage._filesystem.cache_clear()
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    client = boto3.client("s3", endpoint_url=s3_url)
-    client.create_bucket(Bucket="uploads")
-    yield lambda key, data: client.put_object(Bucket="uploads", Key=key, Body=data)
-    for entry in client.list_objects_v2(Bucket="uploads").get("Contents", []):
-        client.delete_object(Bucket="uploads", Key=entry["Key"])
-    client.delete_bucket(Bucket="uploads")
+def bucket(s3_url: str) -> Iterator[Callable[[str, bytes], None]]:
+    """Put an object into the bucket `uploads`."""
+    with open_bucket(s3_url, "uploads") as client:
+        yield lambda key, data: client.put_object(Bucket="uploads", Key=key, Body=data)
 
 
 def test_a_bucket_is_swept_triaged_and_fetched(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crawlers.listing import listings_of
 from scanner.errors import NotScannable
+from scanner.records import VerdictRecord
 from scanner.scanning.session import ScanSession
 from scanner.triage.header import triage_file, with_listing
 
@@ -68,7 +69,7 @@ def explain(session: ScanSession, path: Path) -> Explanation:
         would, why = "nothing", "the verdict is stored"
     elif request.problem is not None:
         would, why = "nothing", request.problem
-    elif session.kept.verdict(digest, snapshot) is not None:
+    elif isinstance(session.kept.decide(digest, snapshot), VerdictRecord):
         would, why = "search", "kept samples decide"
     else:
         would, why = "draw", _why_drawn(session, digest, known=newest is not None)

@@ -63,35 +63,27 @@ class KeptSamples:
         )
         self.store.keep(kept, patches, library_versions())
 
-    def samples(self, sampling_key: str) -> KnownSamples | None:
-        """Return kept samples with their faces, for a worker that draws what they lack.
+    def decide(
+        self, sampling_key: str, snapshot: GallerySnapshot
+    ) -> VerdictRecord | KnownSamples | None:
+        """Decide from kept samples, or return the samples if they do not suffice.
 
-        The result is None if they or their faces are not kept, or if another face pack read them.
+        They do not suffice if somebody comes so near that samples of confirmation are needed, or if
+        the pictures of a finding are not stored; a worker then draws what they lack. The result is
+        None if the samples or their faces are not kept, or if another face pack read them.
         """
         for kept, known in self._known([sampling_key]):
-            return known if kept.drawing.draws_one_face else None
+            return self._decided(kept, known, snapshot) or known
         return None
 
-    def comes_near(self, sha256: str, snapshot: GallerySnapshot) -> bool:
-        """Whether kept samples of a file show somebody, or come so near that more are needed."""
-        for kept in self.store.drawings_of(sha256):
-            known = self.samples(kept.sampling_key)
-            if known is not None:
-                decided = identify(known.faces, snapshot, self._policy)
-                if isinstance(decided, MoreSamples) or decided.findings:
-                    return True
+    def may_show_somebody(self, sha256: str, snapshot: GallerySnapshot) -> bool:
+        """Whether kept samples of a file show somebody, or more are needed to tell."""
+        keys = [kept.sampling_key for kept in self.store.drawings_of(sha256)]
+        for _, known in self._known(keys):
+            decided = identify(known.faces, snapshot, self._policy)
+            if isinstance(decided, MoreSamples) or decided.findings:
+                return True
         return False
-
-    def verdict(self, sampling_key: str, snapshot: GallerySnapshot) -> VerdictRecord | None:
-        """Decide from kept samples; None if the checkpoint must be drawn.
-
-        That is so if its samples or their faces are not kept, if another face pack read them, if
-        somebody comes so near that samples of confirmation are needed, or if the pictures of a
-        finding are not stored.
-        """
-        for kept, known in self._known([sampling_key]):
-            return self._decide(kept, known, snapshot)
-        return None
 
     def findings(
         self, sampling_keys: Sequence[str], snapshot: GallerySnapshot
@@ -105,7 +97,7 @@ class KeptSamples:
         for kept, known in self._known(sampling_keys, only_screening=True):
             if not comes_near(known.faces, snapshot, self._policy):
                 found[kept.sampling_key] = frozenset()
-            elif (verdict := self.verdict(kept.sampling_key, snapshot)) is not None:
+            elif isinstance(verdict := self.decide(kept.sampling_key, snapshot), VerdictRecord):
                 found[kept.sampling_key] = frozenset(
                     (finding.identity_id, finding.outcome) for finding in verdict.findings
                 )
@@ -133,7 +125,7 @@ class KeptSamples:
         for kept, patches in read:
             yield kept, _known_samples(kept, patches, {place: next(vectors) for place in patches})
 
-    def _decide(
+    def _decided(
         self,
         kept: KeptDrawing,
         known: KnownSamples,

@@ -20,9 +20,10 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
-from scanner.scanning.identifier import WorkerAnswer
+from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
+from scanner.scanning.observations import KnownSamples
 from scanner.scanning.results import failed_row, held_row
 from scanner.scanning.scan_store import Item, ScanRow
 from scanner.scanning.session import ScanSession
@@ -172,7 +173,7 @@ class Pipeline:
     def _why_failed(self, error: Exception, sha256: str | None) -> str:
         """Return why a file cannot be had, and whether kept samples of it come near somebody."""
         session, reason = self._session, str(error)
-        if sha256 and session.kept.comes_near(sha256, session.take_snapshot()):
+        if sha256 and session.kept.may_show_somebody(sha256, session.take_snapshot()):
             return Reason("near-and-gone", {"cause": reason}).in_english()
         return reason
 
@@ -216,37 +217,45 @@ class Pipeline:
         if part.held:
             self._destroy_kept(request.sha256)
             return Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
-        known = self._known_verdict(part.prompting, request.sha256, snapshot)
-        if known is not None:
+        known = self._known(part.prompting, request.sha256, snapshot)
+        if isinstance(known, VerdictRecord):
             part.rows = self._filed(entry, part, known, session.search_key(snapshot))
             return None
-        key = part.prompting.identification_key(session.search_key(snapshot))
-        known_samples = None
-        if not session.options.redraw:
-            known_samples = session.kept.samples(part.prompting.sampling_key.digest)
-        return Submission(f"{request.sha256} {key.digest}", request, snapshot, known_samples)
+        return self._sampling_of(request, part.prompting, snapshot, known)
 
-    def _known_verdict(
+    def _sampling_of(
+        self,
+        request: SamplingRequest,
+        prompting: Prompting,
+        snapshot: GallerySnapshot,
+        known: KnownSamples | None,
+    ) -> Submission:
+        """Return what to submit of a file of which these samples are known."""
+        key = prompting.identification_key(self._session.search_key(snapshot))
+        return Submission(f"{request.sha256} {key.digest}", request, snapshot, known)
+
+    def _known(
         self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
-    ) -> VerdictRecord | None:
-        """Return the stored verdict, or one from kept samples; None if the file must be drawn."""
+    ) -> VerdictRecord | KnownSamples | None:
+        """Return the stored verdict, or else what the kept samples of a file tell."""
         session = self._session
-        search_key = session.search_key(snapshot)
-        key = prompting.identification_key(search_key)
+        key = prompting.identification_key(session.search_key(snapshot))
         if session.options.redraw and key.digest not in self._redrawn:
             self._redrawn.add(key.digest)
             return None
-        return session.scan_store.known_verdict(sha256, key.digest) or self._searched(
-            prompting, sha256, snapshot
-        )
+        stored = session.scan_store.known_verdict(sha256, key.digest)
+        return stored or self._searched(prompting, sha256, snapshot)
 
     def _searched(
         self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
-    ) -> VerdictRecord | None:
-        """Return and store the verdict from kept samples; None if the file must be drawn."""
+    ) -> VerdictRecord | KnownSamples | None:
+        """Decide from kept samples and store the verdict.
+
+        The result is the samples if more must be drawn, and None if all must be.
+        """
         session = self._session
-        found = session.kept.verdict(prompting.sampling_key.digest, snapshot)
-        if found is not None:
+        found = session.kept.decide(prompting.sampling_key.digest, snapshot)
+        if isinstance(found, VerdictRecord):
             search_key = session.search_key(snapshot)
             key = prompting.identification_key(search_key)
             session.scan_store.remember_verdict(
@@ -277,8 +286,8 @@ class Pipeline:
             return None
         request = session.requests.request(listing, file, triage, Path(), only_load=False)
         prompting, snapshot = session.prompting(request), session.take_snapshot()
-        verdict = self._known_verdict(prompting, file.sha256, snapshot)
-        if verdict is None:
+        verdict = self._known(prompting, file.sha256, snapshot)
+        if not isinstance(verdict, VerdictRecord):
             return None
         session.scan_store.note_known(self._scan.scan_id, entry.item.item_key, file.sha256)
         part = _Part(file, triage, prompting)
@@ -339,8 +348,10 @@ class Pipeline:
             if snapshot.snapshot_id != answer.snapshot_id and answer.drawing is not None:
                 search_key = session.search_key(snapshot)
                 found = self._searched(prompting, request.sha256, snapshot)
-                if found is None:
-                    self._submit_again(waiting, prompting, snapshot)
+                if not isinstance(found, VerdictRecord):
+                    again = self._sampling_of(request, prompting, snapshot, found)
+                    for entry, part in waiting.parts:
+                        self._submit(entry, part, again)
                     return
                 verdict = found
         for entry, part in waiting.parts:
@@ -349,20 +360,6 @@ class Pipeline:
             else:
                 part.rows = self._filed(entry, part, verdict, search_key)
             self._finish_if_done(entry)
-
-    def _submit_again(
-        self, waiting: _Waiting, prompting: Prompting, snapshot: GallerySnapshot
-    ) -> None:
-        request = waiting.submission.request
-        key = prompting.identification_key(self._session.search_key(snapshot))
-        submission = Submission(
-            f"{request.sha256} {key.digest}",
-            request,
-            snapshot,
-            self._session.kept.samples(prompting.sampling_key.digest),
-        )
-        for entry, part in waiting.parts:
-            self._submit(entry, part, submission)
 
     def _remember(
         self, sha256: str, prompting: Prompting, examined: WorkerAnswer, search_key: Key

@@ -23,7 +23,7 @@ from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 
 TARGET = "retrosearch"
-_FILES_AT_ONCE = 64
+FILES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def retrosearch(
 
 def _parts(files: Sequence[JudgedFile]) -> Iterator[list[JudgedFile]]:
     rest = iter(files)
-    while part := list(islice(rest, _FILES_AT_ONCE)):
+    while part := list(islice(rest, FILES_AT_ONCE)):
         yield part
 
 

@@ -244,17 +244,19 @@ class ScanStore:
                 _rows_in(row["verdict"]) if row["verdict"] else None,
             )
 
-    def judged(self, sha256: str, search_key: str) -> list[JudgedItem]:
-        """Return results for these bytes under a search key, the newest listing first.
+    def judged(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
+        """Return results for these bytes, the newest listing first.
 
-        Results of before count if the bytes were searched again under this key.
+        Args:
+            search_key: return only those that hold under this key; results of before count if the
+                bytes were searched again under it.
         """
         query = (
             "select s.target, i.listing, i.file_number, i.verdict "
             "from items i join scans s using (scan_id) "
             "left join searched_files f on f.sha256 = i.sha256 and f.search_key = :key "
             "where i.sha256 = :sha256 and i.state = 'judged' "
-            "and s.fingerprint in (:key, f.judged_under) order by i.rowid desc"
+            "and (:key is null or s.fingerprint in (:key, f.judged_under)) order by i.rowid desc"
         )
         return [
             JudgedItem(

@@ -13,7 +13,7 @@ from typing import Any
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
@@ -21,6 +21,8 @@ from scanner.web.context import AppContext
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PASSWORD = "violet kettle seven lanterns"
+# The longest wait for one step; a busy machine takes half a minute for an evidence bundle
+PATIENCE_MS = 90_000
 # A folder for a picture of every page: LOOK=folder make test
 LOOK = os.environ.get("LOOK")
 
@@ -41,6 +43,7 @@ def open_browser(*arguments: str) -> Iterator[Browser]:
         "--disable-background-networking",
         "--disable-component-update",
     ]
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=[*quiet, *arguments])
         yield browser
@@ -88,7 +91,7 @@ class Users:
             context = self.browser.new_context(
                 **{"viewport": DESKTOP, "locale": language, **options}
             )
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(PATIENCE_MS)
             context.add_cookies([{"name": "session", "value": secret, "url": self.url}])
             self._known[key] = User(email, context, context.new_page(), self.url)
         return self._known[key]

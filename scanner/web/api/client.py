@@ -144,13 +144,18 @@ class Gate:
         )
 
     def verdict(self, sha256: str) -> dict[str, Any] | None:
-        """The verdict on known bytes; None if there is none for the people registered now."""
+        """The verdict on known bytes; None if there is none for the people registered now.
+
+        It is None too while people who registered are being searched for; a scan of the bytes then
+        waits for that search.
+        """
         try:
-            return self._get(f"verdicts/{sha256}")
+            document = self._get(f"verdicts/{sha256}")
         except GateError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return None
             raise
+        return None if document.get("state") == "searching" else document
 
     def cases(self, status: str | None = None) -> Iterator[dict[str, Any]]:
         """Cases, newest first."""

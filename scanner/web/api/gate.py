@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +23,7 @@ from scanner.web.auth.tokens import Token
 from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_scope
 from scanner.web.errors import NotThere
-from scanner.web.queue.documents import ScanDocument, VerdictDocument
+from scanner.web.queue.documents import ScanDocument, SearchDocument, VerdictDocument
 from scanner.web.queue.job import Job, JobKind, JobRequest, JobState
 from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
@@ -45,6 +46,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         (507, "The disk is full."),
     )
 }
+# Seconds; a search takes a minute for 10,000 files.
+_RETRY_AFTER_S = "2"
 _REFUSALS_AND_404: dict[int | str, dict[str, Any]] = {
     **_REFUSALS,
     404: {"model": Problem, "description": "This account has no such scan."},
@@ -232,6 +235,13 @@ async def follow_scan(
     response_model=VerdictDocument,
     responses={
         **_REFUSALS,
+        202: {
+            "model": SearchDocument,
+            "description": (
+                "People have registered or left, and the search for them is under way; see "
+                "Retry-After."
+            ),
+        },
         404: {
             "model": Problem,
             "description": (
@@ -243,14 +253,20 @@ async def follow_scan(
 )
 def known_verdict(
     sha256: Sha256, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_READ)]
-) -> VerdictDocument:
+) -> VerdictDocument | Response:
     """The existing verdict on bytes that the account may ask about."""
-    rows = context.known_files.rows_of(sha256.lower(), token.account.account_id)
-    if rows is None:
-        raise NotThere(
-            "these bytes were not judged for the people who are registered now; ask for a scan"
-        )
-    return _serializer(context, token).verdict(rows)
+    digest, account_id = sha256.lower(), token.account.account_id
+    # Asked first: if the search ends between the two, there is a verdict.
+    awaits_search = context.known_files.awaits_search(digest, account_id)
+    rows = context.known_files.rows_of(digest, account_id)
+    if rows is not None:
+        return _serializer(context, token).verdict(rows)
+    if awaits_search:
+        document = SearchDocument(sha256=digest).model_dump()
+        return JSONResponse(document, status_code=202, headers={"Retry-After": _RETRY_AFTER_S})
+    raise NotThere(
+        "these bytes were not judged for the people who are registered now; ask for a scan"
+    )
 
 
 def _serializer(context: AppContext, token: Token) -> ScanSerializer:

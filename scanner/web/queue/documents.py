@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from scanner.identification.verdict import Outcome
@@ -95,6 +97,13 @@ class SearchedThroughDocument(BaseModel):
 
     gallery_version: int
     at: str | None = Field(description="When that gallery was searched; null if it is not known.")
+
+
+class SearchDocument(BaseModel):
+    """The file is known, and people who registered are being searched for in what it drew."""
+
+    sha256: str
+    state: Literal["searching"] = "searching"
 
 
 class VerdictDocument(BaseModel):

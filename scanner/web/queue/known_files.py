@@ -125,8 +125,7 @@ class KnownFiles:
         Of other accounts' uploads only a finding is returned, to accounts that may ask about the
         bytes.
         """
-        upload = self._jobs.sent_by(account_id, sha256)
-        if upload is None and not is_listed(self._settings.crawl_path, sha256):
+        if not self._may_ask(sha256, account_id):
             return None
         judged = self._judged(sha256)
         if (finding := self._finding(judged, account_id)) is not None:
@@ -138,24 +137,52 @@ class KnownFiles:
             return None
         return list(own_rows)
 
-    def _judged(self, sha256: str) -> list[_KnownItem]:
-        """All verdicts on these bytes with the present gallery and settings, newest first.
+    def awaits_search(self, sha256: str, account_id: str) -> bool:
+        """Whether the account has a verdict on these bytes, and people are being searched for.
 
-        The worker stores what is present in SNAPSHOT_FACT whenever it changes.
+        The verdict holds for them too as soon as the worker has searched what was drawn before.
+        """
+        if self._searched() is not None:
+            return False
+        return self._may_ask(sha256, account_id) and any(
+            self._is_requested_by(_KnownItem(item, ()), account_id)
+            and any(row.outcome != Outcome.FAILED for row in item.rows)
+            for item in self._items(sha256)
+        )
+
+    def _may_ask(self, sha256: str, account_id: str) -> bool:
+        """Whether the account sent these bytes or a crawled listing has them."""
+        upload = self._jobs.sent_by(account_id, sha256)
+        return upload is not None or is_listed(self._settings.crawl_path, sha256)
+
+    def _searched(self) -> tuple[int, str, str] | None:
+        """Version, search key and time of the present gallery's search; None before it has ended.
+
+        The worker stores what was searched in SNAPSHOT_FACT whenever it changes.
         """
         fact = self._store.fact(SNAPSHOT_FACT)
         if fact is None or len(fact.split()) != 3:  # a worker of 0.1.0 stored two words
-            return []
+            return None
         version, search_key, searched_at = fact.split()
         if int(version) != gallery_version_of(self._settings.vault_path):
-            return []
+            return None
+        return int(version), search_key, searched_at
+
+    def _items(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
         with self._lock:
             if self._scan_store is None:
                 self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
-            items = self._scan_store.judged(sha256, search_key)
+            return self._scan_store.judged(sha256, search_key)
+
+    def _judged(self, sha256: str) -> list[_KnownItem]:
+        """All verdicts on these bytes with the present gallery and settings, newest first."""
+        searched = self._searched()
+        if searched is None:
+            return []
+        version, search_key, searched_at = searched
         return [
-            _KnownItem(item, tuple(_row(row, int(version), searched_at) for row in item.rows))
-            for item in items
+            _KnownItem(item, tuple(_row(row, version, searched_at) for row in item.rows))
+            for item in self._items(sha256, search_key)
         ]
 
     def _finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from face_index.identity import Identity, Status
@@ -68,27 +68,27 @@ class Reminders:
         )
 
     def _new_case(self, case: CaseSummary) -> int:
-        count = 0
-        for account in self._accounts.acting_for(case.identity_id):
-            t = translations(account.language).gettext
-            text = t(
-                "A likeness you registered may have been found: in a public model, or in images "
-                "of an account. Sign in to see it: %(url)s"
-            )
-            path = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._notify(
-                f"case {case.case_id}", account, t("Your face may have been found"), text, path
-            )
-        for account in self._staff(Permission.CASES_DECIDE):
-            t = translations(account.language).gettext
-            text = t("A new case waits for a reviewer's decision: %(url)s")
-            count += self._notify(
-                f"review {case.case_id}",
-                account,
+        count = self._tell(
+            self._accounts.acting_for(case.identity_id),
+            f"case {case.case_id}",
+            lambda t: (
+                t("Your face may have been found"),
+                t(
+                    "A likeness you registered may have been found: in a public model, or in "
+                    "images of an account. Sign in to see it: %(url)s"
+                ),
+            ),
+            f"/likeness/{case.identity_id}/cases/{case.case_id}",
+        )
+        count += self._tell(
+            self._staff(Permission.CASES_DECIDE),
+            f"review {case.case_id}",
+            lambda t: (
                 t("A case waits for review"),
-                text,
-                f"/cases/{case.case_id}",
-            )
+                t("A new case waits for a reviewer's decision: %(url)s"),
+            ),
+            f"/cases/{case.case_id}",
+        )
         if self._webhook is not None:
             path = f"{self._url}/cases/{case.case_id}"
             document = {
@@ -107,44 +107,45 @@ class Reminders:
         return count
 
     def _decided(self, case: CaseSummary, review: Entry) -> int:
-        count = 0
-        for account in self._accounts.acting_for(case.identity_id):
-            t = translations(account.language).gettext
-            text = t(
-                "A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s"
-            )
-            name = f"decided {case.case_id} {review.number}"
-            path = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._notify(name, account, t("A case of yours was decided"), text, path)
-        return count
+        return self._tell(
+            self._accounts.acting_for(case.identity_id),
+            f"decided {case.case_id} {review.number}",
+            lambda t: (
+                t("A case of yours was decided"),
+                t(
+                    "A reviewer has decided about a case of yours. Sign in to see what and why: "
+                    "%(url)s"
+                ),
+            ),
+            f"/likeness/{case.identity_id}/cases/{case.case_id}",
+        )
 
     def _registration(self, identity: Identity, fresh: str) -> int:
-        count = 0
         if identity.status != Status.ACTIVE and identity.submitted_at.isoformat() >= fresh:
-            for account in self._staff(Permission.REGISTRATIONS):
-                t = translations(account.language).gettext
-                text = t("A new registration waits for your check: %(url)s")
-                path = f"/registrations/{identity.identity_id}"
-                count += self._notify(
-                    f"waits {identity.identity_id}", account, t("A registration waits"), text, path
-                )
-        elif (at := self._approved_at(identity, fresh)) is not None:
-            count += self._first_search(identity, at)
-            for account in self._accounts.acting_for(identity.identity_id):
-                t = translations(account.language).gettext
-                text = t(
+            return self._tell(
+                self._staff(Permission.REGISTRATIONS),
+                f"waits {identity.identity_id}",
+                lambda t: (
+                    t("A registration waits"),
+                    t("A new registration waits for your check: %(url)s"),
+                ),
+                f"/registrations/{identity.identity_id}",
+            )
+        at = self._approved_at(identity, fresh)
+        if at is None:
+            return 0
+        return self._first_search(identity, at) + self._tell(
+            self._accounts.acting_for(identity.identity_id),
+            f"approved {identity.identity_id}",
+            lambda t: (
+                t("The search has begun"),
+                t(
                     "Your registration was checked and approved. The page of your likeness shows "
                     "what is searched and found: %(url)s"
-                )
-                path = f"/likeness/{identity.identity_id}"
-                count += self._notify(
-                    f"approved {identity.identity_id}",
-                    account,
-                    t("The search has begun"),
-                    text,
-                    path,
-                )
-        return count
+                ),
+            ),
+            f"/likeness/{identity.identity_id}",
+        )
 
     def _approved_at(self, identity: Identity, fresh: str) -> str | None:
         """Return when a registration was approved; None if it was not, or not recently."""
@@ -171,23 +172,21 @@ class Reminders:
         cases = self._service.case_store.summaries(identity.identity_id)
         unwanted = (CaseStatus.SUPERSEDED, CaseStatus.REJECTED)
         found = sum(case.status not in unwanted for case in cases)
-        count = 0
-        for account in self._accounts.acting_for(identity.identity_id):
-            t = translations(account.language).gettext
-            text = t(
-                "Files that were drawn before and searched for a face that you registered: "
-                "%(files)s. Files of them that may show it: %(found)s. Sign in to see them: %(url)s"
-            )
-            facts = {"files": f"{files:,}", "found": f"{found:,}"}
-            count += self._notify(
-                f"searched {identity.identity_id}",
-                account,
+        return self._tell(
+            self._accounts.acting_for(identity.identity_id),
+            f"searched {identity.identity_id}",
+            lambda t: (
                 t("What was drawn before has been searched"),
-                text,
-                f"/likeness/{identity.identity_id}",
-                **facts,
-            )
-        return count
+                t(
+                    "Files that were drawn before and searched for a face that you registered: "
+                    "%(files)s. Files of them that may show it: %(found)s. Sign in to see them: "
+                    "%(url)s"
+                ),
+            ),
+            f"/likeness/{identity.identity_id}",
+            files=f"{files:,}",
+            found=f"{found:,}",
+        )
 
     def _ending_consent(self, identity: Identity) -> int:
         today, last = self._service.clock().date(), identity.consent.expires_on
@@ -196,43 +195,39 @@ class Reminders:
         ]
         if not due or last < today:
             return 0
-        count = 0
-        for account in self._accounts.acting_for(identity.identity_id):
-            t = translations(account.language).gettext
-            text = t(
-                "A consent of yours ends on %(day)s. The stored data is erased after that day. "
-                "Renew or withdraw it here: %(url)s"
-            )
-            name = f"consent {identity.identity_id} {last} {min(due)}"
-            path = f"/likeness/{identity.identity_id}"
-            count += self._notify(
-                name, account, t("Your consent is about to end"), text, path, day=str(last)
-            )
-        return count
+        return self._tell(
+            self._accounts.acting_for(identity.identity_id),
+            f"consent {identity.identity_id} {last} {min(due)}",
+            lambda t: (
+                t("Your consent is about to end"),
+                t(
+                    "A consent of yours ends on %(day)s. The stored data is erased after that day. "
+                    "Renew or withdraw it here: %(url)s"
+                ),
+            ),
+            f"/likeness/{identity.identity_id}",
+            day=str(last),
+        )
 
     def _deadline(self, notice: Tracked) -> int:
         now = self._service.clock()
         if notice.due is None or now < notice.due - DEADLINE_REMINDER:
             return 0
         overdue = notice.overdue(now)
-        count = 0
-        for account in self._staff(Permission.NOTICES):
-            t: Translate = translations(account.language).gettext
-            subject = (
+        state = "overdue" if overdue else "soon"
+        return self._tell(
+            self._staff(Permission.NOTICES),
+            f"notice {notice.notice_id} {notice.due.isoformat()} {state}",
+            lambda t: (
                 t("The deadline of a notice has passed")
                 if overdue
-                else t("The deadline of a notice is near")
-            )
-            text = t(
-                "Notice %(notice)s: the answer is due at %(due)s UTC. See the tracker: %(url)s"
-            )
-            name = (
-                f"notice {notice.notice_id} {notice.due.isoformat()} "
-                f"{'overdue' if overdue else 'soon'}"
-            )
-            facts = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
-            count += self._notify(name, account, subject, text, "/notices", **facts)
-        return count
+                else t("The deadline of a notice is near"),
+                t("Notice %(notice)s: the answer is due at %(due)s UTC. See the tracker: %(url)s"),
+            ),
+            "/notices",
+            notice=notice.notice_id,
+            due=f"{notice.due:%Y-%m-%d %H:%M}",
+        )
 
     def _staff(self, permission: Permission) -> Iterable[Account]:
         return [
@@ -240,6 +235,28 @@ class Reminders:
             for account in self._accounts.all()
             if account.may(permission) and not account.disabled
         ]
+
+    def _tell(
+        self,
+        accounts: Iterable[Account],
+        name: str,
+        mail: Callable[[Translate], tuple[str, str]],
+        path: str,
+        **facts: str,
+    ) -> int:
+        """Put a mail to each of these accounts into the outbox, once; how many are new.
+
+        Args:
+            name: of the event; each account is told about an event once.
+            mail: returns subject and text in a language, with places for facts and the address.
+            path: of the page that the mail links to.
+        """
+        return sum(
+            self._notify(
+                name, account, *mail(translations(account.language).gettext), path, **facts
+            )
+            for account in accounts
+        )
 
     def _notify(
         self, name: str, account: Account, subject: str, text: str, path: str, **facts: str
