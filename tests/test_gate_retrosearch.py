@@ -36,7 +36,7 @@ from tests.test_draw_once import NOBODY_SHOWN, TRAINED_ON, Home
 from tests.test_silence import until
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
-FAR = date(2099, 1, 1)
+FAR = date.today() + timedelta(days=30)  # noqa: DTZ011  a day is enough
 LATER = NOON + timedelta(hours=1)
 
 
@@ -81,11 +81,10 @@ class Gate:
             opened.close()
 
 
-def token_of(settings: Settings, *scopes: Scope) -> tuple[str, str]:
+def token_of(settings: Settings, name: str, *scopes: Scope) -> tuple[str, str]:
     """Make an account; return a token of it and its id."""
     app_context = AppContext(settings)
-    number = len(app_context.accounts.all())
-    account = app_context.accounts.create(f"{number}@hub.example", "Hub", [Role.OPERATOR], None)
+    account = app_context.accounts.create(f"{name}@hub.example", name, [Role.OPERATOR], None)
     secret = app_context.tokens.issue(account, "test", scopes, FAR)
     app_context.close()
     return secret, account.account_id
@@ -128,8 +127,8 @@ def test_a_known_verdict_is_202_until_the_search_has_ended(
 ) -> None:
     home = Home(settings, consent)
     home.register(NOBODY_SHOWN + 1)
-    secret, account_id = token_of(settings, Scope.SCANS_READ)
-    _, other = token_of(settings, Scope.SCANS_READ)
+    secret, account_id = token_of(settings, "hub", Scope.SCANS_READ)
+    _, other = token_of(settings, "other", Scope.SCANS_READ)
     gate = Gate(settings, tmp_path, account_id)
     job, _ = gate.jobs.submit(gate.request())
     gate.work(lambda: gate.jobs.has_ended(job.job_id))
@@ -139,6 +138,7 @@ def test_a_known_verdict_is_202_until_the_search_has_ended(
         address = f"/api/v1/verdicts/{sha256}"
         headers = {"Authorization": f"Bearer {secret}"}
         assert client.get(address, headers=headers).status_code == 200
+        home.now = LATER
         home.register(NOBODY_SHOWN)
         answer = client.get(address, headers=headers)
         assert (answer.status_code, answer.headers["Retry-After"]) == (202, "2")
