@@ -73,6 +73,8 @@ bench-faces: install
 
 bench-retrosearch: install
 	$(BIN)/python -m benchmarks.retrosearch
+	$(BIN)/python -m benchmarks.kept_faces
+	$(BIN)/python -m benchmarks.gate_retrosearch
 	$(BIN)/python -m benchmarks.draw_once
 
 bench-captures: install
@@ -81,7 +83,7 @@ bench-captures: install
 bench-faults: install
 	$(BIN)/python -m benchmarks.fault_day
 
-bench-all: bench bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
+bench-all: bench bench-retrosearch bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # OpenCV without windows, in place of the build that InsightFace requires; third_party/opencv-python
