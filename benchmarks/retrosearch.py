@@ -41,6 +41,7 @@ from scanner.sampling.sample_store import KeptDrawing
 from scanner.scanning.key import Key
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
 from scanner.scanning.scan import run_scan
+from scanner.scanning.searched_file_store import Searched
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 
@@ -161,7 +162,8 @@ def copy(
         row = ResultRow(listing.files[0].name, sha256, verdict.outcome, reason=verdict.reason)
         store.add_item(scan.scan_id, str(number), listing, 0)
         store.note_fetched(scan.scan_id, str(number), sha256)
-        store.note_judged(scan.scan_id, str(number), [row])
+        searched = Searched(search_key.digest, session.settings_key, (key.digest,))
+        store.note_judged(scan.scan_id, str(number), [row], searched, now)
 
 
 def searched(session: ScanSession) -> tuple[RetrosearchResult, float]:

@@ -58,8 +58,12 @@ class Home:
     def __init__(self, settings: Settings, consent: Consent) -> None:
         self.settings, self.consent, self.now = settings, consent, NOON
 
-    def session(self, *, redraw: bool = False) -> ScanSession:
-        return open_scan_session(self.settings, lambda: self.now, redraw=redraw)
+    def session(
+        self, *, redraw: bool = False, erase_expired: bool = True, policy: Policy | None = None
+    ) -> ScanSession:
+        return open_scan_session(
+            self.settings, lambda: self.now, policy, redraw=redraw, erase_expired=erase_expired
+        )
 
     def register(self, seed: int) -> str:
         with self.session() as session:
@@ -84,8 +88,9 @@ class Home:
             return retrosearch(session, Silent(), draw_missing=draw_missing)
 
     def explain(self, path: Path) -> Explanation:
-        with self.session() as session:
-            return explain(session, path)
+        with self.session(erase_expired=False) as session:
+            [explanation] = explain(session, path)
+            return explanation
 
 
 @pytest.fixture
@@ -304,7 +309,7 @@ class TestRetrosearch:
         assert outcomes(home.scan(damaged)) == {damaged.name: "failed"}
         home.register(NOBODY_SHOWN)
         result = home.retrosearch()
-        assert (result.files, result.unsearched, result.rows) == (1, 0, ())
+        assert (result.files, result.unsearched, result.rows) == (0, 0, ())
 
     def test_nobody_new_costs_no_drawing_and_a_later_scan_knows_it(
         self, home: Home, uploads: Path

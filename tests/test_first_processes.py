@@ -36,13 +36,14 @@ from crawlers.listing import RemoteFile, bare_listing
 from scanner.records import CaptureVerdict, VerdictRecord
 from scanner.scanning.key import Key
 from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.searched_file_store import Searched
 LISTING = bare_listing("folder", "1", "1", "", RemoteFile("a.safetensors", "", None, None))
 def work(home, me):
     store = ScanStore(home / "scans.db")
     for number in range(LINES):
         scan = store.begin(f"{me} {number}", f"{me} {number}", "key", 0, now)
         store.add_item(scan.scan_id, me, LISTING, 0)
-        store.note_judged(scan.scan_id, me, [])
+        store.note_judged(scan.scan_id, me, [], Searched("", "", ()), now)
         store.mark_finished(scan.scan_id, now)
         store.remember_verdict(me, Key({"number": number}), VerdictRecord("clear"), now)
         store.captures.keep_verdict("1", str(number), CaptureVerdict(me, me, "clear", ""), now)

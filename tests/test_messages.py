@@ -19,7 +19,7 @@ from reports.notices.tracker import record_draft, record_event
 from scanner.casework.confirmation import comparisons_of
 from scanner.factories import open_scan_store
 from scanner.records import ResultRow
-from scanner.scanning.searched_file_store import Retrosearch
+from scanner.scanning.searched_file_store import Retrosearch, Searched
 from scanner.settings import Settings, WebSettings
 from scanner.web.auth.access import Role
 from scanner.web.context import AppContext
@@ -103,13 +103,14 @@ class Office:
                 listing = bare_listing("hub", str(number), "a", f"hub:{number}", file)
                 store.add_item(scan.scan_id, str(number), listing, 0)
                 store.note_fetched(scan.scan_id, str(number), sha256)
-                store.note_judged(scan.scan_id, str(number), [ResultRow("a", sha256, "clear")])
+                row, searched = ResultRow("a", sha256, "clear"), Searched("earlier key", "", ("s",))
+                store.note_judged(scan.scan_id, str(number), [row], searched, self.clock())
 
     def search(self) -> None:
         """Store a retrosearch in everything that was scanned."""
         with closing(open_scan_store(self.settings)) as store:
             now = self.clock()
-            store.searched.carry(store.searched.stale("present key"), "present key", 2, now)
+            store.searched.carry(list(store.searched.stale("present key")), "present key", now)
             at = now.isoformat()
             store.searched.note(Retrosearch("present key", 2, 3, 0, at, at))
 

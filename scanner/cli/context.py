@@ -165,8 +165,10 @@ def scan_store_of(settings: Settings) -> Iterator[ScanStore]:
 
 
 @contextmanager
-def scan_session_of(settings: Settings, *, redraw: bool = False) -> Iterator[ScanSession]:
-    """Everything that a scan needs; `redraw` draws every checkpoint anew.
+def scan_session_of(
+    settings: Settings, *, redraw: bool = False, erase_expired: bool = True
+) -> Iterator[ScanSession]:
+    """Everything that a scan needs; the options are those of `open_scan_session`.
 
     It is closed only where the block ends well: closing waits for the workers, and after Ctrl-C
     or an error one of them may still be sampling. The process ends then, and a scan goes on from
@@ -174,7 +176,7 @@ def scan_session_of(settings: Settings, *, redraw: bool = False) -> Iterator[Sca
     """
     from scanner.factories import open_scan_session
 
-    session = open_scan_session(settings, redraw=redraw)
+    session = open_scan_session(settings, redraw=redraw, erase_expired=erase_expired)
     yield session
     session.close()
 

@@ -200,7 +200,10 @@ def _sample_counts(settings: Settings) -> dict[str, str]:
             [(files, size)] = db.execute(query).fetchall()
     except sqlite3.DatabaseError:
         return {}  # the section `databases` reports it
-    return {"files drawn": str(drawings), "with faces": f"{files}, {size / 1e6:.1f} MB"}
+    faces = f"{files}, {size / 1e6:.1f} MB"
+    if files and settings.sample_keep_days == 0:
+        faces += "; the next scan or search destroys them"
+    return {"files drawn": str(drawings), "with faces": faces}
 
 
 def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanner.cli.context import scan_session_of, settings_of
+from scanner.cli.exit_codes import ExitCode
 from scanner.cli.options import FacePackOption, JsonFlag
 from scanner.cli.output import print_json, print_warning
 from scanner.cli.progress import progress_bar
@@ -61,7 +62,9 @@ def retrosearch(
     else:
         _print_retrosearch(result)
         print_opened_cases(opened)
-    raise typer.Exit(1 if result.has_findings else 0)
+    if result.has_findings:
+        raise typer.Exit(ExitCode.FINDINGS)
+    raise typer.Exit(ExitCode.COULD_NOT_FINISH if result.unconfirmed else ExitCode.DONE)
 
 
 def _print_retrosearch(result: RetrosearchResult) -> None:
@@ -69,17 +72,20 @@ def _print_retrosearch(result: RetrosearchResult) -> None:
         print_rows([reported.to_json() for reported in result.rows])
     showing = len({reported.row.sha256 for reported in result.rows if reported.is_open})
     typer.echo(
-        f"{result.files:,} files that were drawn before were searched; {showing} show somebody. "
-        f"{result.totals.drawn_files} were drawn again, {result.totals.denoiser_calls:,} denoiser "
-        f"calls, {result.totals.seconds:.1f} s."
+        f"Files that were drawn before and searched: {result.files:,}. Scanned again because "
+        f"somebody comes near or findings changed: {len(result.rows):,}; showing somebody: "
+        f"{showing:,}. "
+        f"Drawn: {result.totals.drawn_files:,} ({result.totals.denoiser_calls:,} denoiser calls), "
+        f"{result.totals.seconds:.1f} s."
     )
     if result.unconfirmed:
         print_warning(
-            f"{result.unconfirmed:,} files in which somebody comes near could not be had again, so "
-            "nobody is named; the table says why. They are tried again after the next registration"
+            f"files in which somebody comes near and which cannot be had: {result.unconfirmed:,}. "
+            "Nobody is named for them; the table says why. Put the files back, or scan them where "
+            "they are now; every retrosearch tries them again"
         )
     if result.unsearched:
         print_warning(
-            f"{result.unsearched:,} files were not searched, because no samples of them are kept; "
-            "scan them again, or pass --draw-missing"
+            f"files that could not be searched, because no samples of them are kept: "
+            f"{result.unsearched:,}. Scan them again, or pass --draw-missing"
         )

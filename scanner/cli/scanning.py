@@ -186,7 +186,7 @@ def scan(
     check_language(lang)
     if explain:
         settings = settings_of(context, face_pack=face_pack, base_model=base_model)
-        explain_files(settings, targets, as_json=as_json)
+        explain_files(settings, targets, redraw=redraw, as_json=as_json)
         return
     from scanner.factories.network import allow_typed
     from scanner.scanning.scan import run_scan

@@ -126,11 +126,13 @@ def open_scan_session(
     policy: Policy | None = None,
     *,
     redraw: bool = False,
+    erase_expired: bool = True,
 ) -> ScanSession:
     """The scan session, with everything that a scan needs.
 
     Args:
         redraw: draw every checkpoint anew, whatever is kept.
+        erase_expired: destroy faces that were kept for longer than the settings allow.
     """
     from crawlers.sweeps.crawl_store import CrawlStore
     from face_index.gallery.faiss_gallery import IndexKind
@@ -143,7 +145,6 @@ def open_scan_session(
     scan_store = open_scan_store(settings, vault)
     case_store = open_case_store(settings, vault, clock)
     sample_store = open_sample_store(settings, vault)
-    sample_store.expire(clock())  # and again with each new snapshot, so every day
     transport = open_transport(settings)
     hubs = open_hubs(settings, transport)
 
@@ -151,7 +152,7 @@ def open_scan_session(
         for store in (vault, transport, crawl, scan_store, sample_store, case_store):
             store.close()
 
-    return ScanSession(
+    session = ScanSession(
         vault=vault,
         crawl=crawl,
         scan_store=scan_store,
@@ -172,11 +173,14 @@ def open_scan_session(
             cluster=settings.ray,
             staging=staging_of(settings),
             redraw=redraw,
+            erase_expired=erase_expired,
         ),
         policy=policy,
         clock=clock,
         close=close,
     )
+    session.erase_expired()
+    return session
 
 
 @contextmanager

@@ -73,6 +73,8 @@ def conclude(
     closest: ClusterMatch | None,
     snapshot: GallerySnapshot,
     policy: Policy,
+    *,
+    has_candidates: bool,
 ) -> Identification:
     """Decide from all samples.
 
@@ -80,6 +82,8 @@ def conclude(
         ranked: confirmed candidates, the highest score first; members are positions in
             `faces.confirmation`.
         closest: the closest identity, which need not be a confirmed candidate.
+        has_candidates: whether screening has a candidate. Without one, the samples of confirmation
+            were drawn for somebody who is not registered any more.
     """
     decided = [
         (match, scored, *decide(scored, snapshot.thresholds_of(match.identity_id)))
@@ -102,7 +106,9 @@ def conclude(
         outcome, sentence = strongest.outcome, strongest.reason
     else:
         clear_reason = decided[0][3] if decided else None
-        outcome, reason = _without_finding(faces, closest, clear_reason, snapshot, policy)
+        outcome, reason = _without_finding(
+            faces, closest, clear_reason, snapshot, policy, has_candidates=has_candidates
+        )
         sentence = reason.in_english()
     return Identification(
         outcome,
@@ -119,12 +125,25 @@ def _strongest_first(finding: Finding) -> tuple[bool, float]:
     return finding.outcome != Outcome.MATCH, -finding.scored.score
 
 
+def outcome_of_nobody(usable_faces: int, snapshot: GallerySnapshot, policy: Policy) -> Outcome:
+    """Return the outcome for a checkpoint in which nobody is found.
+
+    Args:
+        usable_faces: number of samples with a usable face, those of confirmation included.
+    """
+    if len(snapshot.gallery) > 0 and usable_faces < policy.min_faces:
+        return Outcome.INCONCLUSIVE
+    return Outcome.CLEAR
+
+
 def _without_finding(
     faces: CheckpointFaces,
     closest: ClusterMatch | None,
     clear_reason: Reason | None,
     snapshot: GallerySnapshot,
     policy: Policy,
+    *,
+    has_candidates: bool,
 ) -> tuple[Outcome, Reason]:
     """Return outcome and reason if nobody matched.
 
@@ -132,23 +151,24 @@ def _without_finding(
         clear_reason: reason of the closest confirmed candidate, which is `clear`; None without one.
     """
     usable_faces = len(usable(faces.all))
+    outcome = outcome_of_nobody(usable_faces, snapshot, policy)
     if len(snapshot.gallery) == 0:
-        return Outcome.CLEAR, Reason("nobody-registered")
-    if usable_faces < policy.min_faces:
+        return outcome, Reason("nobody-registered")
+    if outcome == Outcome.INCONCLUSIVE:
         values = {"faces": usable_faces, "samples": len(faces.all), "needed": policy.min_faces}
-        return Outcome.INCONCLUSIVE, Reason("few-faces", values)
+        return outcome, Reason("few-faces", values)
     if clear_reason is not None:
-        return Outcome.CLEAR, clear_reason
-    if faces.confirmation:
-        return Outcome.CLEAR, Reason("not-again", {"samples": len(faces.confirmation)})
+        return outcome, clear_reason
+    if has_candidates:
+        return outcome, Reason("not-again", {"samples": len(faces.confirmation)})
     if closest is None:
-        return Outcome.CLEAR, Reason("different-faces", {"faces": usable_faces})
+        return outcome, Reason("different-faces", {"faces": usable_faces})
     scores = {
         "score": closest.estimate.score,
         "high": closest.estimate.interval[1],
         "possible": snapshot.thresholds_of(closest.identity_id).possible,
     }
-    return Outcome.CLEAR, Reason("under-possible-with-more", scores)
+    return outcome, Reason("under-possible-with-more", scores)
 
 
 def _scores(

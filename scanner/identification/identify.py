@@ -37,7 +37,7 @@ def identify(
     if isinstance(ranked, MoreSamples):
         return ranked
     closest = ranked[0][0] if ranked else search.closest_in_screening()
-    return conclude(faces, ranked, closest, snapshot, policy)
+    return conclude(faces, ranked, closest, snapshot, policy, has_candidates=bool(near))
 
 
 def comes_near(faces: CheckpointFaces, snapshot: GallerySnapshot, policy: Policy) -> bool:

@@ -69,6 +69,22 @@ class Drawing:
         """All samples, those of screening first."""
         return (*(sample for each in self.screening for sample in each), *self.confirmation)
 
+    def places(self, *, only_screening: bool = False) -> set[tuple[int, bool]]:
+        """Return where there are usable faces.
+
+        A place is a position in `samples`, and whether the control is meant.
+        """
+        return {
+            (number, is_control)
+            for number, sample in enumerate(self.samples)
+            if not only_screening or sample.plan.stage == "screening"
+            for is_control, has_face in (
+                (False, sample.has_face),
+                (True, sample.control_has_face),
+            )
+            if has_face
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)

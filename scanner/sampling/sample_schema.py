@@ -20,8 +20,11 @@ def open_samples_db(path: Path, migrations: Migrations) -> Database:
     Args:
         migrations: `samples` or `sample_keys`.
     """
-    db = open_database(path, migrations)
+    # SQLite gives its log the permissions of the database.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
     path.chmod(0o600)
+    db = open_database(path, migrations)
     db.execute("pragma secure_delete = on")
     return db
 

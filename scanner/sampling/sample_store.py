@@ -108,8 +108,9 @@ class SampleStore:
             patches: aligned faces by place; stored only if faces are kept at all.
             versions: of the libraries that drew it.
         """
-        if self.has(kept.sampling_key):
-            self.destroy(kept.sampling_key)
+        name = kept.sampling_key
+        if self.has(name):
+            self.destroy(name)
         record = {
             "drawing": kept.drawing.to_json(),
             "parts": kept.parts,
@@ -126,15 +127,19 @@ class SampleStore:
         }
         row["seal"] = self._seal(_sealed_bytes(row))
         sealed: list[dict[str, Any]] = []
-        keeps_faces = self.retention.days > 0 and not self._keeps_no_face_of(kept.sha256)
-        if keeps_faces and kept.drawing.draws_one_face and patches:
+        if self.retention.days > 0 and kept.drawing.draws_one_face and patches:
             # The key is stored first: a key without faces is harmless and removed later.
             sealed = list(self._sealed(kept, patches))
         with transaction(self._db):
             self._db.table("drawings").upsert(row, pk="sampling_key")
             # A drawing that was lost may have left some.
-            self._db.table("patches").delete_where("sampling_key = ?", [kept.sampling_key])
-            self._db.table("patches").insert_all(sealed)
+            self._db.table("patches").delete_where("sampling_key = ?", [name])
+            # Asked in the same transaction: another process may destroy the faces of this file.
+            keeps_none = self._keeps_no_face_of(kept.sha256)
+            if not keeps_none:
+                self._db.table("patches").insert_all(sealed)
+        if keeps_none and sealed:
+            self.destroy(name)
 
     def _sealed(
         self, kept: KeptDrawing, patches: Mapping[Place, Pixels]
@@ -155,13 +160,13 @@ class SampleStore:
             for number, start in enumerate(range(0, len(places), MOST_IN_A_STRIP)):
                 part = places[start : start + MOST_IN_A_STRIP]
                 strip = strip_bytes([patches[place] for place in part])
-                yield {
+                plain: dict[str, Any] = {
                     "sampling_key": name,
                     "stage": stage,
                     "number": number,
                     "places": json.dumps(part),
-                    "sealed": self._cipher.seal(key, strip, f"{name} {stage} {number}"),
                 }
+                yield {**plain, "sealed": self._cipher.seal(key, strip, _bound_to(plain))}
 
     def drawing(self, sampling_key: str) -> KeptDrawing | None:
         """Return a kept drawing; None if there is none under this key."""
@@ -175,6 +180,11 @@ class SampleStore:
     def drawings_of(self, sha256: str) -> list[KeptDrawing]:
         """Return all kept drawings of these bytes, the newest first."""
         return list(self._authentic("sha256 = ?", sha256))
+
+    def sampling_keys_of(self, sha256: str) -> list[str]:
+        """Return the keys of all kept drawings of these bytes."""
+        query = "select sampling_key from drawings where sha256 = ?"
+        return [row[0] for row in self._db.execute(query, [sha256]).fetchall()]
 
     def _authentic(self, where: str, value: str) -> Iterator[KeptDrawing]:
         """Yield the drawings whose seal is valid; files of the others are drawn again."""
@@ -194,7 +204,8 @@ class SampleStore:
     ) -> dict[Place, Pixels] | None:
         """Return the aligned faces of a drawing.
 
-        The result is None if none are kept, if their key is gone or if they were changed.
+        The result is None if none are kept, if their key is gone or if they were changed. Some may
+        be missing; `Drawing.places` tells which there were.
         """
         key = self._key_of(sampling_key)
         rows = list(self._db.table("patches").rows_where("sampling_key = ?", [sampling_key]))
@@ -204,8 +215,7 @@ class SampleStore:
             rows = [row for row in rows if row["stage"] == "screening"]
         found: dict[Place, Pixels] = {}
         for row in rows:
-            bound_to = f"{sampling_key} {row['stage']} {row['number']}"
-            strip = self._cipher.unseal(key, row["sealed"], bound_to)
+            strip = self._cipher.unseal(key, row["sealed"], _bound_to(row))
             if strip is None:
                 log.error("faces in samples.db were changed outside this program")
                 return None
@@ -252,8 +262,7 @@ class SampleStore:
         """
         with transaction(self._db):
             self._db.table("files_without_faces").upsert({"sha256": sha256}, pk="sha256")
-        query = "select sampling_key from drawings where sha256 = ?"
-        self.destroy(*(row[0] for row in self._db.execute(query, [sha256]).fetchall()))
+        self.destroy(*self.sampling_keys_of(sha256))
 
     def _keeps_no_face_of(self, sha256: str) -> bool:
         return self._db.table("files_without_faces").count_where("sha256 = ?", [sha256]) > 0
@@ -261,7 +270,8 @@ class SampleStore:
     def expire(self, now: datetime) -> int:
         """Destroy faces older than the retention allows or over the budget; return how many files.
 
-        The present retention counts, so a shorter one takes effect at once.
+        The present retention counts, so a shorter one takes effect at once. What a destruction that
+        was interrupted has left is destroyed too.
         """
         before = (now - timedelta(days=self.retention.days)).isoformat()
         rows = self._keys.execute(
@@ -271,7 +281,20 @@ class SampleStore:
         self.destroy(*expired)
         excess = self._over_budget()
         self.destroy(*excess)
+        self._destroy_remains()
         return len(expired) + len(excess)
+
+    def _destroy_remains(self) -> None:
+        """Delete faces without a key, and empty both logs."""
+        # Faces are read first: another process stores the key before them.
+        stored = self._db.execute("select distinct sampling_key from patches").fetchall()
+        keys = {row[0] for row in self._keys.execute("select sampling_key from sample_keys")}
+        remains = [row[0] for row in stored if row[0] not in keys]
+        with transaction(self._db):
+            for sampling_key in remains:
+                self._db.table("patches").delete_where("sampling_key = ?", [sampling_key])
+        for db in (self._keys, self._db):
+            forget_deleted(db)
 
     def _over_budget(self) -> list[str]:
         """Return the oldest drawings whose faces do not fit into the budget."""
@@ -285,6 +308,11 @@ class SampleStore:
             if total > self.retention.budget_bytes:
                 excess.append(sampling_key)
         return excess
+
+
+def _bound_to(row: Mapping[str, Any]) -> str:
+    """Return what a sealed strip is bound to: its drawing and the places of its faces."""
+    return " ".join(str(row[name]) for name in ("sampling_key", "stage", "number", "places"))
 
 
 def _kept(row: Mapping[str, Any]) -> KeptDrawing:

@@ -1,12 +1,11 @@
-"""Explaining what a scan of one file would do, and why."""
+"""Explaining what a scan of files on this machine would do, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from crawlers.listing import listings_of
-from scanner.errors import NotScannable
+from crawlers.listing import Listing, RemoteFile, listings_of
 from scanner.records import VerdictRecord
 from scanner.scanning.session import ScanSession
 from scanner.triage.header import triage_file, with_listing
@@ -17,6 +16,7 @@ class Explanation:
     """What is known about a file and what a scan would do.
 
     Attributes:
+        file: its name.
         sampling_key, identification_key: digests of the keys that a scan would use now.
         known: whether samples or a verdict of these bytes are stored.
         drawn_at: when the newest kept samples were drawn, ISO 8601; None without any.
@@ -29,6 +29,7 @@ class Explanation:
         why: the reason, as a sentence.
     """
 
+    file: str
     sha256: str
     sampling_key: str
     identification_key: str
@@ -41,18 +42,21 @@ class Explanation:
     why: str
 
 
-def explain(session: ScanSession, path: Path) -> Explanation:
-    """Explain what a scan of one file would do; nothing is drawn or stored.
+def explain(session: ScanSession, path: Path) -> list[Explanation]:
+    """Explain what a scan of a file, or of all files in a folder, would do.
+
+    Nothing is drawn, stored or destroyed.
 
     Raises:
         CrawlError: there is no such file.
-        NotScannable: it is an archive or holds no checkpoint.
+        NotScannable: a file is an archive or holds no checkpoint.
     """
-    listings = list(listings_of(session.hubs.open(str(path))))
-    if len(listings) != 1 or len(listings[0].files) != 1:
-        raise NotScannable(f"{path} is not one checkpoint; name one file")
-    [listing] = listings
-    [file] = listing.files
+    listings = listings_of(session.hubs.open(str(path)))
+    return [_explanation(session, listing, file) for listing in listings for file in listing.files]
+
+
+def _explanation(session: ScanSession, listing: Listing, file: RemoteFile) -> Explanation:
+    path = Path(file.url)
     triage = with_listing(triage_file(path), listing.base_model)
     request = session.requests.request(listing, file, triage, path, only_load=False)
     prompting, snapshot = session.prompting(request), session.take_snapshot()
@@ -65,10 +69,13 @@ def explain(session: ScanSession, path: Path) -> Explanation:
     differs = prompting.sampling_key.differs(newest.parts) if newest else []
     if compared is not None:
         differs += [name for name in key.differs(compared) if name != "sampling_key"]
-    if session.scan_store.known_verdict(request.sha256, key.digest) is not None:
-        would, why = "nothing", "the verdict is stored"
-    elif request.problem is not None:
-        would, why = "nothing", request.problem
+    stored = session.scan_store.known_verdict(request.sha256, key.digest)
+    if request.problem is not None:
+        would, why = "nothing", f"it cannot be sampled: {request.problem}"
+    elif session.options.redraw:
+        would, why = "draw", "--redraw draws every file anew"
+    elif stored is not None:
+        would, why, differs = "nothing", "the verdict is stored", []
     elif isinstance(session.kept.decide(digest, snapshot), VerdictRecord):
         would, why = "search", "kept samples decide"
     else:
@@ -76,6 +83,7 @@ def explain(session: ScanSession, path: Path) -> Explanation:
         if newest is None and compared is None and has_verdict:
             why = "a version before 0.2 examined it and kept no samples"
     return Explanation(
+        file.name,
         request.sha256,
         digest,
         key.digest,
@@ -96,5 +104,5 @@ def _why_drawn(session: ScanSession, sampling_key: str, *, known: bool) -> str:
     if kept.pack_sha256 != session.faces.reader.version.sha256:
         return "another face pack read its samples"
     if kept.drawing.draws_one_face and not session.kept.store.has_patches(sampling_key):
-        return "it draws one face again and again, and its faces are not kept any more"
+        return "it draws one face again and again, and its faces are not kept"
     return "somebody who is registered comes near, so samples of confirmation are needed"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from face_index.faces.face import Vector
 from scanner.identification.comparison import comparison_of
+from scanner.identification.conclusion import outcome_of_nobody
 from scanner.identification.faces import FaceTools
 from scanner.identification.identify import comes_near, identify
 from scanner.identification.policy import Policy
 from scanner.identification.samples import MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
+from scanner.identification.verdict import Outcome
 from scanner.records import VerdictRecord
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.images import Pixels
@@ -25,6 +28,19 @@ from scanner.scanning.verdict_records import verdict_record
 from scanner.versions import library_versions
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What kept samples of a checkpoint tell.
+
+    Attributes:
+        findings: identity and outcome of each.
+    """
+
+    sha256: str
+    outcome: Outcome
+    findings: frozenset[tuple[str, str]]
 
 
 class KeptSamples:
@@ -85,23 +101,28 @@ class KeptSamples:
                 return True
         return False
 
-    def findings(
+    def decisions(
         self, sampling_keys: Sequence[str], snapshot: GallerySnapshot
-    ) -> dict[str, frozenset[tuple[str, str]]]:
-        """Return whom several checkpoints show: identity and outcome, by sampling key.
+    ) -> dict[str, Decision]:
+        """Decide about several checkpoints, by sampling key.
 
         Those that must be drawn are left out. Only the faces of screening are read of checkpoints
         in which nobody comes near, which are nearly all.
         """
-        found: dict[str, frozenset[tuple[str, str]]] = {}
+        decided: dict[str, Decision] = {}
         for kept, known in self._known(sampling_keys, only_screening=True):
             if not comes_near(known.faces, snapshot, self._policy):
-                found[kept.sampling_key] = frozenset()
-            elif isinstance(verdict := self.decide(kept.sampling_key, snapshot), VerdictRecord):
-                found[kept.sampling_key] = frozenset(
-                    (finding.identity_id, finding.outcome) for finding in verdict.findings
+                usable_faces = sum(sample.has_face for sample in kept.drawing.samples)
+                outcome = outcome_of_nobody(usable_faces, snapshot, self._policy)
+                decided[kept.sampling_key] = Decision(kept.sha256, outcome, frozenset())
+                continue
+            verdict = self.decide(kept.sampling_key, snapshot)
+            if isinstance(verdict, VerdictRecord):
+                found = ((finding.identity_id, finding.outcome) for finding in verdict.findings)
+                decided[kept.sampling_key] = Decision(
+                    kept.sha256, Outcome(verdict.outcome), frozenset(found)
                 )
-        return found
+        return decided
 
     def _known(
         self, sampling_keys: Sequence[str], *, only_screening: bool = False
@@ -118,12 +139,18 @@ class KeptSamples:
                 continue
             patches: dict[Place, Pixels] | None = {}
             if kept.drawing.draws_one_face:
-                patches = self.store.patches(kept.sampling_key, only_screening=only_screening)
+                patches = self._patches(kept, only_screening=only_screening)
             if patches is not None:
                 read.append((kept, patches))
         vectors = iter(reader.embed([patch for _, own in read for patch in own.values()]))
         for kept, patches in read:
             yield kept, _known_samples(kept, patches, {place: next(vectors) for place in patches})
+
+    def _patches(self, kept: KeptDrawing, *, only_screening: bool) -> dict[Place, Pixels] | None:
+        """Return the faces of a drawing; None unless all that there were can be read."""
+        patches = self.store.patches(kept.sampling_key, only_screening=only_screening)
+        expected = kept.drawing.places(only_screening=only_screening)
+        return patches if patches is not None and patches.keys() == expected else None
 
     def _decided(
         self,

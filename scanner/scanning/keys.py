@@ -8,6 +8,7 @@ recorded beside the samples.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,8 +34,23 @@ class SearchSetup:
     base_model: str | None
     image_check: str | None
 
-    def search_key(self, snapshot: GallerySnapshot) -> Key:
-        """Return the key of the settings and the searched gallery."""
+    def settings_key(self) -> Key:
+        """Return the key of the settings with which samples are drawn and faces are read."""
+        return Key(
+            {
+                "pack": asdict(self.pack),
+                "plan": {"version": PLAN_VERSION, **self.policy.screening_parts()},
+                "base_model": self.base_model,
+                "image_check": self.image_check,
+            }
+        )
+
+    def search_key(self, snapshot: GallerySnapshot, minors: Iterable[str]) -> Key:
+        """Return the key of the settings and the searched gallery.
+
+        Args:
+            minors: ids of the minors by whose names files are held.
+        """
         return Key(
             {
                 "pack": asdict(self.pack),
@@ -44,6 +60,7 @@ class SearchSetup:
                 "policy": self.policy.key_parts(),
                 "base_model": self.base_model,
                 "image_check": self.image_check,
+                "minors": sorted(minors),
             }
         )
 
@@ -73,7 +90,8 @@ class Prompting:
         shared = {
             name: value
             for name, value in search_key.parts.items()
-            if name not in ("base_model", "image_check")  # parts of the sampling key
+            # The first two are parts of the sampling key, and a held file has no verdict.
+            if name not in ("base_model", "image_check", "minors")
         }
         return Key({"sampling_key": self.sampling_key.digest, **shared})
 

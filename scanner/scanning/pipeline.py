@@ -7,19 +7,19 @@ so that a killed scan repeats at most the steps that were under way.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from crawlers.errors import CrawlError
-from crawlers.listing import Listing, RemoteFile
-from reports.reasons.reason import Reason
+from crawlers.listing import RemoteFile
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
+from scanner.scanning.entries import Entry, Part, Waiting
+from scanner.scanning.file_faces import destroy_faces, why_failed
 from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
@@ -30,52 +30,10 @@ from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 from scanner.scanning.weights_files import is_elsewhere, weights_files
 from scanner.scanning.workers import PoolClient, Submission, raise_unless_expected
-from scanner.triage.header import Triage, triage_file, with_listing
+from scanner.triage.header import triage_file, with_listing
 from scanner.triage.minors import refuse_minors
 
 _HELD_KEY = "held"
-
-
-@dataclass(slots=True)
-class _Part:
-    """One weights file of an item: the item's own file, or one in an archive.
-
-    Attributes:
-        held: whether it names a registered minor. A held file is loaded, so that a damaged one
-            fails like any other file, but it is not sampled.
-    """
-
-    file: RemoteFile
-    triage: Triage | None = None
-    prompting: Prompting | None = None
-    rows: tuple[ResultRow, ...] | None = None
-    held: bool = False
-
-
-@dataclass(slots=True)
-class _Entry:
-    """An item under way."""
-
-    item: Item
-    parts: list[_Part] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def listing(self) -> Listing:
-        return self.item.listing
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the item was begun."""
-        return time.monotonic() - self.started
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A submission, and the parts of items that have these bytes and words."""
-
-    submission: Submission
-    parts: list[tuple[_Entry, _Part]] = field(default_factory=list)
 
 
 class Pipeline:
@@ -103,7 +61,7 @@ class Pipeline:
         self.totals = ScanTotals()
         self._redrawn: set[str] = set()
         self._client: PoolClient | None = None
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._done = sum(item.state == "judged" for item in items)
 
     def run(self) -> None:
@@ -113,7 +71,7 @@ class Pipeline:
                 if item.state == "judged":
                     continue
                 self._report(item.listing.files[item.file_number].name)
-                self._begin(_Entry(item))
+                self._begin(Entry(item))
                 while self._waiting and not self._workers().has_room:
                     self._collect(wait=True)
                 if self._waiting:
@@ -134,30 +92,33 @@ class Pipeline:
     def _report(self, doing: str) -> None:
         self._progress.step(self._done, len(self._items), doing)
 
-    def _begin(self, entry: _Entry) -> None:
+    def _begin(self, entry: Entry) -> None:
         """Fetch and triage an item and submit its parts, unless the verdict is known."""
         listing, file = entry.listing, entry.listing.files[entry.item.file_number]
         store, scan_id, key = self._session.scan_store, self._scan.scan_id, entry.item.item_key
         sha256 = file.sha256
         try:
-            self._refuse_minors(listing, file)
+            self._refuse_minors(entry, file)
             is_remote = not self._supplied_by_caller and is_elsewhere(file)
             if is_remote and self._session.requests.is_held(listing, file):
-                self._destroy_kept(file.sha256)
-                entry.parts = [_Part(file, rows=(self._held_row(file, file.sha256),))]
+                destroy_faces(self._session, entry.item.item_key, file)
+                rows = (self._held_row(file, file.sha256),)
+                entry.parts = [Part(file, rows=rows, held=True)]
                 return self._finish_if_done(entry)
             if (part := self._known_without_fetching(entry, file)) is not None:
                 entry.parts = [part]
                 return self._finish_if_done(entry)
             stored = self._session.acquisition.obtain(listing, file, ask_again=True)
+            if file.sha256 not in (None, stored.sha256):
+                raise CrawlError(f"{file.name} holds other bytes than those that were scanned")
             sha256 = stored.sha256
             store.note_fetched(scan_id, key, sha256)
             found = weights_files(file, stored.path, stored.members)
         except (CrawlError, ScanError) as error:
-            row = failed_row(file, sha256, self._why_failed(error, sha256), entry.seconds)
-            entry.parts = [_Part(file, rows=(row,))]
+            row = failed_row(file, sha256, why_failed(self._session, error, sha256), entry.seconds)
+            entry.parts = [Part(file, rows=(row,))]
             return self._finish_if_done(entry)
-        entry.parts = [_Part(part) for part, _ in found]
+        entry.parts = [Part(part) for part, _ in found]
         for part, (_, path) in zip(entry.parts, found, strict=True):
             try:
                 submission = self._submission(entry, part, path)
@@ -170,35 +131,22 @@ class Pipeline:
                     self._submit(entry, part, submission)
         return self._finish_if_done(entry)
 
-    def _why_failed(self, error: Exception, sha256: str | None) -> str:
-        """Return why a file cannot be had, and whether kept samples of it come near somebody."""
-        session, reason = self._session, str(error)
-        if sha256 and session.kept.may_show_somebody(sha256, session.take_snapshot()):
-            return Reason("near-and-gone", {"cause": reason}).in_english()
-        return reason
-
-    def _refuse_minors(self, listing: Listing, file: RemoteFile) -> None:
+    def _refuse_minors(self, entry: Entry, file: RemoteFile) -> None:
         """Refuse a listing that shows a minor, and keep no faces of its file.
 
         Raises:
             NotScannable: the hub or the listing's words say so.
         """
+        listing = entry.listing
         try:
             refuse_minors(
                 [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
             )
         except NotScannable:
-            self._destroy_kept(file.sha256)
+            destroy_faces(self._session, entry.item.item_key, file)
             raise
 
-    def _destroy_kept(self, sha256: str | None) -> None:
-        """Destroy the faces of a file and of the members of an archive."""
-        if sha256 is not None:
-            members = self._session.scan_store.searched.members(sha256)
-            for one in {sha256, *members}:
-                self._session.kept.store.destroy_file(one)
-
-    def _submission(self, entry: _Entry, part: _Part, path: Path) -> Submission | None:
+    def _submission(self, entry: Entry, part: Part, path: Path) -> Submission | None:
         """Triage a part and return what to submit; None if its verdict is known and filed."""
         session, store = self._session, self._session.scan_store
         of_file = triage_file(path)
@@ -215,7 +163,8 @@ class Pipeline:
         )
         part.prompting = session.prompting(request)
         if part.held:
-            self._destroy_kept(request.sha256)
+            file = replace(part.file, sha256=request.sha256)
+            destroy_faces(session, entry.item.item_key, file)
             return Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
         known = self._known(part.prompting, request.sha256, snapshot)
         if isinstance(known, VerdictRecord):
@@ -263,9 +212,9 @@ class Pipeline:
             )
         return found
 
-    def _submit(self, entry: _Entry, part: _Part, submission: Submission) -> None:
+    def _submit(self, entry: Entry, part: Part, submission: Submission) -> None:
         """Submit a part to the workers, unless the same bytes are being examined already."""
-        waiting = self._waiting.setdefault(submission.key, _Waiting(submission))
+        waiting = self._waiting.setdefault(submission.key, Waiting(submission))
         waiting.parts.append((entry, part))
         if len(waiting.parts) == 1:
             self._workers().submit(submission)
@@ -273,7 +222,7 @@ class Pipeline:
     def _held_row(self, file: RemoteFile, sha256: str | None) -> ResultRow:
         return held_row(file, sha256, self._session.vault.gallery_version)
 
-    def _known_without_fetching(self, entry: _Entry, file: RemoteFile) -> _Part | None:
+    def _known_without_fetching(self, entry: Entry, file: RemoteFile) -> Part | None:
         """Return the part with its rows if a verdict is stored for the hub's SHA-256; else None."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
@@ -290,12 +239,12 @@ class Pipeline:
         if not isinstance(verdict, VerdictRecord):
             return None
         session.scan_store.note_known(self._scan.scan_id, entry.item.item_key, file.sha256)
-        part = _Part(file, triage, prompting)
+        part = Part(file, triage, prompting)
         part.rows = self._filed(entry, part, verdict, session.search_key(snapshot))
         return part
 
     def _filed(
-        self, entry: _Entry, part: _Part, verdict: VerdictRecord, search_key: Key
+        self, entry: Entry, part: Part, verdict: VerdictRecord, search_key: Key
     ) -> tuple[ResultRow, ...]:
         """File the cases of a verdict and return its rows.
 
@@ -304,11 +253,10 @@ class Pipeline:
         """
         if part.triage is None or part.prompting is None:
             raise AssertionError("only triaged files are examined")
+        part.search_key = search_key.digest
         results = self._session.results
         if not verdict.findings:
-            others = self._session.scan_store.other_verdicts(
-                part.triage.sha256 or "", search_key.digest
-            )
+            others = self._other_verdicts(part.triage.sha256 or "", part.prompting, search_key)
             found = [other for other in others if results.shows_somebody(other)]
             verdict = min(found, key=_strongest_first, default=verdict)
         return results.rows(
@@ -319,6 +267,20 @@ class Pipeline:
             verdict,
             part.prompting.asked_words(),
         )
+
+    def _other_verdicts(
+        self, sha256: str, prompting: Prompting, search_key: Key
+    ) -> list[VerdictRecord]:
+        """Return the verdicts on these bytes in the same gallery that other words have given."""
+        session = self._session
+        found = session.scan_store.other_verdicts(sha256, search_key.digest)
+        snapshot = session.take_snapshot()
+        if session.search_key(snapshot).digest == search_key.digest:
+            for sampling_key in session.kept.store.sampling_keys_of(sha256):
+                if sampling_key != prompting.sampling_key.digest:
+                    decided = session.kept.decide(sampling_key, snapshot)
+                    found += [decided] if isinstance(decided, VerdictRecord) else []
+        return found
 
     def _collect(self, *, wait: bool) -> None:
         for key, answer in self._workers().finished(wait=wait):
@@ -332,7 +294,7 @@ class Pipeline:
             else:
                 self._take(waiting, answer)
 
-    def _take(self, waiting: _Waiting, answer: WorkerAnswer) -> None:
+    def _take(self, waiting: Waiting, answer: WorkerAnswer) -> None:
         """Store an answer and give it to the parts that wait for it.
 
         If somebody registered or withdrew meanwhile, its samples are searched in the present
@@ -372,11 +334,18 @@ class Pipeline:
         session.scan_store.remember_verdict(sha256, key, examined.verdict, now, search_key.digest)
         self.totals = self.totals.with_drawing(examined.cost)
 
-    def _finish_if_done(self, entry: _Entry) -> None:
+    def _finish_if_done(self, entry: Entry) -> None:
         if any(part.rows is None for part in entry.parts):
             return
         rows = [row for part in entry.parts for row in part.rows or ()]
-        self._session.scan_store.note_judged(self._scan.scan_id, entry.item.item_key, rows)
+        session = self._session
+        session.scan_store.note_judged(
+            self._scan.scan_id,
+            entry.item.item_key,
+            rows,
+            entry.searched(self._scan.fingerprint, session.settings_key),
+            session.clock(),
+        )
         self._done += 1
         self.totals = replace(self.totals, files=self.totals.files + 1)
         self._report(entry.parts[0].file.name)

@@ -113,6 +113,18 @@ def _row_without_finding(row: ResultRow, verdict: VerdictRecord) -> ResultRow:
     return replace(row, score=_rounded(verdict.best_score), lift=_rounded(verdict.lift))
 
 
+def renewed_row(row: ResultRow, verdict: VerdictRecord) -> ResultRow:
+    """Return a row without a finding as it is in another gallery, in which nobody is found."""
+    renewed = replace(
+        row,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        samples=verdict.samples,
+        gallery_version=verdict.gallery_version,
+    )
+    return _row_without_finding(renewed, verdict)
+
+
 def failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> ResultRow:
     """Return the row of a file that could not be examined."""
     return ResultRow(

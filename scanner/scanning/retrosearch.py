@@ -8,15 +8,18 @@ scan, which draws what is missing and files cases.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import itemgetter
 
 from crawlers.listing import Listing
-from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
+from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
+from scanner.records import ResultRow
+from scanner.scanning.file_faces import is_near_and_gone
+from scanner.scanning.result_check import ResultState, check_results
 from scanner.scanning.scan import ReportedRow, case_ids_of, scan_listings
 from scanner.scanning.searched_file_store import JudgedFile, Retrosearch
 from scanner.scanning.session import ScanSession
@@ -33,7 +36,8 @@ class RetrosearchResult:
     Attributes:
         gallery_version: version of the gallery that was searched.
         files: number of different files that were searched.
-        unsearched: number of files without kept samples, which must be scanned again.
+        unsearched: number of files without kept samples, which must be scanned again, and of those
+            that are gone.
         rows: results of the files that were scanned, because somebody came near or findings
             changed.
         totals: what was drawn.
@@ -48,8 +52,7 @@ class RetrosearchResult:
     @property
     def unconfirmed(self) -> int:
         """Number of files in which somebody comes near, and which could not be drawn again."""
-        failed = (one.row.sha256 for one in self.rows if one.row.outcome == Outcome.FAILED)
-        return len(set(failed))
+        return len({one.row.sha256 for one in self.rows if is_near_and_gone(one.row)})
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -79,25 +82,36 @@ def retrosearch(
     store = session.scan_store.searched
     stale = list(store.stale(search_key))
     scanned: list[JudgedFile] = []
-    unsearched = done = 0
+    searched: set[str] = set()
+    unsearched: set[str] = set()
+    done = 0
     for part in _parts(stale):
         carried: list[JudgedFile] = []
-        for file, state in _states(session, snapshot, part):
-            if state == "carried":
-                carried.append(file)
-            elif state == "changed" or draw_missing:
-                scanned.append(file)
+        for found in check_results(session, snapshot, part):
+            if found.is_searched:
+                searched.add(found.file.sha256)
+            if found.state == ResultState.CARRIED:
+                carried.append(found.file)
+            elif found.state == ResultState.CHANGED or draw_missing:
+                scanned.append(found.file)
             else:
-                unsearched += 1
-        store.carry(carried, search_key, version, session.clock())
+                unsearched.add(found.file.sha256)
+        store.carry(carried, search_key, session.clock())
         done += len(part)
         progress.step(done, len(stale), TARGET)
-    files = len(stale) - unsearched
     rows, totals = _scan(session, scanned, progress)
+    unsearched |= {one.row.sha256 for one in rows if _is_gone(one.row) and one.row.sha256}
+    searched -= unsearched
     finished_at = session.clock().isoformat()
-    store.note(Retrosearch(search_key, version, files, unsearched, started_at, finished_at))
+    files = len(searched)
+    store.note(Retrosearch(search_key, version, files, len(unsearched), started_at, finished_at))
     totals = replace(totals, files=files, seconds=round(time.monotonic() - began, 2))
-    return RetrosearchResult(version, files, unsearched, rows, totals)
+    return RetrosearchResult(version, files, len(unsearched), rows, totals)
+
+
+def _is_gone(row: ResultRow) -> bool:
+    """Whether a file could not be scanned again, and nobody comes near in kept samples."""
+    return row.outcome == Outcome.FAILED and not is_near_and_gone(row)
 
 
 def _parts(files: Sequence[JudgedFile]) -> Iterator[list[JudgedFile]]:
@@ -106,66 +120,31 @@ def _parts(files: Sequence[JudgedFile]) -> Iterator[list[JudgedFile]]:
         yield part
 
 
-def _sampling_keys(session: ScanSession, file: JudgedFile) -> list[str]:
-    """Return the keys of the samples that a file's results rest on, with those of its members."""
-    members = {row.sha256 for row in file.rows if row.sha256}
-    return [
-        key
-        for sha256 in members
-        for key in session.scan_store.searched.sampling_keys(sha256, file.search_key)
-    ]
-
-
-def _states(
-    session: ScanSession, snapshot: GallerySnapshot, files: Sequence[JudgedFile]
-) -> Iterator[tuple[JudgedFile, str]]:
-    """Yield files with "carried", "changed" or "missing"."""
-    keys = {file.sha256: _sampling_keys(session, file) for file in files}
-    wanted = [key for own in keys.values() for key in own]
-    decided = session.kept.findings(wanted, snapshot)
-    for file in files:
-        own = keys[file.sha256]
-        if all(row.reason == NEEDS_A_LOOK for row in file.rows):
-            yield file, "carried"
-        elif not own:
-            # A file that could not be drawn shows nobody, whoever registers.
-            failed = all(row.outcome == Outcome.FAILED for row in file.rows)
-            yield file, "carried" if failed else "missing"
-        elif not all(session.kept.store.has(key) for key in own):
-            yield file, "missing"
-        elif any(key not in decided for key in own):
-            yield file, "changed"
-        else:
-            now = {
-                (identity_id, outcome)
-                for key in own
-                for identity_id, outcome in decided[key]
-                if session.filing.is_registered(identity_id)
-            }
-            before = {(row.identity_id, row.outcome) for row in file.rows if row.identity_id}
-            yield file, "carried" if now == before else "changed"
-
-
 def _scan(
     session: ScanSession, files: Iterable[JudgedFile], progress: Progress
 ) -> tuple[tuple[ReportedRow, ...], ScanTotals]:
     """Scan the listings of files again.
 
-    Uploads keep their target, by which the gate knows the account that sent them.
+    Uploads keep their target, by which the gate knows the account that sent them. Other bytes
+    that a listing had under the same name are scanned apart, because a scan has one item for each
+    name.
     """
-    by_target: dict[tuple[str, bool], list[Listing]] = defaultdict(list)
+    by_target: dict[tuple[str, bool, int], list[Listing]] = defaultdict(list)
+    turns: Counter[tuple[str, str]] = Counter()
     for file in files:
-        for listed in session.scan_store.searched.listings(file):
-            declared = listed.listing.declared
-            part = listed.listing.files[listed.file_number]
-            if not part.url.startswith(("http://", "https://")):
-                # If the file is gone, its kept samples still tell whether somebody comes near.
-                part = replace(part, sha256=part.sha256 or file.sha256)
-            listing = replace(listed.listing, files=(part,))
-            by_target[listed.target if declared else TARGET, declared].append(listing)
+        listed = session.scan_store.searched.listed(file)
+        declared = listed.listing.declared
+        part = listed.listing.files[listed.file_number]
+        if not part.url.startswith(("http://", "https://")):
+            # If the file is gone, its kept samples still tell whether somebody comes near.
+            part = replace(part, sha256=file.sha256)
+        listing = replace(listed.listing, files=(part,))
+        target = listed.target if declared else TARGET
+        by_target[target, declared, turns[target, file.item_key]].append(listing)
+        turns[target, file.item_key] += 1
     rows: list[ReportedRow] = []
     totals = ScanTotals()
-    for (target, declared), listings in by_target.items():
+    for (target, declared, _), listings in sorted(by_target.items(), key=itemgetter(0)):
         result = scan_listings(session, target, listings, progress, supplied_by_caller=declared)
         rows += result.rows
         totals = totals.plus(result.totals)

@@ -215,17 +215,11 @@ def parts_of_verdict_keys(db: Database) -> None:
 
 
 @migrations()
-def files_searched_again(db: Database) -> None:
-    db.table("searched_files").create(
-        {
-            "sha256": str,
-            "judged_under": str,
-            "search_key": str,
-            "gallery_version": int,
-            "searched_at": str,
-        },
-        pk="sha256",
-    )
+def searches_of_items(db: Database) -> None:
+    # Items of earlier versions have none of these, so that their files are scanned again.
+    for name in ("search_key", "settings_key", "sampling_keys", "searched_at"):
+        db.table("items").add_column(name, str)
+    db.table("items").create_index(["item_key"], if_not_exists=True)
     db.table("retrosearches").create(
         {
             "search_key": str,
@@ -236,6 +230,7 @@ def files_searched_again(db: Database) -> None:
             "finished_at": str,
         },
         pk="search_key",
+        if_not_exists=True,
     )
 
 

@@ -23,7 +23,12 @@ from scanner.scanning.capture_verdict_store import CaptureVerdictStore
 from scanner.scanning.held_file_store import HeldFileStore
 from scanner.scanning.key import Key
 from scanner.scanning.scan_schema import open_scans_db
-from scanner.scanning.searched_file_store import SearchedFileStore
+from scanner.scanning.searched_file_store import (
+    Searched,
+    SearchedFileStore,
+    rows_in,
+    rows_record,
+)
 from scanner.triage.header import Triage, triage_from_dict
 
 log = logging.getLogger(__name__)
@@ -134,8 +139,8 @@ class ScanStore:
             f"count(distinct case when {unclear} then {file} end), "
             "min(s.started_at), max(s.started_at) "
             "from items i join scans s using (scan_id) "
-            "left join searched_files f on f.sha256 = i.sha256 "
-            "where i.verdict is not null and (s.started_at >= :since or f.searched_at >= :since) "
+            "where i.verdict is not null and max(s.started_at, coalesce(i.searched_at, '')) "
+            ">= :since "
             "group by hub order by 2 desc, hub"
         )
         rows = self._db.execute(query, {"since": since}).fetchall()
@@ -221,11 +226,24 @@ class ScanStore:
         record = json.dumps(asdict(triage), ensure_ascii=False)
         self._move(scan_id, item_key, {"state": "triaged", "triage": record})
 
-    def note_judged(self, scan_id: str, item_key: str, rows: Sequence[ResultRow]) -> None:
-        """Move an item to `judged`, with its results."""
-        record = {"rows": [row.to_json() for row in rows]}
-        verdict = json.dumps(record, ensure_ascii=False)
-        self._move(scan_id, item_key, {"state": "judged", "verdict": verdict})
+    def note_judged(
+        self,
+        scan_id: str,
+        item_key: str,
+        rows: Sequence[ResultRow],
+        searched: Searched,
+        now: datetime,
+    ) -> None:
+        """Move an item to `judged`, with its results and the gallery for which they hold."""
+        record = {
+            "state": "judged",
+            "verdict": json.dumps(rows_record(rows), ensure_ascii=False),
+            "search_key": searched.search_key,
+            "settings_key": searched.settings_key,
+            "sampling_keys": json.dumps(searched.sampling_keys),
+            "searched_at": now.isoformat(),
+        }
+        self._move(scan_id, item_key, record)
 
     def _move(self, scan_id: str, item_key: str, fields: Mapping[str, str | None]) -> None:
         with transaction(self._db):
@@ -241,29 +259,27 @@ class ScanStore:
                 listing_from_dict(json.loads(row["listing"])),
                 row["file_number"],
                 row["sha256"],
-                _rows_in(row["verdict"]) if row["verdict"] else None,
+                rows_in(row["verdict"]) if row["verdict"] else None,
             )
 
     def judged(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
         """Return results for these bytes, the newest listing first.
 
         Args:
-            search_key: return only those that hold under this key; results of before count if the
-                bytes were searched again under it.
+            search_key: return only those that hold under this key.
         """
         query = (
             "select s.target, i.listing, i.file_number, i.verdict "
             "from items i join scans s using (scan_id) "
-            "left join searched_files f on f.sha256 = i.sha256 and f.search_key = :key "
             "where i.sha256 = :sha256 and i.state = 'judged' "
-            "and (:key is null or s.fingerprint in (:key, f.judged_under)) order by i.rowid desc"
+            "and (:key is null or i.search_key = :key) order by i.rowid desc"
         )
         return [
             JudgedItem(
                 row["target"],
                 listing_from_dict(json.loads(row["listing"])),
                 row["file_number"],
-                _rows_in(row["verdict"]),
+                rows_in(row["verdict"]),
             )
             for row in self._db.query(query, {"sha256": sha256, "key": search_key})
         ]
@@ -375,10 +391,6 @@ class ScanStore:
 def _sealed_bytes(row: Mapping[str, Any]) -> bytes:
     """Return the bytes over which a verdict's seal is computed."""
     return json.dumps([row[name] for name in _SEALED_COLUMNS]).encode()
-
-
-def _rows_in(verdict: str) -> tuple[ResultRow, ...]:
-    return tuple(ResultRow.from_json(row) for row in json.loads(verdict)["rows"])
 
 
 def _deciding_facts(listing: Mapping[str, Any], file_number: int) -> list[Any]:

@@ -1,9 +1,9 @@
-"""The tables of scans.db about files whose verdicts were carried on to a newer gallery."""
+"""The columns of scans.db that say through which gallery the results for a listed file hold."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -16,23 +16,40 @@ from scanner.records import ResultRow
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedFile:
-    """The newest results for some bytes, of one listing or several.
+class Searched:
+    """The gallery in which a listed file was searched, and the samples that its results rest on.
 
     Attributes:
-        sha256: of the file; members of an archive have their own in the rows.
-        search_key: key of settings and gallery under which they were judged.
-        rows: of all listings.
+        search_key: key of settings and gallery; empty if they hold for no gallery.
+        settings_key: key of the settings with which samples are drawn.
+        sampling_keys: of the file, or of all members of an archive that were examined.
     """
 
-    sha256: str
     search_key: str
+    settings_key: str
+    sampling_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """The newest results for a listed file.
+
+    Attributes:
+        number, item_key: of the item in scans.db.
+        sha256: of the file; members of an archive have their own in the rows.
+        searched: None if an earlier version judged it.
+    """
+
+    number: int
+    item_key: str
+    sha256: str
+    searched: Searched | None
     rows: tuple[ResultRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """One listing of a judged file, and the target of the scan that judged it."""
+    """The listing of a judged file, and the target of the scan that judged it."""
 
     target: str
     listing: Listing
@@ -64,47 +81,24 @@ class SearchedFileStore:
         self._db = db
 
     def stale(self, search_key: str) -> Iterator[JudgedFile]:
-        """Yield every file whose newest results hold for another gallery or other settings."""
-        current = {
-            row[0]
-            for row in self._db.execute(
-                "select sha256 from searched_files where search_key = ?", [search_key]
-            )
-        }
-        query = (
-            "select i.sha256, s.fingerprint, i.verdict from items i join scans s using (scan_id) "
-            "where i.state = 'judged' and i.sha256 is not null order by i.sha256, i.rowid desc"
-        )
-        newest: JudgedFile | None = None
-        for sha256, judged_under, verdict in self._db.execute(query):
-            if newest is None or newest.sha256 != sha256:
-                if newest is not None and _is_stale(newest, search_key, current):
-                    yield newest
-                newest = JudgedFile(sha256, judged_under, ())
-            if judged_under == newest.search_key:
-                rows = (ResultRow.from_json(row) for row in json.loads(verdict)["rows"])
-                newest = JudgedFile(sha256, judged_under, (*newest.rows, *rows))
-        if newest is not None and _is_stale(newest, search_key, current):
-            yield newest
+        """Yield every listed file whose newest results hold for another gallery or settings.
 
-    def sampling_keys(self, sha256: str, search_key: str) -> list[str]:
-        """Return the sampling keys of the verdicts on these bytes since a search key was used.
-
-        Files that could not be drawn have none.
-        Verdicts after it count too: if somebody registered while a scan was under way, some of its
-        files were searched in a newer gallery than it began with. Without a verdict under the key
-        they are those under the key of the newest verdict.
+        Files with the same bytes follow each other.
         """
         query = (
-            "select distinct parts ->> '$.sampling_key' from verdicts where sha256 = :sha256 "
-            "and parts is not null and record ->> '$.outcome' <> 'failed' "
-            "and judged_at >= (select min(judged_at) from verdicts "
-            "where sha256 = :sha256 and searched = coalesce("
-            "(select searched from verdicts where sha256 = :sha256 and searched = :key), "
-            "(select searched from verdicts where sha256 = :sha256 order by judged_at desc)))"
+            "select rowid, item_key, sha256, search_key, settings_key, sampling_keys, verdict "
+            "from items where state = 'judged' and sha256 is not null "
+            "order by sha256, rowid desc"
         )
-        found = self._db.execute(query, {"sha256": sha256, "key": search_key})
-        return [row[0] for row in found.fetchall()]
+        seen: set[str] = set()
+        sha256 = ""
+        for row in self._db.query(query):
+            if row["sha256"] != sha256:
+                sha256, seen = row["sha256"], set()
+            is_newest = row["item_key"] not in seen
+            seen.add(row["item_key"])
+            if is_newest and row["search_key"] != search_key:
+                yield _judged_file(row)
 
     def members(self, sha256: str) -> set[str]:
         """Return the SHA-256 of the files in an archive, as they were judged."""
@@ -116,33 +110,34 @@ class SearchedFileStore:
             if row.get("sha256")
         }
 
-    def listings(self, file: JudgedFile) -> list[ListedFile]:
-        """Return the listings whose results a file has."""
+    def bytes_of_item(self, item_key: str) -> set[str]:
+        """Return the SHA-256 of all bytes that a listed file had in any scan."""
+        query = "select distinct sha256 from items where item_key = ? and sha256 is not null"
+        return {row[0] for row in self._db.execute(query, [item_key])}
+
+    def listed(self, file: JudgedFile) -> ListedFile:
+        """Return the listing of a judged file."""
         query = (
             "select s.target, i.listing, i.file_number from items i join scans s using (scan_id) "
-            "where i.sha256 = ? and i.state = 'judged' and s.fingerprint = ? order by i.rowid"
+            "where i.rowid = ?"
         )
-        return [
-            ListedFile(target, listing_from_dict(json.loads(listing)), number)
-            for target, listing, number in self._db.execute(query, [file.sha256, file.search_key])
-        ]
+        target, listing, number = self._db.execute(query, [file.number]).fetchone()
+        return ListedFile(target, listing_from_dict(json.loads(listing)), number)
 
     def carry(
-        self, files: Iterable[JudgedFile], search_key: str, version: int, at: datetime
+        self,
+        files: Iterable[JudgedFile],
+        search_key: str,
+        at: datetime,
     ) -> None:
-        """Note that the results of files hold for another gallery too."""
-        rows: list[dict[str, Any]] = [
-            {
-                "sha256": file.sha256,
-                "judged_under": file.search_key,
-                "search_key": search_key,
-                "gallery_version": version,
-                "searched_at": at.isoformat(),
-            }
-            for file in files
-        ]
+        """Store that the results of files hold for another gallery too."""
         with transaction(self._db):
-            self._db.table("searched_files").upsert_all(rows, pk="sha256")
+            for file in files:
+                record = json.dumps(rows_record(file.rows), ensure_ascii=False)
+                self._db.execute(
+                    "update items set search_key = ?, searched_at = ?, verdict = ? where rowid = ?",
+                    [search_key, at.isoformat(), record, file.number],
+                )
 
     def note(self, retrosearch: Retrosearch) -> None:
         """Store a retrosearch that has ended."""
@@ -158,13 +153,27 @@ class SearchedFileStore:
         """Return the number of files that were drawn before a time and searched since."""
         query = (
             "select count(distinct i.sha256) from items i join scans s using (scan_id) "
-            "where i.state = 'judged' and s.started_at < :since and (exists (select 1 "
-            "from searched_files f where f.sha256 = i.sha256 and f.searched_at >= :since) "
-            "or exists (select 1 from items j join scans t using (scan_id) "
-            "where j.sha256 = i.sha256 and j.state = 'judged' and t.started_at >= :since))"
+            "where i.state = 'judged' and s.started_at < :since and exists (select 1 "
+            "from items j where j.sha256 = i.sha256 and j.state = 'judged' "
+            "and j.searched_at >= :since and j.sampling_keys <> '[]')"
         )
         return int(self._db.execute(query, {"since": since}).fetchone()[0])
 
 
-def _is_stale(file: JudgedFile, search_key: str, current: set[str]) -> bool:
-    return file.search_key != search_key and file.sha256 not in current
+def rows_record(rows: Sequence[ResultRow]) -> dict[str, Any]:
+    """Return the JSON record of the results for a listed file."""
+    return {"rows": [row.to_json() for row in rows]}
+
+
+def rows_in(record: str) -> tuple[ResultRow, ...]:
+    """Return the results in a stored JSON record."""
+    return tuple(ResultRow.from_json(row) for row in json.loads(record)["rows"])
+
+
+def _judged_file(row: Mapping[str, Any]) -> JudgedFile:
+    searched = None
+    if row["sampling_keys"] is not None:
+        keys = tuple(json.loads(row["sampling_keys"]))
+        searched = Searched(row["search_key"], row["settings_key"], keys)
+    rows = rows_in(row["verdict"])
+    return JudgedFile(row["rowid"], row["item_key"], row["sha256"], searched, rows)

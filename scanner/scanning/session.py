@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -39,6 +40,8 @@ from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.workers import LocalWorker, WorkerPool
 from scanner.triage.minors import RegisteredMinors
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
@@ -53,6 +56,7 @@ class ScanOptions:
         staging: through which checkpoints travel to the cluster; None if its nodes see the same
             folder.
         redraw: draw every checkpoint anew, whatever is kept.
+        erase_expired: destroy faces that were kept for longer than they may be.
     """
 
     operator: str
@@ -64,6 +68,7 @@ class ScanOptions:
     cluster: str | None
     staging: Staging | None = None
     redraw: bool = False
+    erase_expired: bool = True
 
 
 class ScanSession:
@@ -137,7 +142,7 @@ class ScanSession:
         state = (self.vault.gallery_version, day)
         if self._snapshot is not None and self._snapshot[0] == state:
             return self._snapshot[1]
-        self.kept.store.expire(self.clock())
+        self.erase_expired()
         pack = self.faces.reader.version
         version, templates = self.vault.templates.gallery_on(pack, day)
         self.vault.audit.record(
@@ -154,18 +159,44 @@ class ScanSession:
         self._snapshot = (version, day), snapshot
         return snapshot
 
+    def erase_expired(self) -> None:
+        """Destroy faces that were kept for longer than they may be, and record that they were."""
+        if not self.options.erase_expired:
+            return
+        files = self.kept.store.expire(self.clock())
+        if files:
+            log.warning(
+                "faces of %d files were destroyed, which were kept for longer or took more room "
+                "than samples.keep_days and samples.budget_gb allow",
+                files,
+            )
+            self.vault.audit.record(
+                "faces destroyed", "samples", self.options.operator, self.clock(), files=files
+            )
+
     def search_key(self, snapshot: GallerySnapshot) -> Key:
         """Return the key of the settings and a gallery, which is a part of every verdict's key."""
-        if snapshot.snapshot_id not in self._search_keys:
-            setup = SearchSetup(
-                self.faces.reader.version,
-                str(self.options.index),
-                self.policy,
-                self.sampler_options.base_model,
-                self.sampler_options.image_check,
-            )
-            self._search_keys[snapshot.snapshot_id] = setup.search_key(snapshot)
-        return self._search_keys[snapshot.snapshot_id]
+        minors = self.minors.ids
+        known = self._search_keys.get(snapshot.snapshot_id)
+        if known is None or known.parts["minors"] != sorted(minors):
+            known = self._setup.search_key(snapshot, minors)
+            self._search_keys[snapshot.snapshot_id] = known
+        return known
+
+    @cached_property
+    def settings_key(self) -> str:
+        """Digest of the key of the settings with which samples are drawn and faces are read."""
+        return self._setup.settings_key().digest
+
+    @cached_property
+    def _setup(self) -> SearchSetup:
+        return SearchSetup(
+            self.faces.reader.version,
+            str(self.options.index),
+            self.policy,
+            self.sampler_options.base_model,
+            self.sampler_options.image_check,
+        )
 
     def search_key_at(self, snapshot_id: str) -> Key:
         """Return the search key of a gallery that was searched in this session."""

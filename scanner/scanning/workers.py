@@ -158,7 +158,7 @@ class PoolClient:
         self._pool.drop(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Queued:
     submission: Submission
     client: PoolClient

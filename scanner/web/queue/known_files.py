@@ -27,7 +27,7 @@ from scanner.web.queue.declared_files import listing_of
 from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
-from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings
+from scanner.web.queue.verdicts import SEARCH_FAILED_FACT, SNAPSHOT_FACT, CaseStandings
 from scanner.web.store import WebStore
 
 # The target of a scan in the store of scans, before the id of its job.
@@ -140,9 +140,10 @@ class KnownFiles:
     def awaits_search(self, sha256: str, account_id: str) -> bool:
         """Whether the account has a verdict on these bytes, and people are being searched for.
 
-        The verdict holds for them too as soon as the worker has searched what was drawn before.
+        The verdict holds for them too as soon as the worker has searched what was drawn before. It
+        does not wait for a search that failed and is tried again.
         """
-        if self._searched() is not None:
+        if self._searched() is not None or self._store.fact(SEARCH_FAILED_FACT) is not None:
             return False
         return self._may_ask(sha256, account_id) and any(
             self._is_requested_by(_KnownItem(item, ()), account_id)

@@ -166,6 +166,8 @@ class Reminders:
         newest = self._searched.newest()
         if newest is None or newest.started_at < approved_at:
             return 0
+        if identity.is_minor(self._service.clock().date()):
+            return 0  # nobody searches for the face of a child
         files = self._searched.searched_since(approved_at)
         if files == 0:
             return 0

@@ -25,6 +25,8 @@ from scanner.web.queue.job_row import JobRow
 # The fact in web.db about the gallery that the worker has searched everywhere: its version, the key
 # of settings and gallery, and when that search ended.
 SNAPSHOT_FACT = "watched"
+# The fact in web.db that the last search of a gallery failed: when, ISO 8601.
+SEARCH_FAILED_FACT = "search failed"
 
 # The first of these among all files and persons is the outcome of a scan.
 _WORST_FIRST = (

@@ -48,7 +48,12 @@ from scanner.web.queue.progress import (
     RetrosearchProgress,
     SearchStopped,
 )
-from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
+from scanner.web.queue.verdicts import (
+    SEARCH_FAILED_FACT,
+    SNAPSHOT_FACT,
+    CaseStandings,
+    ScanSerializer,
+)
 from scanner.web.store import WebStore
 
 log = logging.getLogger(__name__)
@@ -56,6 +61,15 @@ log = logging.getLogger(__name__)
 _IDLE_S = 0.3
 _TRY_AGAIN_S = 10.0
 _SNAPSHOT_RETRY_S = 60.0
+# Errors of which the message says what to do; others are defects, and the log has their trace.
+_EXPECTED = (
+    CrawlError,
+    ScanError,
+    FaceIndexError,
+    ReportError,
+    OSError,
+    sqlite3.OperationalError,
+)
 
 
 class QueueWorker:
@@ -69,6 +83,7 @@ class QueueWorker:
         self.delivery = Delivery(settings, self.store, self.outbox, clock)
         self._scan_session: ScanSession | None = None
         self._retry_at = float("-inf")
+        self._searched_in_job = False
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -101,6 +116,10 @@ class QueueWorker:
                     self._stop.wait(_IDLE_S)
                 elif not job.ended:
                     self._work(job)
+                    if self._searched_in_job:
+                        # Files of the job may have been stored after that search.
+                        self._searched_in_job = False
+                        self._search_present_gallery(again=True)
                     if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
                         # The store of checkpoints or captures has the file now.
                         Path(job.source).unlink(missing_ok=True)
@@ -119,7 +138,7 @@ class QueueWorker:
             self._scan_session = open_scan_session(self.settings, self.clock)
         return self._scan_session
 
-    def _search_present_gallery(self, *, in_job: bool = False) -> None:
+    def _search_present_gallery(self, *, in_job: bool = False, again: bool = False) -> None:
         """Search everybody who is registered in what was drawn before, unless that was done.
 
         Until it is done the gate answers 202. If it fails, the log says why, and it is tried again
@@ -127,6 +146,7 @@ class QueueWorker:
 
         Args:
             in_job: a scan is under way, which goes on with the same workers.
+            again: also if it was done; the gate goes on answering.
         """
         if time.monotonic() < self._retry_at or self._stop.is_set():
             return
@@ -135,8 +155,12 @@ class QueueWorker:
             key = f"{snapshot.gallery_version} {self.scan_session.search_key(snapshot).digest}"
             known = self.store.fact(SNAPSHOT_FACT)
             if known is not None and known.startswith(f"{key} "):
-                return
-            self.store.forget_fact(SNAPSHOT_FACT)
+                if not again:
+                    return
+            else:
+                self.store.forget_fact(SNAPSHOT_FACT)
+                self.store.forget_fact(SEARCH_FAILED_FACT)
+                self._searched_in_job = in_job
             progress = RetrosearchProgress(self._stop, self.store)
             try:
                 result = retrosearch(self.scan_session, progress)
@@ -144,17 +168,14 @@ class QueueWorker:
                 progress.end()
         except SearchStopped:
             return
-        except (
-            CrawlError,
-            ScanError,
-            FaceIndexError,
-            ReportError,
-            OSError,
-            sqlite3.OperationalError,
-        ) as error:
+        except Exception as error:  # an error in one search must not end the worker
             self._retry_at = time.monotonic() + _SNAPSHOT_RETRY_S
-            log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
+            if isinstance(error, _EXPECTED):
+                log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
+            else:
+                log.exception("nobody can be searched for")
             self.store.forget_fact(SNAPSHOT_FACT)
+            self.store.set_fact(SEARCH_FAILED_FACT, self.clock().isoformat())
             if isinstance(error, ClusterUnreachable) and not in_job:
                 self.scan_session.close_worker_pool()  # the next call connects again
             return
