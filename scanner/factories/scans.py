@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scanner.scanning.fetching import Objections
     from scanner.scanning.identifier import CheckpointIdentifier
     from scanner.scanning.scan_store import ScanStore
-    from scanner.scanning.session import ScanSession
+    from scanner.scanning.session import ScanOptions, ScanSession
     from scanner.settings import Settings
 
 
@@ -135,9 +135,8 @@ def open_scan_session(
         erase_expired: destroy faces that were kept for longer than the settings allow.
     """
     from crawlers.sweeps.crawl_store import CrawlStore
-    from face_index.gallery.faiss_gallery import IndexKind
     from scanner.identification.policy import Policy
-    from scanner.scanning.session import ScanOptions, ScanSession
+    from scanner.scanning.session import ScanSession
 
     policy = policy or Policy()
     vault = open_vault(settings)
@@ -163,24 +162,31 @@ def open_scan_session(
         acquisition=open_acquisition(settings, crawl, hubs, clock),
         faces=partial(open_face_tools, settings),
         sampler_options=sampler_options(settings),
-        options=ScanOptions(
-            operator=settings.operator,
-            fpir=settings.fpir,
-            possible_fpir=settings.possible_fpir,
-            index=IndexKind(settings.gallery_index),
-            hub_name=settings.web.hub_name,
-            workers=settings.workers,
-            cluster=settings.ray,
-            staging=staging_of(settings),
-            redraw=redraw,
-            erase_expired=erase_expired,
-        ),
+        options=_scan_options(settings, redraw=redraw, erase_expired=erase_expired),
         policy=policy,
         clock=clock,
         close=close,
     )
     session.erase_expired()
     return session
+
+
+def _scan_options(settings: Settings, *, redraw: bool, erase_expired: bool) -> ScanOptions:
+    from face_index.gallery.faiss_gallery import IndexKind
+    from scanner.scanning.session import ScanOptions
+
+    return ScanOptions(
+        operator=settings.operator,
+        fpir=settings.fpir,
+        possible_fpir=settings.possible_fpir,
+        index=IndexKind(settings.gallery_index),
+        hub_name=settings.web.hub_name,
+        workers=settings.workers,
+        cluster=settings.ray,
+        staging=staging_of(settings),
+        redraw=redraw,
+        erase_expired=erase_expired,
+    )
 
 
 @contextmanager
