@@ -330,6 +330,16 @@ class TestDestruction:
                 if not path.name.endswith(".lock"):
                     assert oct(path.stat().st_mode & 0o777) == oct(0o600), path
 
+    def test_a_new_home_says_what_is_kept(
+        self, home: Home, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        home.session().close()
+        assert "are kept for 90 days, sealed" in caplog.text
+        assert "samples.keep_days" in caplog.text
+        caplog.clear()
+        home.session().close()
+        assert "samples.keep_days" not in caplog.text
+
     def test_an_explanation_destroys_nothing(self, settings: Settings, consent: Consent) -> None:
         home = Home(settings, consent)
         home.scan(PERSON)

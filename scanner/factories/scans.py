@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from scanner.scanning.scan_store import ScanStore
     from scanner.scanning.session import ScanOptions, ScanSession
     from scanner.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def open_scan_store(settings: Settings, vault: Vault | None = None) -> ScanStore:
@@ -60,6 +63,8 @@ def open_sample_store(settings: Settings, vault: Vault) -> SampleStore:
     """samples.db, whose faces can be read only with a key of the vault."""
     from scanner.sampling.sample_store import Retention, SampleStore
 
+    if not settings.samples_path.exists():
+        log.warning("%s", _choice_of(settings))
     # Derived, so that it outlives a rotation of the master key.
     wrapping_key = bytes.fromhex(vault.keys.keyed_digest("samples")(b"wrapping key"))
     retention = Retention(settings.sample_keep_days, round(settings.samples.budget_gb * 1e9))
@@ -70,6 +75,16 @@ def open_sample_store(settings: Settings, vault: Vault) -> SampleStore:
         wrapping_key,
         vault.keys.keyed_digest("drawings"),
         retention,
+    )
+
+
+def _choice_of(settings: Settings) -> str:
+    """Return what an operator chooses about faces that files draw, as a sentence."""
+    days = settings.sample_keep_days
+    kept = f"for {days} days, sealed" if days else "not at all"
+    return (
+        f"faces that files draw again and again are kept {kept}, to search people who register "
+        "later; choose with samples.keep_days in portrait-scanner.toml (docs/safety.md)"
     )
 
 

@@ -135,7 +135,8 @@ class SearchedFileStore:
             for file in files:
                 record = json.dumps(rows_record(file.rows), ensure_ascii=False)
                 self._db.execute(
-                    "update items set search_key = ?, searched_at = ?, verdict = ? where rowid = ?",
+                    "update items set search_key = ?, searched_at = ?, verdict = ? "
+                    "where rowid = ? and state = 'judged'",
                     [search_key, at.isoformat(), record, file.number],
                 )
 
