@@ -250,18 +250,12 @@ def as_before(path: Path, verdict: dict[str, Any]) -> None:
         file = RemoteFile("a.safetensors", "", None, None)
         listing = json.dumps(listing_to_dict(bare_listing("folder", "1", "a", "", file)))
         for number in range(40):
-            row = [
-                "scan",
-                f"key{number}",
-                number,
-                "judged",
-                listing,
-                0,
-                None,
-                None,
-                json.dumps(verdict),
-            ]
-            db.execute("insert into items values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            row = ["scan", f"key{number}", number, "judged", listing, 0, json.dumps(verdict)]
+            db.execute(
+                "insert into items (scan_id, item_key, position, state, listing, file_number, "
+                "verdict) values (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
         told = {
             "outcome": "clear",
             "authorised": [f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"],

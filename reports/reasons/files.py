@@ -155,6 +155,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         "path-unreadable": "{path} cannot be read: {cause}",
         "no-place": "nobody says where {file} can be had",
         "no-longer-kept": "{file} is not here any more; send it again",
+        "other-bytes-now": "{file} holds other bytes now than those that were scanned",
         "not-fetched": "{place} is not fetched: {cause:cause}",
         "hub-answered": "{url} answered {status:d}: {message}",
         "other-bytes": (

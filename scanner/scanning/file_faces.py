@@ -11,8 +11,6 @@ from scanner.records import ResultRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.weights_files import is_elsewhere
 
-_NEAR_AND_GONE = "near-and-gone"
-
 
 def destroy_faces(session: ScanSession, item_key: str, file: RemoteFile) -> None:
     """Destroy the faces of all bytes that a listed file has or had, and of members of archives.
@@ -40,10 +38,10 @@ def why_failed(session: ScanSession, error: Exception, sha256: str | None) -> st
     snapshot = session.take_snapshot()
     for one in sorted({sha256} | session.scan_store.searched.members(sha256)):
         if session.kept.may_show_somebody(one, snapshot):
-            return Reason(_NEAR_AND_GONE, {"cause": reason}).in_english()
+            return Reason("near-and-gone", {"cause": reason}).in_english()
     return reason
 
 
 def is_near_and_gone(row: ResultRow) -> bool:
     """Whether a file is gone, and samples that were drawn before come near somebody."""
-    return any(reason.code == _NEAR_AND_GONE for reason in parse_reasons(row.reason))
+    return any(reason.code == "near-and-gone" for reason in parse_reasons(row.reason))

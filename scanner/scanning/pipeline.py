@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crawlers.errors import CrawlError
 from crawlers.listing import RemoteFile
+from reports.reasons.reason import Reason
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
@@ -110,7 +111,7 @@ class Pipeline:
                 return self._finish_if_done(entry)
             stored = self._session.acquisition.obtain(listing, file, ask_again=True)
             if file.sha256 not in (None, stored.sha256):
-                raise CrawlError(f"{file.name} holds other bytes than those that were scanned")
+                raise CrawlError(Reason("other-bytes-now", {"file": file.name}).in_english())
             sha256 = stored.sha256
             store.note_fetched(scan_id, key, sha256)
             found = weights_files(file, stored.path, stored.members)
