@@ -84,9 +84,7 @@ def main() -> None:
         register(session, before)
         began = time.monotonic()
         _, drawn = findings(session, folder)
-        print(
-            f"drawn before these people registered: {drawn:,} calls, {time.monotonic() - began:.0f} s"
-        )
+        print(f"drawn before they register: {drawn:,} calls, {time.monotonic() - began:.0f} s")
         total, began = drawn, time.monotonic()
         for seed in seeds:
             register(session, [seed])
