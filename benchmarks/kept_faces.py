@@ -66,7 +66,7 @@ def search(session: ScanSession, keys: Sequence[str]) -> float:
     snapshot = session.take_snapshot()
     began = time.monotonic()
     for start in range(0, len(keys), FILES_AT_ONCE):
-        session.kept.findings(keys[start : start + FILES_AT_ONCE], snapshot)
+        session.kept.decisions(keys[start : start + FILES_AT_ONCE], snapshot)
     return time.monotonic() - began
 
 
