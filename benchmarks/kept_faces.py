@@ -18,20 +18,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from benchmarks.retrosearch import REGISTERED, draw, hash_of_copy, register, remembering
+from benchmarks.retrosearch import REGISTERED, copy_of, draw, register, remembering
 from face_index.faces.face import Vector
 from scanner.factories import open_scan_session
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.sampling import sample_store
 from scanner.sampling.images import Pixels
 from scanner.sampling.sample_store import KeptDrawing
-from scanner.scanning.key import Key
 from scanner.scanning.retrosearch import FILES_AT_ONCE
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -52,11 +50,9 @@ def fill(session: ScanSession, shown: Sequence[KeptDrawing], wanted: int) -> tup
     stored = 0
     while stored < wanted:
         kept = shown[len(keys) % len(shown)]
-        sha256 = hash_of_copy(len(keys))
-        key = Key({"file": sha256})
-        copied = replace(kept, sampling_key=key.digest, sha256=sha256, parts=key.parts)
+        copied = copy_of(kept, len(keys))
         store.keep(copied, faces[kept.sampling_key], {})
-        keys.append(key.digest)
+        keys.append(copied.sampling_key)
         stored += of_screening[kept.sampling_key]
     return keys, stored
 

@@ -104,6 +104,13 @@ def hash_of_copy(number: int) -> str:
     return hashlib.sha256(f"copy {number}".encode()).hexdigest()
 
 
+def copy_of(kept: KeptDrawing, number: int) -> KeptDrawing:
+    """Return a drawing under the hash of a copy."""
+    sha256 = hash_of_copy(number)
+    key = Key({"file": sha256})
+    return replace(kept, sampling_key=key.digest, sha256=sha256, parts=key.parts)
+
+
 def listing_of_copy(number: int) -> Listing:
     """Return a listing of a copy."""
     sha256 = hash_of_copy(number)
@@ -149,20 +156,19 @@ def copy(
     for number in range(first, first + count):
         group = shown if number % round(1 / PERSON_SHARE) == 0 else others
         kept = group[number % len(group)]
-        sha256 = hash_of_copy(number)
-        key = Key({"file": sha256})
-        copied = replace(kept, sampling_key=key.digest, sha256=sha256, parts=key.parts)
+        copied = copy_of(kept, number)
+        sha256, sampling_key = copied.sha256, copied.sampling_key
         session.kept.store.keep(copied, faces.get(kept.sampling_key) or {}, {})
         verdict = verdicts[kept.sampling_key]
         if not isinstance(verdict, VerdictRecord):
             raise SystemExit("a copied drawing needs somebody to be drawn; choose other people")
-        identification = Key({"sampling_key": key.digest, **search_key.parts})
+        identification = Key({"sampling_key": sampling_key, **search_key.parts})
         store.remember_verdict(sha256, identification, verdict, now, search_key.digest)
         listing = listing_of_copy(number)
         row = ResultRow(listing.files[0].name, sha256, verdict.outcome, reason=verdict.reason)
         store.add_item(scan.scan_id, str(number), listing, 0)
         store.note_fetched(scan.scan_id, str(number), sha256)
-        searched = Searched(search_key.digest, session.settings_key, (key.digest,))
+        searched = Searched(search_key.digest, session.settings_key, (sampling_key,))
         store.note_judged(scan.scan_id, str(number), [row], searched, now)
 
 

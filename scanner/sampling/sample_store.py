@@ -290,9 +290,7 @@ class SampleStore:
         stored = self._db.execute("select distinct sampling_key from patches").fetchall()
         keys = {row[0] for row in self._keys.execute("select sampling_key from sample_keys")}
         remains = [row[0] for row in stored if row[0] not in keys]
-        with transaction(self._db):
-            for sampling_key in remains:
-                self._db.table("patches").delete_where("sampling_key = ?", [sampling_key])
+        self.destroy(*remains)
         for db in (self._keys, self._db):
             forget_deleted(db)
 

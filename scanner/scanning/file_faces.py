@@ -7,6 +7,7 @@ from pathlib import Path
 from crawlers.hashes import sha256_of
 from crawlers.listing import RemoteFile
 from reports.reasons.reason import Reason, parse_reasons
+from scanner.identification.verdict import Outcome
 from scanner.records import ResultRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.weights_files import is_elsewhere
@@ -44,4 +45,6 @@ def why_failed(session: ScanSession, error: Exception, sha256: str | None) -> st
 
 def is_near_and_gone(row: ResultRow) -> bool:
     """Whether a file is gone, and samples that were drawn before come near somebody."""
+    if row.outcome != Outcome.FAILED:
+        return False  # known without reading the reason, which every row of a scan would cost
     return any(reason.code == "near-and-gone" for reason in parse_reasons(row.reason))

@@ -94,8 +94,7 @@ class KeptSamples:
 
     def may_show_somebody(self, sha256: str, snapshot: GallerySnapshot) -> bool:
         """Whether kept samples of a file show somebody, or more are needed to tell."""
-        keys = [kept.sampling_key for kept in self.store.drawings_of(sha256)]
-        for _, known in self._known(keys):
+        for _, known in self._known(self.store.sampling_keys_of(sha256)):
             decided = identify(known.faces, snapshot, self._policy)
             if isinstance(decided, MoreSamples) or decided.findings:
                 return True

@@ -275,13 +275,14 @@ class Pipeline:
         """Return the verdicts on these bytes in the same gallery that other words have given."""
         session = self._session
         found = session.scan_store.other_verdicts(sha256, search_key.digest)
+        kept = set(session.kept.store.sampling_keys_of(sha256)) - {prompting.sampling_key.digest}
+        if not kept:
+            return found
         snapshot = session.take_snapshot()
-        if session.search_key(snapshot).digest == search_key.digest:
-            for sampling_key in session.kept.store.sampling_keys_of(sha256):
-                if sampling_key != prompting.sampling_key.digest:
-                    decided = session.kept.decide(sampling_key, snapshot)
-                    found += [decided] if isinstance(decided, VerdictRecord) else []
-        return found
+        if session.search_key(snapshot).digest != search_key.digest:
+            return found
+        decided = (session.kept.decide(sampling_key, snapshot) for sampling_key in sorted(kept))
+        return found + [one for one in decided if isinstance(one, VerdictRecord)]
 
     def _collect(self, *, wait: bool) -> None:
         for key, answer in self._workers().finished(wait=wait):

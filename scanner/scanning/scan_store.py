@@ -263,7 +263,7 @@ class ScanStore:
             )
 
     def judged(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
-        """Return results for these bytes, those that hold under a key; the newest listing first."""
+        """Return results for these bytes, with a key those under it; the newest listing first."""
         query = (
             "select s.target, i.listing, i.file_number, i.verdict "
             "from items i join scans s using (scan_id) "

@@ -26,7 +26,7 @@ from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.clock import Clock, utc_now
-from scanner.errors import ClusterUnreachable, ScanError, sentence_of
+from scanner.errors import ClusterUnreachable, ScanError, is_expected, sentence_of
 from scanner.factories import open_scan_session
 from scanner.identification.verdict import Outcome
 from scanner.scanning.retrosearch import retrosearch
@@ -61,15 +61,6 @@ log = logging.getLogger(__name__)
 _IDLE_S = 0.3
 _TRY_AGAIN_S = 10.0
 _SNAPSHOT_RETRY_S = 60.0
-# Errors of which the message says what to do; others are defects, and the log has their trace.
-_EXPECTED = (
-    CrawlError,
-    ScanError,
-    FaceIndexError,
-    ReportError,
-    OSError,
-    sqlite3.OperationalError,
-)
 
 
 class QueueWorker:
@@ -170,8 +161,9 @@ class QueueWorker:
             return
         except Exception as error:  # an error in one search must not end the worker
             self._retry_at = time.monotonic() + _SNAPSHOT_RETRY_S
-            if isinstance(error, _EXPECTED):
-                log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
+            if is_expected(error) or isinstance(error, OSError | sqlite3.OperationalError):
+                # Without a trace: the text says what to do.
+                log.error("nobody can be searched for: %s", sentence_of(error))  # noqa: TRY400
             else:
                 log.exception("nobody can be searched for")
             self.store.forget_fact(SNAPSHOT_FACT)
