@@ -27,7 +27,6 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS, FACE_PACK
 from scanner.sampling.base_models import choose_base_model
-from scanner.sampling.draw import draw_samples
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import plan_samples
 from scanner.sampling.prompt_safety import usable_triggers
@@ -52,9 +51,11 @@ def sampled(folder: Path) -> tuple[Pictures, Pictures]:
     plans = plan_samples(str(triage.sha256), "evidence", triggers, COLUMNS)
     sampler = Sampler(choose_base_model("Miniature", None), folder, "cpu", NothingUnsafe())
     with sampler.adapter(ADAPTER, triage.kind):
-        drawn = draw_samples(sampler, plans, with_controls=True, on_drawn=lambda _: None)
-    controls = [sample.control.picture for sample in drawn if sample.control is not None]
-    return [sample.image.picture for sample in drawn], controls
+        samples, controls = (
+            [image.picture for image in sampler.generate(plans, with_adapter=with_adapter)]
+            for with_adapter in (True, False)
+        )
+    return samples, controls
 
 
 def similarities(reference: Pictures, rows: list[Pictures]) -> list[list[str]]:

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -209,6 +210,47 @@ class TestCommands:
             ("screening", 0, False)
         ]
         assert result["differences"][0].startswith("screening 1 has no record")
+
+    def test_samples_without_a_picture_are_compared_by_their_hash(
+        self, home: Path, tmp_path: Path
+    ) -> None:
+        """Screening that was drawn before the person registered has no pictures."""
+        settings = Settings(home=home)
+        with closing(open_service(settings)) as service:
+            case = service.case(case_of(home, "zkw_likeness.safetensors"))
+            screening = [
+                replace(sample, image_sha256=None)
+                for sample in case.samples
+                if sample.stage == "screening"
+            ]
+            first, *others = screening
+            confirmation = [sample for sample in case.samples if sample.stage == "evidence"]
+            weights = open_checkpoints(settings).path_of(case.checkpoint.sha256)
+            request = BundleRequest(("en",), weights, pdf=False)
+            folders = []
+            for name, sample in {"same": first, "other": replace(first, seed=7)}.items():
+                written = replace(case, samples=(sample, *others, *confirmation), custody=())
+                folders.append(
+                    write_bundle(
+                        written,
+                        service.case_store,
+                        tmp_path / name,
+                        request,
+                        service.vault.keys.sign,
+                        [],
+                        service.clock(),
+                    )
+                )
+        same, other = (
+            told("reproduce", folder, home=tmp_path / "another-home") for folder in folders
+        )
+        assert same["agrees"]
+        assert all(one["identical"] for one in same["samples"])
+        assert other["agrees"]
+        assert [
+            (one["stage"], one["number"]) for one in other["samples"] if one["agrees"] is None
+        ] == [("screening", 0)]
+        assert other["differences"][0].startswith("not compared: screening 0")
 
     def test_reproduce_without_the_weights_says_what_to_bring(
         self, home: Path, tmp_path: Path

@@ -278,12 +278,10 @@ class TestRetention:
         assert rows_of(home.settings.samples_path, "select 1 from patches") == []
 
 
-@pytest.mark.parametrize("draws_ahead", [False, True])
 def test_a_file_in_which_somebody_comes_near_is_not_screened_again(
-    home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch, draws_ahead: bool
+    home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU two rounds of screening are one batch; their pictures are drawn again together."""
-    monkeypatch.setattr(Sampler, "draws_ahead", draws_ahead)
+    """The case has pictures of confirmation, and of screening what is needed to draw it again."""
     first = home.scan(uploads / PERSON.name)
     home.register(TRAINED_ON)
     with monkeypatch.context() as screened:
@@ -293,8 +291,14 @@ def test_a_file_in_which_somebody_comes_near_is_not_screened_again(
     with home.session() as session:
         [kept] = session.kept.store.drawings_of(str(triage_file(PERSON).sha256))
         [case] = session.case_store.summaries()
-        pictures = len(session.case_store.case(case.case_id).samples)
-    assert pictures == len(kept.drawing.samples)
+        samples = session.case_store.case(case.case_id).samples
+    assert len(samples) == len(kept.drawing.samples)
+    pictures = [sample.image_sha256 for sample in samples if sample.image_sha256]
+    controls = [sample.control_sha256 for sample in samples if sample.control_sha256]
+    assert len(pictures) == len(kept.drawing.confirmation)
+    assert len(controls) == Policy().confirmation
+    assert found.totals.images == len(pictures) + len(controls)
+    assert all(sample.pixels_sha256 and sample.batch for sample in samples)
     calls = first.totals.denoiser_calls + found.totals.denoiser_calls
     assert kept.drawing.denoiser_calls == calls
     assert {sample.batch for sample in kept.drawing.confirmation}.isdisjoint(

@@ -50,7 +50,7 @@ def samples_of(
             [trigger],
             CONFIRMATION.per_look * CONFIRMATION.looks + FURTHER,
         )
-        return observer.observe(plans, with_controls=False)
+        return observer.observe(plans)
 
 
 def looked_at(

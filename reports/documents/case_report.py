@@ -203,6 +203,7 @@ def _counts(case: Case) -> dict[str, int]:
         "counted": sum(sample.in_mean for sample in evidence),
         "faces": sum(sample.face_found for sample in evidence),
         "controls": sum(sample.control_sha256 is not None for sample in evidence),
+        "without_picture": sum(sample.image_sha256 is None for sample in case.samples),
     }
 
 

@@ -41,7 +41,8 @@ class SampleAgreement:
     """A recorded sample or control compared with its reproduction.
 
     Attributes:
-        agrees: the reproduction agrees with the picture in the bundle.
+        agrees: whether the reproduction agrees with the picture in the bundle; None if no picture
+            was kept and the pixels are others, so that it cannot be told.
         identical: its pixels have the recorded hash.
         shades: mean difference of grey values, 0 to 255; None if no picture was kept.
         face_cosine: between the faces of both; None if one of them shows no face.
@@ -50,7 +51,7 @@ class SampleAgreement:
     stage: str
     number: int
     control: bool
-    agrees: bool
+    agrees: bool | None
     identical: bool
     shades: float | None
     face_cosine: float | None
@@ -132,8 +133,10 @@ def reproduce(
     )
     progress.step(len(records), len(records), "comparing")
     left_out = _left_out(case, samples)
-    agrees = bool(samples) and not left_out and all(sample.agrees for sample in samples)
-    return Reproduction(agrees, samples, (*left_out, *_differences(case, sampler)))
+    told = [sample.agrees for sample in samples if sample.agrees is not None]
+    agrees = bool(told) and not left_out and all(told)
+    notes = (*left_out, *_not_compared(samples), *_differences(case, sampler))
+    return Reproduction(agrees, samples, notes)
 
 
 def _reproducible_case(bundle: Path, signer: str | None) -> Case:
@@ -184,6 +187,17 @@ def _left_out(case: Case, samples: Sequence[SampleAgreement]) -> list[str]:
     ]
 
 
+def _not_compared(samples: Sequence[SampleAgreement]) -> list[str]:
+    """Samples that were drawn again and could not be compared, as sentences."""
+    untold = [f"{sample.stage} {sample.number}" for sample in samples if sample.agrees is None]
+    if not untold:
+        return []
+    return [
+        f"not compared: {', '.join(untold)}; no pictures were kept of them, and on this machine or "
+        "with these versions their pixels differ from the recorded hashes"
+    ]
+
+
 def _case_in(bundle: Path, signer: str | None = None) -> Case:
     damaged = [item for item in verify(bundle, signer) if not item.ok]
     if damaged:
@@ -226,7 +240,9 @@ def _agreement(
     digest = record.control_sha256 if again.control else record.image_sha256
     kept = _picture(bundle / "data" / "samples" / f"{digest}.png") if digest else None
     shades = cosine = None
-    alike = False
+    alike: bool | None = False
+    if digest is None:  # a sample of screening that was drawn before the person registered
+        alike = True if again.same else None
     if kept is not None and kept.shape == again.picture.shape:
         difference = np.abs(kept.astype(int) - again.picture)
         shades, worst = float(difference.mean()), _worst_part(difference)

@@ -174,11 +174,14 @@ def reproduce(
     raise typer.Exit(0 if result.agrees else 1)
 
 
+_AGREEMENT = {True: "agrees", False: "DIFFERS", None: "no picture"}
+
+
 def _print_reproduction(result: Reproduction) -> None:
     rows = [
         (
             f"{sample.stage} {sample.number}{' control' if sample.control else ''}",
-            "identical" if sample.identical else "agrees" if sample.agrees else "DIFFERS",
+            "identical" if sample.identical else _AGREEMENT[sample.agrees],
             "" if sample.face_cosine is None else f"{sample.face_cosine:.3f}",
             "" if sample.shades is None else f"{sample.shades:.2f}",
         )

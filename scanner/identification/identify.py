@@ -1,8 +1,8 @@
 """Identification: whom the samples of one checkpoint show.
 
 `identify` is a pure function. It searches what was drawn, and if that is not enough to decide, it
-returns which samples are needed. Called again with these samples as well, it takes the same steps
-and goes on. So the same samples give the same verdict, whenever they were drawn.
+returns which samples or controls are needed. Called again with these as well, it takes the same
+steps and goes on. So the same samples give the same verdict, whenever they were drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from scanner.identification.clusters import clusters_of
 from scanner.identification.conclusion import Identification, conclude
 from scanner.identification.faces import mean_score
 from scanner.identification.policy import CONFIRMATION, SCREENING, Policy, Schedule
-from scanner.identification.samples import CheckpointFaces, MoreSamples, SampleFace, usable
+from scanner.identification.samples import (
+    CheckpointFaces,
+    MoreControls,
+    MoreSamples,
+    SampleFace,
+    usable,
+)
 from scanner.identification.search import ClusterMatch, search_clusters
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored, settled
@@ -25,8 +31,8 @@ _Ranked = list[tuple[ClusterMatch, Scored]]
 
 def identify(
     faces: CheckpointFaces, snapshot: GallerySnapshot, policy: Policy
-) -> Identification | MoreSamples:
-    """Decide whom a checkpoint shows, or return the samples that the decision needs.
+) -> Identification | MoreSamples | MoreControls:
+    """Decide whom a checkpoint shows, or return what the decision needs.
 
     Args:
         faces: all rounds of screening, and the samples of confirmation that were drawn so far.
@@ -36,6 +42,8 @@ def identify(
     ranked = search.confirm(near) if near else []
     if isinstance(ranked, MoreSamples):
         return ranked
+    if missing := search.missing_controls(ranked):
+        return MoreControls(missing)
     closest = ranked[0][0] if ranked else search.closest_in_screening()
     return conclude(faces, ranked, closest, snapshot, policy, has_candidates=bool(near))
 
@@ -140,17 +148,11 @@ class _Search:
         size = self.policy.confirmation
         for turn in range(self.policy.rounds):
             for question in questions:
-                drawn = [
-                    number
-                    for number, face in enumerate(self.faces.confirmation)
-                    if face.question == question
-                ]
+                drawn = self._drawn(question)
                 own += drawn[turn * size : (turn + 1) * size]
                 missing = (turn + 1) * size - len(drawn)
                 if missing > 0:
-                    # Controls of the first round suffice to measure what the base model draws.
-                    # Later rounds only narrow the interval.
-                    return MoreSamples(*question, missing, with_controls=turn == 0)
+                    return MoreSamples(*question, missing)
             samples = [self.faces.confirmation[number] for number in own]
             found = self._search(samples, self.policy.confirmation_cluster, CONFIRMATION)
             ranked = [
@@ -164,6 +166,29 @@ class _Search:
             if ranked and clear and not self._may_show_another(samples, found, candidates):
                 break
         return ranked
+
+    def _drawn(self, question: tuple[str | None, float]) -> list[int]:
+        """Return the positions of the samples of confirmation of a trigger and scale."""
+        confirmation = self.faces.confirmation
+        return [number for number, face in enumerate(confirmation) if face.question == question]
+
+    def missing_controls(self, ranked: _Ranked) -> tuple[int, ...]:
+        """Return the positions of samples whose controls are needed and were not drawn.
+
+        Only a score over the lower threshold needs controls. Those of the first round of its
+        triggers suffice to measure what the base model draws; later rounds only narrow the
+        interval.
+        """
+        faces = self.faces.confirmation
+        questions = {
+            faces[number].question
+            for match, scored in ranked
+            if scored.score >= self.snapshot.thresholds_of(match.identity_id).possible
+            for number in match.members
+        }
+        size = self.policy.confirmation
+        first = {number for question in questions for number in self._drawn(question)[:size]}
+        return tuple(sorted(number for number in first if not faces[number].has_control))
 
     def _search(
         self, faces: Sequence[SampleFace], min_members: int, schedule: Schedule

@@ -18,6 +18,7 @@ class SampleFace:
         vector: of that face; None without one, and for kept samples of files that do not draw one
             face again and again, of which no picture is kept.
         weight: weight of the face in a mean, 0 to 1; 0 without a face.
+        has_control: whether a control was drawn.
         control: vector of the control's face; None without a control or a face.
     """
 
@@ -26,6 +27,7 @@ class SampleFace:
     is_usable: bool
     vector: Vector | None = field(default=None, repr=False)
     weight: float = 0.0
+    has_control: bool = False
     control: Vector | None = field(default=None, repr=False)
 
     @property
@@ -62,13 +64,22 @@ class MoreSamples:
 
     Attributes:
         count: number of further samples of this trigger and scale.
-        with_controls: whether their controls are needed too.
     """
 
     trigger: str | None
     scale: float
     count: int
-    with_controls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MoreControls:
+    """Controls that a decision needs and that were not drawn yet.
+
+    Attributes:
+        samples: positions in `CheckpointFaces.confirmation`.
+    """
+
+    samples: tuple[int, ...]
 
 
 def usable(faces: Sequence[SampleFace]) -> list[int]:

@@ -1,8 +1,8 @@
 """The loop that draws samples of one checkpoint until the verdict is decided.
 
-Screening asks every checkpoint the same questions, whoever is registered. Candidates get full
-samples with controls (confirmation, stored as stage "evidence"). Vectors exist only inside the
-loop.
+Screening asks every checkpoint the same questions, whoever is registered. Candidates get samples at
+full quality (confirmation, stored as stage "evidence"), and controls if these still come near.
+Vectors exist only inside the loop.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
 from scanner.identification.identify import count_clusters, draws_one_face, identify
 from scanner.identification.policy import Policy
-from scanner.identification.samples import CheckpointFaces, MoreSamples
+from scanner.identification.samples import CheckpointFaces, MoreControls, MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.sampling.base_models import description_of
-from scanner.sampling.draw import require_effect
 from scanner.sampling.drawings import Drawing
+from scanner.sampling.effect_check import require_effect
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawingCost, Pixels
 from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
@@ -169,31 +169,27 @@ class IdentifyLoop:
         return decided
 
     def _draw_missing_pictures(self, progress: _Progress) -> bool:
-        """Draw the pictures again that no case keeps; False if other pictures came out."""
-        rounds = [*progress.screening, progress.confirmation]
-        places = [(samples, place) for samples in rounds for place in range(len(samples))]
-        return all(self._draw_again(places, is_control=control) for control in (False, True))
+        """Draw the pictures of confirmation again that no case keeps.
 
-    def _draw_again(
-        self, places: Sequence[tuple[list[ObservedSample], int]], *, is_control: bool
-    ) -> bool:
-        """Put pictures into the place of those that samples lack, whole batches at a time.
-
-        Args:
-            places: lists of samples with positions in them; two rounds may share a batch.
+        The result is False if other pictures came out.
         """
-        by_batch: dict[int, list[tuple[list[ObservedSample], int]]] = defaultdict(list)
-        for samples, place in places:
-            batch = samples[place].batch(is_control=is_control)
+        samples = progress.confirmation
+        return all(self._draw_again(samples, is_control=control) for control in (False, True))
+
+    def _draw_again(self, samples: list[ObservedSample], *, is_control: bool) -> bool:
+        """Put pictures into the place of those that samples lack, whole batches at a time."""
+        by_batch: dict[int, list[int]] = defaultdict(list)
+        for place, sample in enumerate(samples):
+            batch = sample.batch(is_control=is_control)
             if batch is not None:
-                by_batch[batch].append((samples, place))
-        for batch in sorted(by_batch):
-            drawn = [samples[place] for samples, place in by_batch[batch]]
+                by_batch[batch].append(place)
+        for _, places in sorted(by_batch.items()):
+            drawn = [samples[place] for place in places]
             if not any(sample.lacks_picture(is_control=is_control) for sample in drawn):
                 continue
             plans = [sample.drawn.plan for sample in drawn]
             images = self._sampler.together(plans, with_adapter=not is_control)
-            for (samples, place), image in zip(by_batch[batch], images, strict=True):
+            for place, image in zip(places, images, strict=True):
                 again = samples[place].with_image(image, is_control=is_control)
                 if again is None:
                     return False
@@ -220,7 +216,7 @@ class IdentifyLoop:
             if turn == 0:
                 require_effect(self._sampler, plans[0])
             next_plans = self._next_plans(progress, turn, plans)
-            observed = self._observer.observe([*plans, *next_plans], with_controls=False)
+            observed = self._observer.observe([*plans, *next_plans])
             progress.screening.append(observed[: len(plans)])
             if next_plans:
                 progress.screening.append(observed[len(plans) :])
@@ -264,22 +260,28 @@ class IdentifyLoop:
         return progress.triggers or [None]
 
     def _confirm(self, progress: _Progress) -> Identification:
-        """Draw the samples of confirmation that the decision asks for."""
+        """Draw the samples of confirmation and the controls that the decision asks for."""
+        samples = progress.confirmation
         while True:
             decided = identify(progress.faces, self._snapshot, self._policy)
-            if not isinstance(decided, MoreSamples):
+            if isinstance(decided, MoreSamples):
+                planned = [sample.drawn.plan for sample in samples]
+                plans = plan_samples(
+                    progress.sha256,
+                    "evidence",
+                    [decided.trigger],
+                    decided.count,
+                    planned,
+                    decided.scale,
+                )
+                samples += self._observer.observe(plans)
+            elif isinstance(decided, MoreControls):
+                lacking = [samples[place] for place in decided.samples]
+                drawn = self._observer.with_controls(lacking)
+                for place, sample in zip(decided.samples, drawn, strict=True):
+                    samples[place] = sample
+            else:
                 return decided
-            plans = plan_samples(
-                progress.sha256,
-                "evidence",
-                [decided.trigger],
-                decided.count,
-                [sample.drawn.plan for sample in progress.confirmation],
-                decided.scale,
-            )
-            progress.confirmation += self._observer.observe(
-                plans, with_controls=decided.with_controls
-            )
 
     def _drawing(self, progress: _Progress, cost: DrawingCost, route: str) -> Drawing:
         """Return the record of everything that was drawn."""

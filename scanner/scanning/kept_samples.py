@@ -10,16 +10,16 @@ from typing import TypeVar
 
 from face_index.faces.face import Vector
 from scanner.identification.comparison import comparison_of
-from scanner.identification.conclusion import outcome_of_nobody
+from scanner.identification.conclusion import Identification, outcome_of_nobody
 from scanner.identification.faces import FaceTools
 from scanner.identification.identify import comes_near, identify
 from scanner.identification.policy import Policy
-from scanner.identification.samples import MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Outcome
 from scanner.records import VerdictRecord
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.images import Pixels
+from scanner.sampling.plans import SamplePlan
 from scanner.sampling.sample_store import KeptDrawing, Place, SampleStore
 from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.key import Key
@@ -84,9 +84,10 @@ class KeptSamples:
     ) -> VerdictRecord | KnownSamples | None:
         """Decide from kept samples, or return the samples if they do not suffice.
 
-        They do not suffice if somebody comes so near that samples of confirmation are needed, or if
-        the pictures of a finding are not stored; a worker then draws what they lack. The result is
-        None if the samples or their faces are not kept, or if another face pack read them.
+        They do not suffice if somebody comes so near that samples of confirmation or controls are
+        needed, or if pictures of these are not stored; a worker then draws what they lack. The
+        result is None if the samples or their faces are not kept, or if another face pack read
+        them.
         """
         for kept, known in self._known([sampling_key]):
             return self._decided(kept, known, snapshot) or known
@@ -96,7 +97,7 @@ class KeptSamples:
         """Whether kept samples of a file show somebody, or more are needed to tell."""
         for _, known in self._known(self.store.sampling_keys_of(sha256)):
             decided = identify(known.faces, snapshot, self._policy)
-            if isinstance(decided, MoreSamples) or decided.findings:
+            if not isinstance(decided, Identification) or decided.findings:
                 return True
         return False
 
@@ -161,7 +162,9 @@ class KeptSamples:
         tools = self._faces()
         version, threshold = tools.reader.version, snapshot.thresholds.match
         decided = identify(known.faces, snapshot, self._policy)
-        if isinstance(decided, MoreSamples) or (decided.findings and known.lacks_pictures):
+        if not isinstance(decided, Identification):
+            return None
+        if decided.findings and known.lacks_pictures:
             return None
         return verdict_record(
             kept.drawing,
@@ -190,9 +193,19 @@ def _known_samples(
 
 
 def _is_longer(earlier: Drawing, drawing: Drawing) -> bool:
-    """Whether an earlier drawing of the same screening has samples that another one lacks."""
+    """Whether an earlier drawing of the same screening has pictures that another one lacks."""
     same = earlier.screening == drawing.screening
-    return same and not set(earlier.confirmation) <= set(drawing.confirmation)
+    return same and not _pictures_of(earlier) <= _pictures_of(drawing)
+
+
+def _pictures_of(drawing: Drawing) -> set[tuple[SamplePlan, bool]]:
+    """Return which samples of confirmation and which controls were drawn."""
+    return {
+        (sample.plan, is_control)
+        for sample in drawing.confirmation
+        for is_control, batch in ((False, sample.batch), (True, sample.control_batch))
+        if batch is not None
+    }
 
 
 def _of_sample(values: Mapping[Place, T], number: int) -> dict[bool, T]:

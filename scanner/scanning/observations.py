@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -11,7 +10,6 @@ from face_index.faces.alignment import face_patch
 from face_index.faces.face import Face, Vector
 from scanner.identification.faces import FaceFinder
 from scanner.identification.samples import CheckpointFaces, SampleFace
-from scanner.sampling.draw import Sample, draw_samples
 from scanner.sampling.drawings import Drawing, DrawnSample, pixels_sha256
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawnImage, Pixels
@@ -47,6 +45,7 @@ class ObservedSample:
             drawn.has_face,
             self.vectors.get(False),
             drawn.weight,
+            drawn.control_batch is not None,
             self.vectors.get(True),
         )
 
@@ -99,10 +98,14 @@ class KnownSamples:
 
     @property
     def lacks_pictures(self) -> bool:
-        """Whether the picture of a sample or a control is kept by no case."""
+        """Whether no case keeps the picture of a sample of confirmation or of its control.
+
+        A case does without pictures of screening that were not drawn for it: confirmation answers
+        the same question at full quality, and the record tells how to draw them again.
+        """
         return any(
             sample.lacks_picture(is_control=is_control)
-            for sample in self.observed
+            for sample in self.confirmation
             for is_control in (False, True)
         )
 
@@ -129,46 +132,41 @@ def faces_of(
 
 @dataclass(frozen=True, slots=True)
 class SampleObserver:
-    """Draws samples and reads their faces; it reads faces while controls are drawn."""
+    """Draws samples and controls, and reads the faces in them."""
 
     sampler: ImageGenerator
     finder: FaceFinder
 
-    def observe(self, plans: Sequence[SamplePlan], *, with_controls: bool) -> list[ObservedSample]:
-        """Draw samples and optionally their controls, and read the faces in them."""
-        reading: list[Future[list[Face | None]]] = []
-        with ThreadPoolExecutor(1) as reader:
-            samples = draw_samples(
-                self.sampler,
-                plans,
-                with_controls=with_controls,
-                on_drawn=lambda images: reading.append(reader.submit(self._faces, images)),
-            )
-            faces = reading[0].result()
-        controls = [sample.control for sample in samples if sample.control is not None]
-        control_faces = self._faces(controls) if controls else [None] * len(samples)
+    def observe(self, plans: Sequence[SamplePlan]) -> list[ObservedSample]:
+        """Draw samples and read the faces in them."""
+        images = self.sampler.generate(plans, with_adapter=True)
         return [
-            self._observed(sample, face, control_face)
-            for sample, face, control_face in zip(samples, faces, control_faces, strict=True)
+            self._observed(plan, image, face)
+            for plan, image, face in zip(plans, images, self._faces(images), strict=True)
         ]
 
-    def _observed(
-        self, sample: Sample, face: Face | None, control_face: Face | None
-    ) -> ObservedSample:
-        images = {False: sample.image}
-        if sample.control is not None:
-            images[True] = sample.control
-        faces = {False: face, True: control_face}
-        found = {is_control: one for is_control, one in faces.items() if one is not None}
-        return ObservedSample(
-            _record(sample, found, self.finder.weight(face)),
-            {is_control: one.embedding for is_control, one in found.items()},
-            {
-                is_control: face_patch(images[is_control].picture, one.landmarks)
-                for is_control, one in found.items()
-            },
-            images,
+    def with_controls(self, samples: Sequence[ObservedSample]) -> list[ObservedSample]:
+        """Draw the controls of samples and read the faces in them."""
+        plans = [sample.drawn.plan for sample in samples]
+        controls = self.sampler.generate(plans, with_adapter=False)
+        return [
+            _with_control(sample, control, face)
+            for sample, control, face in zip(samples, controls, self._faces(controls), strict=True)
+        ]
+
+    def _observed(self, plan: SamplePlan, image: DrawnImage, face: Face | None) -> ObservedSample:
+        drawn = DrawnSample(
+            plan=plan,
+            batch=image.batch,
+            control_batch=None,
+            pixels_sha256=pixels_sha256(image),
+            control_pixels_sha256=None,
+            flagged=image.flagged,
+            has_face=face is not None,
+            control_has_face=False,
+            weight=self.finder.weight(face),
         )
+        return _with_face(ObservedSample(drawn, {}, {}), image, face, is_control=False)
 
     def _faces(self, images: Sequence[DrawnImage]) -> list[Face | None]:
         return self.finder.usable_faces(
@@ -176,16 +174,25 @@ class SampleObserver:
         )
 
 
-def _record(sample: Sample, faces: Mapping[bool, Face], weight: float) -> DrawnSample:
-    image, control = sample.image, sample.control
-    return DrawnSample(
-        sample.plan,
-        image.batch,
-        None if control is None else control.batch,
-        pixels_sha256(image),
-        None if control is None else pixels_sha256(control),
-        image.flagged,
-        False in faces,
-        True in faces,
-        weight,
+def _with_control(sample: ObservedSample, control: DrawnImage, face: Face | None) -> ObservedSample:
+    drawn = replace(
+        sample.drawn,
+        control_batch=control.batch,
+        control_pixels_sha256=pixels_sha256(control),
+        control_has_face=face is not None,
+    )
+    return _with_face(replace(sample, drawn=drawn), control, face, is_control=True)
+
+
+def _with_face(
+    sample: ObservedSample, image: DrawnImage, face: Face | None, *, is_control: bool
+) -> ObservedSample:
+    """Return a sample with a picture and the face in it."""
+    sample = replace(sample, images={**sample.images, is_control: image})
+    if face is None:
+        return sample
+    return replace(
+        sample,
+        vectors={**sample.vectors, is_control: face.embedding},
+        patches={**sample.patches, is_control: face_patch(image.picture, face.landmarks)},
     )

@@ -135,6 +135,8 @@ def scan_listings(
     items = list(store.items(scan.scan_id))
     pipeline = Pipeline(session, scan, items, progress, supplied_by_caller=supplied_by_caller)
     pipeline.run()
+    if pipeline.totals.drawn_files:
+        session.erase_expired()  # what was drawn may exceed the budget
     if not gaps:
         store.mark_finished(scan.scan_id, session.clock())
     totals = replace(pipeline.totals, seconds=round(time.monotonic() - started, 2))
