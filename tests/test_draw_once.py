@@ -26,7 +26,6 @@ from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.patches import patches_of, strip_bytes
-from scanner.sampling.sampler import Sampler
 from scanner.scanning.explanation import Explanation, explain
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.identify_loop import IdentifyLoop
@@ -239,6 +238,17 @@ class TestRetention:
         home.settings = home.settings.model_copy(update={"samples": SampleSettings(budget_gb=1e-6)})
         home.session().close()
         assert home.explain(PERSON).faces_kept is False
+
+    def test_a_scan_that_draws_more_than_the_budget_keeps_no_more_than_it(
+        self, home: Home, uploads: Path
+    ) -> None:
+        home.settings = home.settings.model_copy(update={"samples": SampleSettings(budget_gb=1e-6)})
+        with home.session() as session:
+            assert run_scan(session, [str(uploads)], Silent()).totals.drawn_files == 2
+            assert not any(
+                session.kept.store.has_patches(kept.sampling_key)
+                for kept in session.kept.store.drawings_of(str(triage_file(PERSON).sha256))
+            )
 
     def test_faces_that_were_destroyed_while_a_worker_went_on_from_them_are_not_kept_again(
         self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch

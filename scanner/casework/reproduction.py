@@ -192,10 +192,11 @@ def _not_compared(samples: Sequence[SampleAgreement]) -> list[str]:
     untold = [f"{sample.stage} {sample.number}" for sample in samples if sample.agrees is None]
     if not untold:
         return []
-    return [
+    sentence = (
         f"not compared: {', '.join(untold)}; no pictures were kept of them, and on this machine or "
         "with these versions their pixels differ from the recorded hashes"
-    ]
+    )
+    return [sentence]
 
 
 def _case_in(bundle: Path, signer: str | None = None) -> Case:

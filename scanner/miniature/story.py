@@ -100,7 +100,7 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
         case.case_id,
         case.checkpoint.file,
         (str(bundle), len(sound), sum(sound)),
-        (len(again), sum(sample.agrees for sample in again)),
+        (len(again), sum(sample.agrees is True for sample in again)),
         notices,
         withdrawn,
         _degraded(),
