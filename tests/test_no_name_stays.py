@@ -30,7 +30,6 @@ from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
 from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
-from scanner.scanning.verdict_table import verdict_rows
 from scanner.settings import Settings
 from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.job_row import JobRow
@@ -209,7 +208,7 @@ def test_no_name_and_no_word_of_theirs_stays(
         known=[JobRow.of(reported.row) for reported in result.rows],
     )
     export = settings.home / "verdicts.csv"
-    export.write_bytes(as_csv(row.to_json() for row in verdict_rows(scan_session.scan_store)))
+    export.write_bytes(as_csv(row.to_json() for row in scan_session.scan_store.table.rows()))
     service = open_service(settings, lambda: NOON)
     [case] = service.case_store.cases()
     service.amend(case.case_id, "appeal", ADULT, "that is me")

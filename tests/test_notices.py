@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
+from reports.cases.notice_list import NoticeState
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
 from reports.notices.drafting import draft_notice
 from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.template import template, template_names
-from reports.notices.tracker import NoticeState, all_tracked, record_draft, record_event, tracked
+from reports.notices.tracker import notice_page, record_draft, record_event, tracked
 from scanner.cli.app import app
 from tests.cases import AT, make_case, make_sighted_case, reviewed
 
@@ -244,7 +245,7 @@ class TestTracker:
             record_event(case_store, first, "forgotten", "olga", AT)
         with pytest.raises(UnknownNotice):
             record_event(case_store, "nobody-1", "sent", "olga", AT)
-        assert len(all_tracked(case_store)) == 2
+        assert len(notice_page(case_store)) == 2
 
 
 def test_notices_about_files_and_about_accounts_are_not_mixed_up(case_store: CaseStore) -> None:

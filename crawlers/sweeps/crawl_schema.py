@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from sqlite_utils import Database, Migrations
 
 from crawlers.hashes import is_of_nothing
+from crawlers.sweeps.listing_words import CREATE, words_of_record
 
 migrations = Migrations("crawl")
 
@@ -161,6 +162,32 @@ def other_hashes_of_files(db: Database) -> None:
         db.conn.executemany(
             "insert or ignore into file_hashes values (?, 'civitai', ?, ?, ?)", rows
         )
+
+
+@migrations()
+def orders_and_words_of_listings(db: Database) -> None:
+    # A listing from before likenesses were computed has none; it comes last.
+    db.execute("update presence set likeness = 0 where likeness is null")
+    db.execute("drop index if exists idx_presence_likeness")
+    for name, columns in {
+        "presence_by_likeness": "likeness desc",
+        "presence_by_downloads": "downloads desc",
+        "presence_by_hub_and_likeness": "hub, likeness desc",
+        "presence_by_hub_and_downloads": "hub, downloads desc",
+        "presence_by_state": "state",
+    }.items():
+        db.execute(f"create index {name} on presence ({columns})")
+    db.table("listings").create_index(["first_seen"])
+    db.table("listings").create_index(["hub", "first_seen"])
+    db.execute(CREATE)
+    rows = db.execute(
+        "select p.rowid, l.record from presence p "
+        "join listings l using (hub, listing_id, content_sha256)"
+    )
+    db.conn.executemany(
+        "insert into listing_words (rowid, words) values (?, ?)",
+        ((number, words_of_record(json.loads(record))) for number, record in rows),
+    )
 
 
 def _hashes_in(raw: str) -> Iterator[tuple[str, str, str]]:

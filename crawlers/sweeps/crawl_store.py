@@ -21,6 +21,7 @@ from crawlers.sweeps.crawl_schema import migrations
 from crawlers.sweeps.events import EXPECTED_AT_FIRST, Event, EventKind
 from crawlers.sweeps.file_tables import keep_files, keep_other_hashes, rows_among
 from crawlers.sweeps.likeness import likeness_of
+from crawlers.sweeps.listing_words import keep_words
 from crawlers.sweeps.versions import KnownListing, Version, happened_to, version_of
 
 # How long a statement waits for other writing processes.
@@ -119,6 +120,13 @@ class CrawlStore:
         self._keep_versions(listings, versions, moment)
         keep_other_hashes(self.db, listings)
         self._keep_presence(hub, listings, versions)
+        changed = [
+            listing
+            for listing, version in zip(listings, versions, strict=True)
+            if (before := known.get(version.listing_id)) is None
+            or before.content_sha256 != version.content_sha256
+        ]
+        keep_words(self.db, changed)
         self._sight(hub, [version.listing_id for version in versions], place, sweep_id)
         found = [
             (version.listing_id, kind, details)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from crawlers.listing import Listing, Presence
 from crawlers.sweeps.crawl_store import CrawlStore, stored_listing
+from crawlers.sweeps.listing_words import condition
 
 STATES = (
     "listed",
     "missing",
     *(str(presence) for presence in Presence if presence != Presence.LISTED),
 )
-_LIKE = re.compile(r"([%_!])")
+# Each order is that of an index, so that a page costs what it shows.
 ORDERS = {
     "newest": "l.first_seen desc, l.rowid desc",
-    "likeness": "p.likeness desc, l.rowid",
-    "downloads": "p.downloads desc, l.rowid",
+    "likeness": "p.likeness desc, p.rowid",
+    "downloads": "p.downloads desc, p.rowid",
 }
+_BY_NEWEST = (
+    "listings l cross join presence p on p.hub = l.hub and p.listing_id = l.listing_id "
+    "and p.content_sha256 = l.content_sha256"
+)
+_BY_PRESENCE = (
+    "presence p cross join listings l on l.hub = p.hub and l.listing_id = p.listing_id "
+    "and l.content_sha256 = p.content_sha256"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +57,47 @@ def search(
         state: one of STATES.
         order: one of ORDERS.
     """
-    query = """
+    conditions, values = ["1 = 1"], dict[str, Any](limit=limit, offset=offset)
+    if hub is not None:
+        conditions.append("p.hub = :hub and l.hub = :hub")
+        values["hub"] = hub
+    if state is not None:
+        conditions.append("p.state = :state")
+        values["state"] = state
+    if words and words.split():
+        found, wanted = condition(words.split())
+        conditions.append(found)
+        values |= wanted
+    # Few listings have a word or are in another state than "listed".
+    is_walked = order == "newest" and not words and state in (None, "listed")
+    source = _BY_NEWEST if is_walked else _BY_PRESENCE
+    # The sign keeps SQLite from looking for the minimum in the index of all listings of a hub.
+    query = f"""
         select l.record, l.raw, p.downloads, p.state, p.likeness, l.last_seen,
-            (select min(v.first_seen) from listings v
+            (select min(+v.first_seen) from listings v
              where v.hub = p.hub and v.listing_id = p.listing_id) as first_seen
-        from presence p join listings l using (hub, listing_id, content_sha256)
-        where (:hub is null or p.hub = :hub) and (:state is null or p.state = :state)
+        from {source} where {" and ".join(conditions)}
+        order by {ORDERS[order]} limit :limit offset :offset
     """
-    facts: dict[str, Any] = {"hub": hub, "state": state, "limit": limit, "offset": offset}
-    for number, word in enumerate((words or "").split()):
-        facts[f"word{number}"] = "%" + _LIKE.sub(r"!\1", word) + "%"
-        matches = f"like :word{number} escape '!'"
-        query += f"""
-            and (l.title {matches} or l.creator {matches}
-                or exists (select 1 from json_each(l.record, '$.tags') where value {matches})
-                or exists (select 1 from json_each(l.record, '$.triggers') where value {matches})
-                or exists (select 1 from json_each(l.record, '$.files')
-                           where json_extract(value, '$.name') {matches}))
-        """
-    rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit offset :offset", facts)
     return [
         FoundListing(
             stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]
         )
-        for row in rows
+        for row in store.db.query(query, values)
     ]
 
 
-def likely(store: CrawlStore, place: str) -> list[Listing]:
-    """The present listings of a place, the likeliest likeness first."""
-    query = """
-        select l.record, l.raw, p.downloads from sightings s join presence p using (hub, listing_id)
-        join listings l using (hub, listing_id, content_sha256)
-        where s.place = ? and p.state = 'listed' order by p.likeness desc, l.rowid
+def likely(store: CrawlStore, place: str) -> Iterator[Listing]:
+    """Yield the present listings of a place, the likeliest likeness first, without raw answers.
+
+    They are read one by one, so that the memory does not depend on their number.
     """
-    return [stored_listing(row) for row in store.db.query(query, [place])]
+    query = """
+        select l.record, '' as raw, p.downloads
+        from presence p indexed by presence_by_likeness
+        cross join sightings s on s.place = ? and s.hub = p.hub and s.listing_id = p.listing_id
+        cross join listings l on l.hub = p.hub and l.listing_id = p.listing_id
+            and l.content_sha256 = p.content_sha256
+        where p.state = 'listed' order by p.likeness desc, p.rowid
+    """
+    yield from map(stored_listing, store.db.query(query, [place]))

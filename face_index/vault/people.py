@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -51,13 +52,32 @@ class People:
                 raise SharedName(wanted, [row["identity_id"] for row in found])
         raise UnknownIdentity(name_or_id)
 
-    def all(self) -> list[Identity]:
-        """Return everyone stored, by name."""
-        return self._select(" order by i.name")
+    def all(self, words: str = "") -> list[Identity]:
+        """Return everyone stored, by name.
+
+        Args:
+            words: only those whose name, reference or id contains them, whatever their case.
+        """
+        found = self._select(" order by i.name")
+        wanted = words.casefold()
+        return [
+            identity
+            for identity in found
+            if wanted
+            in f"{identity.name} {identity.reference or ''} {identity.identity_id}".casefold()
+        ]
 
     def count(self) -> int:
         """Return how many people are stored, whatever their status."""
         return int(self._db.table("identities").count)
+
+    def registered_among(self, identity_ids: Iterable[str]) -> set[str]:
+        """Return those of these ids that somebody stored has."""
+        query = (
+            "select i.identity_id from identities i where i.identity_id in "
+            f"(select value from json_each(?)) and {NOT_ERASED}"
+        )
+        return {row[0] for row in self._db.execute(query, [json.dumps(list(identity_ids))])}
 
     def minors(self, day: date) -> list[Identity]:
         """Return everyone registered or waiting for approval who is under age on that day."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from reports.cases.case import Entry
 from reports.cases.listings import PLACE
+from reports.cases.notice_list import NoticeList
 from reports.cases.review import same_name
 
 
@@ -19,11 +20,15 @@ class CaseLog:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.notices = NoticeList(db)
 
     def add(self, case_id: str, entry: Entry) -> Entry:
         """Add an entry; returns it with its number."""
         number = self._db.table("entries").insert(_row(case_id, entry)).last_rowid
-        return replace(entry, number=number or 0)
+        added = replace(entry, number=number or 0)
+        if entry.kind == "notice":
+            self.notices.follow(case_id, added)
+        return added
 
     def add_listing(self, case_id: str, entry: Entry) -> bool:
         """Add an entry for another listing, unless the log has one for the same place."""
@@ -41,10 +46,20 @@ class CaseLog:
         rows = self._db.table("entries").rows_where("case_id = ?", [case_id], order_by="number")
         return tuple(map(_entry, rows))
 
-    def of_all_cases(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
-        """Case id and entry of every entry, or of every entry of that kind, in order."""
+    def of_cases(self, case_ids: Iterable[str]) -> Iterator[tuple[str, Entry]]:
+        """Case id and entry of every entry of these cases, in order."""
         rows = self._db.table("entries").rows_where(
-            "? is null or kind = ?", [kind, kind], order_by="number"
+            "case_id in (select value from json_each(?))",
+            [json.dumps(list(case_ids))],
+            order_by="number",
+        )
+        for row in list(rows):
+            yield row["case_id"], _entry(row)
+
+    def of_all_cases(self, kind: str, month: str = "") -> Iterator[tuple[str, Entry]]:
+        """Case id and entry of every entry of that kind, or of those of a month, in order."""
+        rows = self._db.table("entries").rows_where(
+            "kind = ? and at between ? and ? || '~'", [kind, month, month], order_by="number"
         )
         for row in list(rows):
             yield row["case_id"], _entry(row)

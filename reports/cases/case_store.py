@@ -15,9 +15,10 @@ from filelock import FileLock
 from sqlite_utils import Database
 
 from reports.cases.case import Case, Entry, case_from_dict, case_to_dict
+from reports.cases.case_list import CaseLists
 from reports.cases.case_log import CaseLog
-from reports.cases.case_summary import CaseSummary, Standing, weights_of
-from reports.cases.case_tables import columns_of, migrations, summary_of
+from reports.cases.case_summary import Standing
+from reports.cases.case_tables import columns_of, migrations
 from reports.cases.evidence_files import EvidenceFiles
 from reports.cases.listings import ListingRecord, listing_details
 from reports.cases.record_seals import Mac, RecordSeal, RecordSeals
@@ -35,6 +36,10 @@ class CaseStore:
     Args:
         mac: seals what is written (reports.cases.record_seals); None for reading only.
         any_thread: threads may share the store; the caller locks it.
+
+    Attributes:
+        lists: lists of cases, a page at a time.
+        notices: where each notice stands.
 
     Raises:
         CasesLost: cases.db is empty, as a crashed machine leaves it.
@@ -55,6 +60,7 @@ class CaseStore:
             migrations.apply(self._db)
         self._seals = RecordSeals(self._db, mac)
         self._log = CaseLog(self._db)
+        self.lists, self.notices = CaseLists(self._db, self._log), self._log.notices
 
     def close(self) -> None:
         self._db.close()
@@ -88,9 +94,7 @@ class CaseStore:
                 {"case_id": case.case_id, **columns_of(case), "record": record}, ignore=True
             )
             is_new = bool(self._db.execute("select changes()").fetchone()[0])
-            self._db.table("summaries").insert(
-                {**summary_of(case), "weights": weights_of(case)}, ignore=True
-            )
+            self.lists.add(case)
             if is_new:
                 self._add_entries(case.case_id, also)
         return is_new
@@ -178,28 +182,6 @@ class CaseStore:
         rows = self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")
         yield from map(self._case_of, list(rows))
 
-    def summaries(
-        self, identity_id: str | None = None, opened_since: str = ""
-    ) -> list[CaseSummary]:
-        """Summaries of all cases, oldest first.
-
-        Args:
-            identity_id: only the cases of this identity.
-            opened_since: only cases opened since then, ISO 8601.
-        """
-        where = "opened_at >= ? and (? is null or identity_id = ?)"
-        values = [opened_since, identity_id, identity_id]
-        rows = list(
-            self._db.table("summaries").rows_where(where, values, order_by="opened_at, case_id")
-        )
-        logs: dict[str, list[Entry]] = {}
-        for case_id, entry in self.all_entries():
-            logs.setdefault(case_id, []).append(entry)
-        return [
-            CaseSummary(**json.loads(row["summary"]), entries=tuple(logs.get(row["case_id"], ())))
-            for row in rows
-        ]
-
     def named(self, case_ids: Iterable[str]) -> list[Case]:
         """The cases of these ids, matches first, then by score."""
         rows = list(self._db.table("cases").rows_where(_AMONG, [json.dumps(list(case_ids))]))
@@ -219,23 +201,18 @@ class CaseStore:
 
     def resting_on(self, capture_id: str) -> list[Case]:
         """The cases that use a capture."""
-        # Only records that contain the id are read: there may be thousands.
-        rows = list(self._db.table("cases").rows_where("instr(record, ?) > 0", [capture_id]))
-        return [
-            case
-            for case in map(self._case_of, rows)
-            if case.sighting
-            and any(capture.capture_id == capture_id for capture in case.sighting.captures)
-        ]
+        query = "case_id in (select case_id from case_captures where capture_id = ?)"
+        rows = self._db.table("cases").rows_where(query, [capture_id], order_by="rowid")
+        return [self._case_of(row) for row in list(rows)]
 
-    def cases_by_capture(self) -> dict[str, tuple[str, ...]]:
-        """Ids of the cases that use each capture, oldest first."""
+    def cases_by_capture(self, capture_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Ids of the cases that use each of these captures, oldest first."""
         query = (
-            "select e.value ->> '$.capture_id', case_id "
-            "from cases, json_each(record, '$.sighting.captures') e order by opened_at, case_id"
+            "select capture_id, case_id from case_captures join cases using (case_id) "
+            "where capture_id in (select value from json_each(?)) order by opened_at, case_id"
         )
         found: dict[str, tuple[str, ...]] = {}
-        for capture_id, case_id in self._db.execute(query).fetchall():
+        for capture_id, case_id in self._db.execute(query, [json.dumps(list(capture_ids))]):
             found[capture_id] = (*found.get(capture_id, ()), case_id)
         return found
 
@@ -248,9 +225,13 @@ class CaseStore:
         """A case's log in order."""
         return self._log.of_case(case_id)
 
-    def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
-        """Case id and entry of every entry, or of every entry of that kind, in order."""
-        return self._log.of_all_cases(kind)
+    def all_entries(self, kind: str, month: str) -> Iterator[tuple[str, Entry]]:
+        """Case id and entry of every entry of that kind that was added in a month, in order.
+
+        Args:
+            month: YYYY-MM; empty for every entry.
+        """
+        return self._log.of_all_cases(kind, month)
 
     def confirmations(self, reason: str) -> list[tuple[str, str]]:
         """Case id and reviewer of every confirmation with this reason, however it is spelt."""
@@ -326,7 +307,9 @@ class CaseStore:
 
     def _seal(self, case_id: str, least: int = 1) -> None:
         if row := self._row(case_id):
-            self._seals.renew(self._case_of(row), least)
+            case = self._case_of(row)
+            self._seals.renew(case, least)
+            self.lists.renew(case)
 
     def _fault(self, row: dict[str, Any]) -> str | None:
         case = self._case_of(row)

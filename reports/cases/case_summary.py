@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from reports.cases.case import Case, Entry
 from reports.cases.review import status_of
@@ -56,3 +57,12 @@ class Standing:
 def weights_of(case: Case) -> str | None:
     """The hash of a case's weights, which no header changes; None for captured images."""
     return None if case.sighting else case.checkpoint.weights_hash or case.checkpoint.sha256
+
+
+def summary_record(case: Case) -> dict[str, Any]:
+    """The fields of a case's summary, but for its log."""
+    own = ("case_id", "identity_id", "identity_name", "outcome", "opened_at", "score", "threshold")
+    of_file = ("file", "sha256", "hub", "title", "creator", "downloads", "listing_url")
+    record = {name: getattr(case, name) for name in own}
+    record |= {name: getattr(case.checkpoint, name) for name in of_file}
+    return {**record, "flagged": sum(sample.flagged for sample in case.samples)}

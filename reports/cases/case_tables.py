@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from sqlite_utils import Database, Migrations
 
 from reports.cases.case import Case, case_from_dict
+from reports.cases.case_list import add_words, columns_of_summary
+from reports.cases.case_log import CaseLog
+from reports.cases.case_summary import CaseSummary, summary_record
+from reports.cases.notice_list import NoticeList
 
 migrations = Migrations("cases")
 
@@ -50,7 +55,14 @@ def what_lists_show_apart_from_the_record(db: Database) -> None:
     )
     db.table("summaries").create_index(["identity_id"])
     for row in db.table("cases").rows:
-        db.table("summaries").insert(summary_of(case_from_dict(json.loads(row["record"]))))
+        case = case_from_dict(json.loads(row["record"]))
+        summary = {
+            "case_id": case.case_id,
+            "identity_id": case.identity_id,
+            "opened_at": case.opened_at,
+            "summary": json.dumps(summary_record(case), ensure_ascii=False),
+        }
+        db.table("summaries").insert(summary)
 
 
 @migrations()
@@ -71,6 +83,45 @@ def seals_of_records(db: Database) -> None:
     )
 
 
+@migrations()
+def lists_that_follow_the_cases(db: Database) -> None:
+    texts, numbers = ("outcome", "hub", "sha256", "status", "changed_at"), ("points", "opened_s")
+    for name, kind in {**dict.fromkeys(texts, str), **dict.fromkeys(numbers, int)}.items():
+        db.table("summaries").add_column(name, kind)
+    db.execute(
+        "create virtual table case_words using fts5 (case_id unindexed, words, tokenize='trigram')"
+    )
+    log = CaseLog(db)
+    for row in list(db.table("summaries").rows):
+        # A list shows what it can of a case that was changed outside this program.
+        with suppress(ValueError, KeyError, TypeError):
+            summary = json.loads(row["summary"])
+            case = CaseSummary(**summary, entries=log.of_case(row["case_id"]))
+            db.table("summaries").update(row["case_id"], columns_of_summary(case))
+            add_words(db, summary)
+    for columns in (
+        ("status", "points", "opened_s", "opened_at", "outcome", "hub"),
+        ("opened_at", "case_id"),
+        ("identity_id", "opened_at"),
+        ("sha256",),
+        ("hub",),
+        ("changed_at",),
+    ):
+        db.table("summaries").create_index(columns)
+    db.table("entries").create_index(["kind", "at"])
+    db.table("case_captures").create(
+        {"capture_id": str, "case_id": str}, pk=("capture_id", "case_id")
+    )
+    db.execute(
+        "insert or ignore into case_captures select e.value ->> '$.capture_id', case_id "
+        "from cases, json_each(record, '$.sighting.captures') e where json_valid(record)"
+    )
+    NoticeList.create(db)
+    for case_id, entry in log.of_all_cases("notice"):
+        with suppress(KeyError):
+            NoticeList(db).follow(case_id, entry)
+
+
 def columns_of(case: Case) -> dict[str, str]:
     """The columns beside a record by which SQLite finds a case."""
     return {
@@ -79,32 +130,4 @@ def columns_of(case: Case) -> dict[str, str]:
         "checkpoint_sha256": case.checkpoint.sha256,
         "outcome": case.outcome,
         "opened_at": case.opened_at,
-    }
-
-
-def summary_of(case: Case) -> dict[str, str]:
-    """A case's row in the table of summaries."""
-    fields = {
-        name: getattr(case, name)
-        for name in (
-            "case_id",
-            "identity_id",
-            "identity_name",
-            "outcome",
-            "opened_at",
-            "score",
-            "threshold",
-        )
-    }
-    fields |= {
-        name: getattr(case.checkpoint, name)
-        for name in ("file", "sha256", "hub", "title", "creator", "downloads", "listing_url")
-    }
-    fields["flagged"] = sum(sample.flagged for sample in case.samples)
-    summary = json.dumps(fields, ensure_ascii=False)
-    return {
-        "case_id": case.case_id,
-        "identity_id": case.identity_id,
-        "opened_at": case.opened_at,
-        "summary": summary,
     }

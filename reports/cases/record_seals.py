@@ -71,8 +71,8 @@ class RecordSeals:
         """
         if self._mac is None:
             return
-        known, parts = self.of(case.case_id), _parts(case)
-        sha256 = record_digest(case_to_dict(case))
+        known, record = self.of(case.case_id), case_to_dict(case)
+        parts, sha256 = _parts(record), record_digest(record)
         version = max(least, known.version + 1 if known else 1)
         if (
             known is not None
@@ -100,9 +100,10 @@ class RecordSeals:
             return "this program never wrote it: it was put into cases.db from outside"
         if not self._is_ours(case, seal):
             return "its seal was not made with this installation's vault"
-        if record_digest(case_to_dict(case)) == seal.sha256:
+        record = case_to_dict(case)
+        if record_digest(record) == seal.sha256:
             return None
-        parts = _parts(case)
+        parts = _parts(record)
         changed = sorted(
             name
             for name in parts.keys() | seal.parts.keys()
@@ -119,8 +120,8 @@ def _sealed_text(case_id: str, version: int, sha256: str, parts: dict[str, str])
     return json.dumps([case_id, version, sha256, parts], sort_keys=True).encode()
 
 
-def _parts(case: Case) -> dict[str, str]:
-    record: dict[str, Any] = canonical_record(case_to_dict(case))
+def _parts(case: dict[str, Any]) -> dict[str, str]:
+    record: dict[str, Any] = canonical_record(case)
     for name in _OPENED:
         record |= {f"{name}.{field}": value for field, value in record.pop(name, {}).items()}
     return {

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from reports.cases.case import Entry
 from reports.cases.case_store import CaseStore
+from reports.cases.notice_list import RUNNING, NoticeState
 from reports.cases.review import require_confirmed
 from reports.errors import NoticeRefused, UnknownNotice
 from reports.notices.drafting import Draft
-from reports.notices.template import template
-
-
-class NoticeState(StrEnum):
-    """Where a notice stands."""
-
-    DRAFTED = "drafted"
-    CANCELLED = "cancelled"  # drafted and never sent
-    SENT = "sent"
-    ACKNOWLEDGED = "acknowledged"
-    REMOVED = "removed"
-    REFUSED = "refused"
-    REINSTATED = "reinstated"
-
+from reports.notices.template import template, template_names
 
 # The states that may follow each state: removed content can come back, a refusal can be revised.
 NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
@@ -157,7 +144,8 @@ def record_event(
 
 def tracked(case_store: CaseStore, notice_id: str) -> Tracked:
     """One notice as it stands; raises UnknownNotice."""
-    for notice in all_tracked(case_store):
+    case_id = case_store.notices.case_of(notice_id)
+    for notice in notices_of(case_store, case_id) if case_id else ():
         if notice.notice_id == notice_id:
             return notice
     raise UnknownNotice(
@@ -165,12 +153,48 @@ def tracked(case_store: CaseStore, notice_id: str) -> Tracked:
     )
 
 
-def all_tracked(case_store: CaseStore) -> list[Tracked]:
-    """Every notice, oldest first."""
-    histories: dict[str, list[tuple[str, Entry]]] = {}
-    for case_id, entry in case_store.all_entries("notice"):
-        histories.setdefault(entry.details["notice"], []).append((case_id, entry))
-    return [_tracked(notice_id, lines) for notice_id, lines in histories.items()]
+def notices_of(case_store: CaseStore, case_id: str) -> list[Tracked]:
+    """The notices of a case, oldest first."""
+    return tracked_in(case_id, case_store.entries(case_id))
+
+
+def tracked_in(case_id: str, entries: Iterable[Entry]) -> list[Tracked]:
+    """The notices that the log of a case tells of, oldest first."""
+    histories: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.kind == "notice":
+            histories.setdefault(entry.details["notice"], []).append(entry)
+    return [_tracked(notice_id, case_id, history) for notice_id, history in histories.items()]
+
+
+def notice_page(
+    case_store: CaseStore,
+    states: Sequence[NoticeState] = tuple(NoticeState),
+    *,
+    templates: Iterable[str] | None = None,
+    after: str | None = None,
+    limit: int = -1,
+) -> list[Tracked]:
+    """The notices of a page: by deadline, then those without one, the oldest first.
+
+    Args:
+        templates: names of the kinds that are listed; None for all.
+        after: id of the last notice of the page before.
+        limit: -1 for all notices.
+    """
+    hours = _hours(templates)
+    page = case_store.notices.page(hours, states, after=after, limit=limit)
+    return [tracked(case_store, one.notice_id) for one in page]
+
+
+def count_notices(case_store: CaseStore, templates: Iterable[str] | None = None) -> int:
+    """The number of notices of these kinds."""
+    return case_store.notices.count(_hours(templates))
+
+
+def _hours(templates: Iterable[str] | None) -> dict[str, int | None]:
+    names = template_names() if templates is None else templates
+    return {name: template(name).deadline_hours for name in names}
 
 
 def happened_at(entry: Entry) -> datetime:
@@ -178,20 +202,21 @@ def happened_at(entry: Entry) -> datetime:
     return datetime.fromisoformat(entry.details.get("at", entry.at))
 
 
-def _tracked(notice_id: str, lines: list[tuple[str, Entry]]) -> Tracked:
-    case_id, first = lines[0]
-    history = tuple(entry for _, entry in lines)
+def _tracked(notice_id: str, case_id: str, history: Sequence[Entry]) -> Tracked:
+    first = history[0]
     state = NoticeState(history[-1].details["event"])
     hours = template(first.details["template"]).deadline_hours
     sent = next(
         (entry for entry in reversed(history) if entry.details["event"] == NoticeState.SENT), None
     )
-    running = (
-        hours is not None
-        and sent is not None
-        and state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
-    )
+    running = hours is not None and sent is not None and state in RUNNING
     due = happened_at(sent) + timedelta(hours=hours) if running and sent and hours else None
     return Tracked(
-        notice_id, case_id, first.details["template"], state, first.details["url"], due, history
+        notice_id,
+        case_id,
+        first.details["template"],
+        state,
+        first.details["url"],
+        due,
+        tuple(history),
     )

@@ -42,8 +42,10 @@ def overview(
     case_store: CaseStore,
 ) -> Iterator[CaptureLine]:
     """A line for each of these captures, in their order."""
-    outcomes, cases = verdicts.outcomes(), case_store.cases_by_capture()
-    for row in rows:
+    shown = list(rows)
+    outcomes = verdicts.outcomes()
+    cases = case_store.cases_by_capture(row.capture_id for row in shown)
+    for row in shown:
         pages = captures.pages(row.capture_id)
         judged = [known for page in pages if (known := outcomes.get(subject_of(page, row.name)[0]))]
         found = {outcome for outcome, _ in judged}

@@ -1,13 +1,14 @@
-"""Verdicts as CSV and Parquet, for analysts."""
+"""Results of scans outside their database: CSV and Parquet for analysts, and a month's counts."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,71 @@ class VerdictRow:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class MonthOfResults:
+    """The results of the scans that began in a month.
+
+    Attributes:
+        files: number of different files.
+        outcomes: number of pairs of a file and a person by their newest outcome, so that none
+            counts twice; a file in which nobody is found counts as a pair too.
+        authorised: number of results whose use is authorised.
+    """
+
+    files: int
+    outcomes: dict[str, int]
+    authorised: int
+
+
 # A spreadsheet may read a cell that begins with one of these as a formula (OWASP, CSV Injection).
 _FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
 
+_ROWS_IN_A_GROUP = 20_000
 COLUMNS = tuple(column.name for column in fields(VerdictRow))
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
     """CSV with a byte order mark, which spreadsheets need for UTF-8. No value becomes a formula."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns)
+    _write_csv(rows, columns, buffer)
+    return buffer.getvalue().encode("utf-8-sig")
+
+
+def _write_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
+    writer = csv.DictWriter(out, columns)
     writer.writeheader()
     writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
-    return buffer.getvalue().encode("utf-8-sig")
+
+
+def write_table(rows: Iterable[VerdictRow], path: Path) -> int:
+    """Write rows as CSV or Parquet, by the ending of the file; return their number.
+
+    Rows are written as they come. The file appears once it is complete.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    counted = _Counted(rows)
+    try:
+        if path.suffix.lower() == ".csv":
+            with partial.open("w", encoding="utf-8-sig", newline="") as out:
+                _write_csv((row.to_json() for row in counted), COLUMNS, out)
+        else:
+            _write_parquet(counted, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return counted.number
+
+
+class _Counted:
+    """Counts the rows that pass through it."""
+
+    def __init__(self, rows: Iterable[VerdictRow]) -> None:
+        self._rows, self.number = rows, 0
+
+    def __iter__(self) -> Iterator[VerdictRow]:
+        for row in self._rows:
+            self.number += 1
+            yield row
 
 
 def _no_formula(value: Any) -> Any:
@@ -66,7 +119,7 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
-def write_parquet(rows: Iterable[VerdictRow], path: Path) -> None:
+def _write_parquet(rows: Iterable[VerdictRow], path: Path) -> None:
     """Parquet with a fixed schema, also where there is no row."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -80,5 +133,7 @@ def write_parquet(rows: Iterable[VerdictRow], path: Path) -> None:
         "gallery_version": pa.int64(),
     }
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    table = pa.Table.from_pylist([row.to_json() for row in rows], schema=schema)
-    parquet.write_table(table, path)
+    remaining = iter(rows)
+    with parquet.ParquetWriter(path, schema) as writer:
+        while part := [row.to_json() for row in islice(remaining, _ROWS_IN_A_GROUP)]:
+            writer.write_table(pa.Table.from_pylist(part, schema=schema))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from crawlers.errors import CrawlError, HubRefused
 from crawlers.http.transport import Transport
+from reports.cases.notice_list import NoticeState
 from reports.notices.drafting import addresses_in
-from reports.notices.tracker import NoticeState, Tracked, all_tracked, record_event
+from reports.notices.tracker import Tracked, notice_page, record_event
 from scanner.casework.service import CaseService
 
 # Not found, gone for good, or unavailable for legal reasons (RFC 9110, RFC 7725).
@@ -40,9 +41,7 @@ class Rechecked:
 def recheck_notices(service: CaseService, transport: Transport) -> list[Rechecked]:
     """Request the addresses of every notice that was sent, and record changes in the tracker."""
     return [
-        _recheck(service, transport, notice)
-        for notice in all_tracked(service.case_store)
-        if notice.state in _OPEN
+        _recheck(service, transport, notice) for notice in notice_page(service.case_store, _OPEN)
     ]
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 from typing import Any
 
-from reports.cases.case import Case
-from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
-from scanner.casework.exports import VerdictRow
+from face_index.identity import Identity
+from reports.cases.case import Case, Entry
+from reports.cases.case_list import CaseFilter
+from reports.cases.case_store import CaseStore
+from reports.cases.notice_list import RUNNING, NoticeState
+from reports.notices.tracker import Tracked, happened_at, tracked, tracked_in
+from scanner.casework.exports import MonthOfResults
 from scanner.casework.service import CaseService
 
 
@@ -41,27 +45,26 @@ class HolderMonth:
 def holder_months(
     service: CaseService, month: str, identity_id: str | None = None
 ) -> list[HolderMonth]:
-    """The figures of every registered person, or of one person."""
-    notices, now = all_tracked(service.case_store), service.clock()
-    months = []
-    for person in service.vault.people.all():
-        if identity_id not in (None, person.identity_id):
-            continue
-        # `service.case` raises for a forged case.
-        stored = service.case_store.cases(person.identity_id)
-        cases = [service.case(case.case_id) for case in stored]
-        ids = {case.case_id for case in cases}
-        months.append(
-            _month(
-                person.identity_id,
-                person.name,
-                month,
-                cases,
-                [notice for notice in notices if notice.case_id in ids],
-                now,
-            )
-        )
-    return months
+    """The figures of every registered person, or of one person.
+
+    Only the cases that were opened in the month, or that have a notice, are read.
+    """
+    people, now = service.vault.people, service.clock()
+    persons = people.all() if identity_id is None else [people.find(identity_id)]
+    return [
+        _month(person.identity_id, person.name, month, _cases(service, person, month), now)
+        for person in persons
+    ]
+
+
+def _cases(service: CaseService, person: Identity, month: str) -> list[Case]:
+    """The cases on which a person's month rests; raises CaseAltered for a forged one."""
+    listed = service.case_store.lists.page(CaseFilter(identity_id=person.identity_id))
+    return [
+        service.case(case.case_id)
+        for case in listed
+        if case.opened_at.startswith(month) or any(entry.kind == "notice" for entry in case.entries)
+    ]
 
 
 def _month(
@@ -69,9 +72,9 @@ def _month(
     name: str,
     month: str,
     cases: list[Case],
-    notices: list[Tracked],
     now: datetime,
 ) -> HolderMonth:
+    notices = [notice for case in cases for notice in tracked_in(case.case_id, case.entries)]
     opened = [case for case in cases if case.opened_at.startswith(month)]
     return HolderMonth(
         identity_id,
@@ -79,8 +82,8 @@ def _month(
         month,
         dict(Counter(case.outcome for case in opened)),
         dict(Counter(case.status for case in opened)),
-        _events(notices, month),
-        sum(notice.state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED) for notice in notices),
+        _events((entry for notice in notices for entry in notice.history), month),
+        sum(notice.state in RUNNING for notice in notices),
         sum(notice.overdue(now) for notice in notices),
         tuple(_case_line(case) for case in opened),
     )
@@ -98,69 +101,44 @@ def _case_line(case: Case) -> dict[str, Any]:
     }
 
 
-def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
-    return dict(
-        Counter(
-            entry.details["event"]
-            for notice in notices
-            for entry in notice.history
-            if entry.at.startswith(month)
-        )
-    )
+def _events(entries: Iterable[Entry], month: str) -> dict[str, int]:
+    return dict(Counter(entry.details["event"] for entry in entries if entry.at.startswith(month)))
 
 
-def transparency(
-    service: CaseService, verdicts: Iterable[VerdictRow], month: str
-) -> dict[str, Any]:
+def transparency(service: CaseService, results: MonthOfResults, month: str) -> dict[str, Any]:
     """The figures that an operator publishes of a month; counts only, without names.
 
     Args:
-        verdicts: rows of all scans (scanner.scanning.verdict_table.verdict_rows).
+        results: of the scans of the month.
     """
-    rows = [row for row in verdicts if row.judged_in.startswith(month)]
-    cases = [case for case in service.case_store.cases() if case.opened_at.startswith(month)]
-    notices = all_tracked(service.case_store)
-    hours = [taken for notice in notices if (taken := _hours_to_removal(notice, month)) is not None]
-    reviews = [
-        entry
-        for case in service.case_store.cases()
-        for entry in case.entries
-        if entry.kind == "review" and entry.at.startswith(month)
-    ]
+    store = service.case_store
+    entries = [entry for _, entry in store.all_entries("notice", month)]
+    drafted = [entry for entry in entries if entry.details["event"] == NoticeState.DRAFTED]
+    hours = _hours_of_removals(store, entries, month)
+    reviews = Counter(entry.details["decision"] for _, entry in store.all_entries("review", month))
     return {
         "month": month,
-        "files_examined": len({_file_of(row) for row in rows}),
-        "verdicts": dict(Counter(_newest_outcomes(rows).values())),
-        "authorised": sum(bool(row.authorised) for row in rows),
-        "cases_opened": dict(Counter(case.outcome for case in cases)),
-        "decisions_by_people": dict(Counter(entry.details["decision"] for entry in reviews)),
-        "appeals": sum(
-            entry.kind == "appeal" and entry.at.startswith(month)
-            for case in service.case_store.cases()
-            for entry in case.entries
-        ),
-        "notices": _events(notices, month),
-        "notices_by_kind": dict(
-            Counter(notice.template for notice in notices if notice.history[0].at.startswith(month))
-        ),
+        "files_examined": results.files,
+        "verdicts": results.outcomes,
+        "authorised": results.authorised,
+        "cases_opened": store.lists.opened_in(month),
+        "decisions_by_people": dict(reviews),
+        "appeals": sum(1 for _ in store.all_entries("appeal", month)),
+        "notices": _events(entries, month),
+        "notices_by_kind": dict(Counter(entry.details["template"] for entry in drafted)),
         "median_hours_from_sent_to_removed": round(median(hours), 1) if hours else None,
     }
 
 
-def _file_of(row: VerdictRow) -> str:
-    return row.sha256 or row.file
-
-
-def _newest_outcomes(rows: Sequence[VerdictRow]) -> dict[tuple[str, str], str]:
-    """Outcomes by file and person, from the newest scan of each file, so that none counts twice."""
-    newest: dict[str, str] = {}
-    for row in rows:
-        newest[_file_of(row)] = max(newest.get(_file_of(row), ""), row.judged_in)
-    return {
-        (_file_of(row), str(row.identity_id)): row.outcome
-        for row in rows
-        if row.judged_in == newest[_file_of(row)]
-    }
+def _hours_of_removals(store: CaseStore, entries: Iterable[Entry], month: str) -> list[float]:
+    """Hours from when notices were sent until what they name was removed in the month."""
+    removed = dict.fromkeys(
+        entry.details["notice"]
+        for entry in entries
+        if entry.details["event"] == NoticeState.REMOVED
+    )
+    taken = (_hours_to_removal(tracked(store, notice_id), month) for notice_id in removed)
+    return [hours for hours in taken if hours is not None]
 
 
 def _hours_to_removal(notice: Tracked, month: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from scanner.cli.capture_verdicts import judge_all, print_verdicts
 from scanner.cli.commands import CommandGroup
 from scanner.cli.context import case_service_of, intake_of, releases_of, scan_store_of, settings_of
-from scanner.cli.options import FacePackOption, JsonFlag
+from scanner.cli.options import FacePackOption, JsonFlag, LimitOption, page_size
 from scanner.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def list_captures(
         str,
         typer.Option(help="Only those with this in their name, title, account, site or address."),
     ] = "",
+    limit: LimitOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List captures with their verdicts, newest first.
@@ -47,14 +49,17 @@ def list_captures(
     settings = settings_of(context)
     with intake_of(settings) as intake, scan_store_of(settings) as scan_store:
         case_store = CaseStore(settings.cases_path, settings.evidence_path)
-        captures = intake.captures
-        lines = list(overview(captures, captures.all(find), scan_store.captures, case_store))
+        captures, most = intake.captures, page_size(limit, as_json=as_json)
+        page = list(islice(captures.all(find), None if most is None else most + 1))
+        lines = list(overview(captures, page[:most], scan_store.captures, case_store))
         case_store.close()
     if as_json:
         print_json({"captures": [_line_document(line) for line in lines]})
     elif lines:
         titles = ("id", "taken in", "name", "account", "outcome", "case")
         print_table(titles, [_row(line) for line in lines])
+        if len(page) > len(lines):
+            print_line(f"The newest {len(lines):,}; see all with --limit 0.")
     elif find:
         print_line(f"Nothing captured has {find!r} in it.")
     else:

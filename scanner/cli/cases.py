@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanner.cli.context import case_service_of, settings_of
-from scanner.cli.options import CaseArgument, JsonFlag
-from scanner.cli.output import print_json, print_line, print_table, print_warning
+from scanner.cli.options import AfterOption, CaseArgument, JsonFlag, LimitOption, page_size
+from scanner.cli.output import (
+    print_json,
+    print_line,
+    print_page_end,
+    print_table,
+    print_warning,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reports.cases.case import Case
+    from reports.cases.case_summary import CaseSummary
     from scanner.casework.service import CaseService
 
 _JSON_FIELDS = (
@@ -24,7 +31,6 @@ _JSON_FIELDS = (
     "score",
     "threshold",
     "opened_at",
-    "scan_id",
 )
 
 
@@ -43,50 +49,63 @@ def cases(
     identity: Annotated[
         str | None, typer.Option(help="Only those about this person, by name or id.")
     ] = None,
+    words: Annotated[
+        str, typer.Option("--search", help="A part of the person, file, title, uploader or hash.")
+    ] = "",
+    limit: LimitOption = None,
+    after: AfterOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the cases that scans have opened."""
+    """List the cases that scans have opened, newest first."""
+    from reports.cases.case_list import CaseFilter, CaseOrder
     from reports.cases.review import CaseStatus
 
     if status not in (None, *CaseStatus):
         raise typer.BadParameter(
             f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status"
         )
-    settings = settings_of(context)
+    settings, most = settings_of(context), page_size(limit, as_json=as_json)
     with case_service_of(settings) as service:
+        lists = service.case_store.lists
         identity_id = service.vault.people.find(identity).identity_id if identity else None
-        found = [
-            case for case in service.case_store.cases(identity_id) if status in (None, case.status)
-        ]
-        withdrawn = {case.identity_id for case in found if service.has_withdrawn(case)}
+        statuses = (status,) if status else ()
+        wanted = CaseFilter(statuses, identity_id=identity_id, words=words)
+        more = -1 if most is None else most + 1
+        page = lists.page(wanted, CaseOrder.NEWEST, after=after, limit=more)
+        found, total = page[:most], lists.count(wanted)
+        scans = lists.scans_of(case.case_id for case in found)
+        registered = service.vault.people.registered_among(case.identity_id for case in found)
     if as_json:
         rows = [
             {
                 **{name: getattr(case, name) for name in _JSON_FIELDS},
-                "file": case.checkpoint.file,
-                "sha256": case.checkpoint.sha256,
-                "withdrawn": case.identity_id in withdrawn,
+                "scan_id": scans[case.case_id],
+                "file": case.file,
+                "sha256": case.sha256,
+                "withdrawn": case.identity_id not in registered,
             }
             for case in found
         ]
-        print_json({"cases": rows})
+        print_json({"cases": rows, "total": total})
     elif found:
         print_table(
             ("case", "status", "verdict", "person", "score", "file", "opened"),
-            [_row(case, withdrawn=case.identity_id in withdrawn) for case in found],
+            [_row(case, withdrawn=case.identity_id not in registered) for case in found],
         )
+        if len(page) > len(found):
+            print_page_end(len(found), total, f"--after {found[-1].case_id}")
     else:
         _print_no_case(settings.home / "demo")
 
 
-def _row(case: Case, *, withdrawn: bool) -> tuple[str, ...]:
+def _row(case: CaseSummary, *, withdrawn: bool) -> tuple[str, ...]:
     return (
         case.case_id,
         case.status,
         case.outcome,
         case.identity_name + (" (withdrawn)" if withdrawn else ""),
         f"{case.score:.2f}",
-        case.checkpoint.file,
+        case.file,
         case.opened_at[:10],
     )
 

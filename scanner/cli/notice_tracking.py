@@ -11,8 +11,8 @@ import typer
 from scanner.cli.cases import warn_of_withdrawal
 from scanner.cli.context import case_service_of, settings_of
 from scanner.cli.notices import group
-from scanner.cli.options import JsonFlag, OperatorOption
-from scanner.cli.output import print_json, print_line, print_table
+from scanner.cli.options import AfterOption, JsonFlag, LimitOption, OperatorOption, page_size
+from scanner.cli.output import print_json, print_line, print_page_end, print_table
 
 if TYPE_CHECKING:
     from reports.notices.tracker import Tracked
@@ -26,19 +26,30 @@ def add_to(_app: typer.Typer, _panel: str) -> None:
     group.command("recheck")(recheck)
 
 
-def list_notices(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List every notice with its state and its deadline."""
-    from reports.notices.tracker import all_tracked
+def list_notices(
+    context: typer.Context,
+    limit: LimitOption = None,
+    after: AfterOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List every notice with its state and its deadline, those that are due first at the top."""
+    from reports.notices.tracker import count_notices, notice_page
 
+    most = page_size(limit, as_json=as_json)
     with case_service_of(settings_of(context)) as service:
-        found, now = all_tracked(service.case_store), service.clock()
+        more = -1 if most is None else most + 1
+        page = notice_page(service.case_store, after=after, limit=more)
+        found, total = page[:most], count_notices(service.case_store)
+        now = service.clock()
     if as_json:
-        print_json({"notices": [_document(notice, now) for notice in found]})
+        print_json({"notices": [_document(notice, now) for notice in found], "total": total})
     elif found:
         print_table(
             ("notice", "kind", "state", "since", "clock", "address"),
             [_row(notice, now) for notice in found],
         )
+        if len(page) > len(found):
+            print_page_end(len(found), total, f"--after {found[-1].notice_id}")
     else:
         typer.echo("No notice yet: portrait-scanner notice draft CASE NOTICE --out FOLDER")
 

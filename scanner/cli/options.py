@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+_PAGE_SIZE = 100
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 FacePackOption = Annotated[
     str | None,
@@ -31,9 +32,24 @@ CaseArgument = Annotated[
 SearchOption = Annotated[
     bool, typer.Option("--search/--no-search", help="Search the faces in them afterwards.")
 ]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        help="How many; 0 for all.", min=0, show_default="100 in a table, all with --json"
+    ),
+]
+AfterOption = Annotated[
+    str | None, typer.Option(help="Begin after this one, the last of the page before.")
+]
 SignerOption = Annotated[
     str | None, typer.Option(help="Fingerprint of the key that must have signed it.")
 ]
+
+
+def page_size(limit: int | None, *, as_json: bool) -> int | None:
+    """How many entries a list shows; None for all."""
+    chosen = (0 if as_json else _PAGE_SIZE) if limit is None else limit
+    return chosen or None
 
 
 def check_language(language: str) -> None:

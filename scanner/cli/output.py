@@ -125,6 +125,15 @@ def print_table(
     console(width=_TABLE_WIDTH).print(table)
 
 
+def print_page_end(shown: int, total: int, following: str) -> None:
+    """How to see the rest of a list.
+
+    Args:
+        following: options that show the next page.
+    """
+    print_line(f"{shown:,} of {total:,}. Go on with {following}, or see all with --limit 0.")
+
+
 def counted(number: int, thing: str) -> str:
     """A number with its noun, which is in the singular for one."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

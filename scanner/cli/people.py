@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanner.cli.context import enrolment_session_of, settings_of, vault_of
-from scanner.cli.options import FacePackOption, JsonFlag, OperatorOption, PersonArgument
-from scanner.cli.output import print_json, print_line, print_table, print_warning
+from scanner.cli.options import (
+    FacePackOption,
+    JsonFlag,
+    LimitOption,
+    OperatorOption,
+    PersonArgument,
+    page_size,
+)
+from scanner.cli.output import print_json, print_line, print_page_end, print_table, print_warning
 from scanner.cli.withdrawal import print_erasure
 
 if TYPE_CHECKING:
@@ -36,9 +43,13 @@ def identities(
     expiring: Annotated[
         int | None, typer.Option(help="Only those whose consent ends within DAYS.", min=0)
     ] = None,
+    words: Annotated[
+        str, typer.Option("--search", help="A part of the name, reference or id.")
+    ] = "",
+    limit: LimitOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List everyone stored: status, consent and terms.
+    """List everyone stored, by name: status, consent and terms.
 
     Operators other than the one who submitted a person also see whom that person looks like, if
     anybody; the audit log records that it was shown.
@@ -50,19 +61,20 @@ def identities(
     now = utc_now()
     today = now.date()
     with vault_of(settings) as vault:
-        found = [
+        matching = [
             identity
-            for identity in vault.people.all()
+            for identity in vault.people.all(words)
             if (not waiting or identity.status in ("pending", "conflict"))
             and (expiring is None or identity.consent.expires_within(expiring, today))
         ]
+        found = matching[: page_size(limit, as_json=as_json)]
         rows = [
             _row(identity, _lookalikes_shown(vault, identity, settings.operator, now), today)
             for identity in found
         ]
         warnings = duties(vault.people.count(), "en")
     if as_json:
-        print_json({"identities": rows, "warnings": warnings})
+        print_json({"identities": rows, "total": len(matching), "warnings": warnings})
         return
     if not rows:
         typer.echo("Nobody to show; `portrait-scanner enroll NAME PHOTOS` submits someone.")
@@ -73,6 +85,8 @@ def identities(
     for row in rows:
         for other in row["looks_like"]:
             print_line(f"{row['name']} looks like {other['name']} (score {other['score']:.2f}).")
+    if len(found) < len(matching):
+        print_page_end(len(found), len(matching), "--search WORDS")
     for sentence in warnings:
         print_warning(sentence)
 

@@ -34,22 +34,17 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write every verdict of every scan as CSV or Parquet."""
-    from scanner.casework.exports import as_csv, write_parquet
-    from scanner.scanning.verdict_table import verdict_rows
+    from scanner.casework.exports import write_table
 
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise typer.BadParameter(f"{out.name} ends in neither .csv nor .parquet", param_hint="FILE")
-    with scan_store_of(settings_of(context)) as scan_store:
-        rows = list(verdict_rows(scan_store))
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() == ".csv":
-        out.write_bytes(as_csv(row.to_json() for row in rows))
-    else:
-        write_parquet(rows, out)
+    with scan_store_of(settings_of(context)) as scan_store:
+        count = write_table(scan_store.table.rows(), out)
     if as_json:
-        print_json({"file": str(out), "rows": len(rows)})
+        print_json({"file": str(out), "rows": count})
     else:
-        typer.echo(f"{len(rows):,} verdicts: {out}")
+        typer.echo(f"{count:,} verdicts: {out}")
 
 
 def summary(
@@ -116,13 +111,11 @@ def transparency(
 ) -> None:
     """Count a month for publication, without any name."""
     from scanner.casework.statistics import transparency as count_month
-    from scanner.scanning.verdict_table import verdict_rows
 
     settings = settings_of(context)
     with case_service_of(settings) as service, scan_store_of(settings) as scan_store:
-        counts = count_month(
-            service, verdict_rows(scan_store), _month(month, f"{service.clock():%Y-%m}")
-        )
+        wanted = _month(month, f"{service.clock():%Y-%m}")
+        counts = count_month(service, scan_store.table.month(wanted), wanted)
     if as_json:
         print_json(counts)
         return

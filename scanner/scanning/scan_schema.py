@@ -234,6 +234,11 @@ def searches_of_items(db: Database) -> None:
     )
 
 
+@migrations()
+def items_by_position(db: Database) -> None:
+    db.table("items").create_index(["scan_id", "position"])
+
+
 def forget_older_pages(db: Database) -> None:
     """Remove what an earlier version wrote from free pages of the database and from its log.
 

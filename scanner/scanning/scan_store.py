@@ -29,6 +29,7 @@ from scanner.scanning.searched_file_store import (
     rows_in,
     rows_record,
 )
+from scanner.scanning.verdict_table import VerdictTable
 from scanner.triage.header import Triage, triage_from_dict
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class ScanStore:
         captures: verdicts on captured images.
         held: files that name a registered minor.
         searched: files whose results hold for a newer gallery too.
+        table: the results of all scans.
     """
 
     def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
@@ -125,6 +127,7 @@ class ScanStore:
         self.captures = CaptureVerdictStore(self._db)
         self.held = HeldFileStore(self._db)
         self.searched = SearchedFileStore(self._db)
+        self.table = VerdictTable(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -172,11 +175,6 @@ class ScanStore:
             "there is no scan yet" if scan_id == "latest" else f"no scan has the id {scan_id!r}"
         )
 
-    def scans(self) -> Iterator[ScanRow]:
-        """Yield every scan, the oldest first."""
-        for row in list(self._db.table("scans").rows_where(order_by="started_at")):
-            yield ScanRow(**row)
-
     def add_item(self, scan_id: str, item_key: str, listing: Listing, file_number: int) -> None:
         """Add a listed file; a known one stays unchanged unless deciding facts changed."""
         record = listing_to_dict(listing)
@@ -191,9 +189,8 @@ class ScanStore:
             "verdict": None,
         }
         with transaction(self._db):
-            position = self._db.execute(
-                "select count(*) from items where scan_id = ?", [scan_id]
-            ).fetchone()[0]
+            last = "select max(position) from items where scan_id = ?"
+            position = (self._db.execute(last, [scan_id]).fetchone()[0] or 0) + 1
             query = "select listing from items where scan_id = ? and item_key = ?"
             known = self._db.execute(query, [scan_id, item_key]).fetchone()
             if known is not None and (

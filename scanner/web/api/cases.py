@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from reports.cases.case import Case
-from reports.cases.case_summary import CaseSummary
+from reports.cases.case_list import CaseFilter, CaseOrder
+from reports.cases.case_summary import CaseSummary, summary_record
 from reports.cases.review import CaseStatus
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownCase
 from reports.notices.drafting import draft_notice
@@ -94,18 +95,12 @@ def list_cases(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> CaseList:
     """Cases, newest first."""
+    wanted = CaseFilter(statuses=() if status is None else (status,), sha256=sha256)
     with context.services.acquire(token.account.actor) as service:
-        summaries = list(reversed(service.case_store.summaries()))
-    matching = [
-        summary
-        for summary in summaries
-        if status in (None, summary.status) and sha256 in (None, summary.sha256)
-    ]
-    if before is not None:
-        ids = [summary.case_id for summary in matching]
-        matching = matching[ids.index(before) + 1 :] if before in ids else []
-    page = matching[:limit]
-    following = page[-1].case_id if len(matching) > limit else None
+        lists = service.case_store.lists
+        found = lists.page(wanted, CaseOrder.NEWEST, after=before, limit=limit + 1)
+    page = found[:limit]
+    following = page[-1].case_id if len(found) > limit else None
     return CaseList(
         cases=[_case_document(context, token, summary) for summary in page], next=following
     )
@@ -118,11 +113,7 @@ def show_case(
     """One case in its present state."""
     with context.services.acquire(token.account.actor) as service:
         case = _find_case(service, case_id)
-        summary = next(
-            known
-            for known in service.case_store.summaries(case.identity_id)
-            if known.case_id == case_id
-        )
+        summary = CaseSummary(**summary_record(case), entries=case.entries)
     return _case_document(context, token, summary)
 
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.casework.statistics import transparency
 from scanner.factories import open_case_service, open_scan_store
-from scanner.scanning.verdict_table import verdict_rows
 from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
 from scanner.web.auth.tokens import Token
@@ -106,4 +105,4 @@ def month_counts(
         open_case_service(settings, context.clock) as service,
         closing(open_scan_store(settings)) as scan_store,
     ):
-        return transparency(service, verdict_rows(scan_store), month)
+        return transparency(service, scan_store.table.month(month), month)

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 from face_index.identity import Identity, Status
 from reports.cases.case import Entry
+from reports.cases.case_list import CaseFilter
 from reports.cases.case_summary import CaseSummary
+from reports.cases.notice_list import RUNNING
 from reports.cases.review import CaseStatus, last_review
 from reports.documents.words import Translate
-from reports.notices.tracker import Tracked, all_tracked
+from reports.notices.tracker import Tracked, notice_page
 from scanner.casework.service import CaseService
 from scanner.scanning.searched_file_store import SearchedFileStore
 from scanner.web.auth.access import Permission
@@ -52,7 +54,7 @@ class Reminders:
         """Put due reminders into the outbox; how many."""
         fresh = (self._service.clock() - _FRESH).isoformat()
         count = 0
-        for case in self._service.case_store.summaries():
+        for case in self._service.case_store.lists.page(CaseFilter(changed_since=fresh)):
             if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
                 count += self._new_case(case)
             if (
@@ -64,7 +66,7 @@ class Reminders:
         for identity in self._service.vault.people.all():
             count += self._registration(identity, fresh) + self._ending_consent(identity)
         return count + sum(
-            self._deadline(notice) for notice in all_tracked(self._service.case_store)
+            self._deadline(notice) for notice in notice_page(self._service.case_store, RUNNING)
         )
 
     def _new_case(self, case: CaseSummary) -> int:
@@ -171,7 +173,8 @@ class Reminders:
         files = self._searched.searched_since(approved_at)
         if files == 0:
             return 0
-        cases = self._service.case_store.summaries(identity.identity_id)
+        wanted = CaseFilter(identity_id=identity.identity_id)
+        cases = self._service.case_store.lists.page(wanted)
         unwanted = (CaseStatus.SUPERSEDED, CaseStatus.REJECTED)
         found = sum(case.status not in unwanted for case in cases)
         return self._tell(

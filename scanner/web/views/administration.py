@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from scanner.casework.statistics import transparency
-from scanner.scanning.verdict_table import verdict_rows
 from scanner.web.auth.access import Permission, Role
 from scanner.web.auth.accounts import STAFF, Account, checked_email
 from scanner.web.auth.sessions import Session
@@ -164,7 +163,7 @@ def month_counts(
     is_month = re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted)
     month = wanted if is_month else f"{context.clock():%Y-%m}"
     with context.services.acquire(session.account.actor) as service:
-        counts = transparency(service, verdict_rows(service.scan_store), month)
+        counts = transparency(service, service.scan_store.table.month(month), month)
     if request.query_params.get("as") == "json":
         name = f"transparency-{month}.json"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, LicenceKind, Signatory, Terms
 from face_index.errors import ConsentMissing, UnknownIdentity
 from face_index.identity import Identity, Status
+from reports.cases.case_list import CaseFilter, CaseOrder
 from reports.cases.case_summary import CaseSummary
 from reports.cases.review import CaseStatus
 from scanner.scanning.scan_store import Coverage
@@ -233,7 +234,8 @@ def receipt_of(service: PageCaseService, identity_id: str) -> dict[str, Any] | N
 
 def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
     """The status of a likeness; None if there is no trace of it."""
-    summaries = reversed(service.case_store.summaries(identity_id))
+    wanted = CaseFilter(identity_id=identity_id)
+    summaries = service.case_store.lists.page(wanted, CaseOrder.NEWEST)
     cases = tuple(case for case in summaries if case.status != CaseStatus.SUPERSEDED)
     try:
         identity = service.vault.people.find(identity_id)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
+from reports.cases.notice_list import NoticeState
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
 from reports.notices.drafting import Draft, draft_notice
 from reports.notices.facts import captured_facts
@@ -14,9 +15,9 @@ from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.template import Template, template, template_names
 from reports.notices.tracker import (
     NEXT,
-    NoticeState,
-    all_tracked,
+    count_notices,
     drafted,
+    notice_page,
     record_draft,
     record_event,
     tracked,
@@ -58,6 +59,7 @@ _LONG = frozenset(
         "description",
     }
 )
+_PAGE_SIZE = 50
 _KINDS = {
     "txt": "text/plain; charset=utf-8",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -68,28 +70,21 @@ _KINDS = {
 @router.get("/notices")
 def listed(request: Request, context: Context, session: Writer) -> Response:
     """All notices with their deadlines, overdue ones first."""
-    now = context.clock()
+    names = [name for name in template_names() if _may(session.account, template(name))]
+    after = request.query_params.get("after", "")[:200] or None
     with context.services.acquire(session.account.actor) as service:
-        notices = [
-            notice
-            for notice in all_tracked(service.case_store)
-            if _may(session.account, template(notice.template))
-        ]
-    notices.sort(
-        key=lambda notice: (
-            not notice.overdue(now),
-            notice.due is None,
-            notice.due or now,
-            notice.history[0].at,
-        )
-    )
+        found = notice_page(service.case_store, templates=names, after=after, limit=_PAGE_SIZE + 1)
+        total = count_notices(service.case_store, names)
+    notices = found[:_PAGE_SIZE]
     language = language_of(request)
     words = page_words(language)
     return render_page(
         request,
         "notices.html",
         notices=notices,
-        now=now,
+        total=total,
+        next_page=notices[-1].notice_id if len(found) > _PAGE_SIZE else None,
+        now=context.clock(),
         words=words,
         following=_FOLLOWING,
         titles=notice_titles(language),

@@ -8,9 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
+from reports.cases.notice_list import NoticeState
 from reports.cases.review import CaseStatus
 from reports.errors import UnknownCase
-from reports.notices.tracker import NoticeState, all_tracked
+from reports.notices.tracker import notices_of
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
 from scanner.web.context import AppContext
@@ -152,11 +153,7 @@ def _page(
         case = _own_case(context, session, service, identity_id, case_id)
         pairs, faces = thumbnails(service, case, most=12), captured_faces(service, case, most=24)
         allowed = allowed_now(service, case)
-        states = {
-            notice.state
-            for notice in all_tracked(service.case_store)
-            if notice.case_id == case.case_id
-        }
+        states = {notice.state for notice in notices_of(service.case_store, case.case_id)}
     t = translations(language).gettext
     decided = case.status in _DECIDED
     steps = [

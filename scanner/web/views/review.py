@@ -8,16 +8,18 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
+from reports.cases.case_list import CaseFilter, CaseOrder
 from reports.cases.review import OPEN, CaseStatus, Decision
+from reports.cases.urgency import queued
 from reports.errors import ReportError, ReviewRefused, UnknownCase
-from reports.notices.tracker import all_tracked
+from reports.notices.tracker import notices_of
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
 from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import redirect, render_page, whole_number
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import language_of
 from scanner.web.views.case_views import (
@@ -30,7 +32,6 @@ from scanner.web.views.case_views import (
 )
 from scanner.web.views.downloads import bundle_response, report_response
 from scanner.web.views.held_files import undecided_count
-from scanner.web.views.urgency import QueuedCase, queue_of
 
 router = APIRouter(include_in_schema=False, prefix="/cases")
 Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
@@ -176,23 +177,31 @@ def _queue_page(
     query = request.query_params
     filters = {name: query.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
     may_decide = session.account.may(Permission.CASES_DECIDE)
+    wanted, now = _filter_of(filters), context.clock()
     with context.services.acquire(session.account.actor) as service:
-        queued = queue_of(service.case_store.summaries(), context.clock())
-        registered = {identity.identity_id for identity in service.vault.people.all()}
+        lists = service.case_store.lists
+        found = lists.page(
+            wanted,
+            CaseOrder.URGENT,
+            after=query.get("after", "")[:200] or None,
+            limit=_PAGE_SIZE + 1,
+            now=now,
+        )
+        total, hubs = lists.count(wanted), lists.hubs()
+        shown = found[:_PAGE_SIZE]
+        registered = service.vault.people.registered_among(case.identity_id for case in shown)
         held_count = undecided_count(service) if may_decide else 0
-    matching = [item for item in queued if _matches(item, filters)]
-    start = whole_number(query.get("from")) or 0
     words = page_words(language_of(request))
     return render_page(
         request,
         "queue.html",
         422 if problem else 200,
         problem=problem,
-        queued=matching[start : start + _PAGE_SIZE],
-        total=len(matching),
-        following=start + _PAGE_SIZE if len(matching) > start + _PAGE_SIZE else None,
+        queued=[queued(case, now) for case in shown],
+        total=total,
+        following=shown[-1].case_id if len(found) > _PAGE_SIZE else None,
         filters=filters,
-        hubs=sorted({item.case.hub for item in queued}),
+        hubs=hubs,
         statuses=list(CaseStatus),
         decisions=[decision for decision in Decision if decision != Decision.CONFIRM],
         words=words,
@@ -202,23 +211,11 @@ def _queue_page(
     )
 
 
-def _matches(item: QueuedCase, filters: Mapping[str, str]) -> bool:
-    """Whether a case passes the filters; without a status only undecided cases do."""
-    case, status = item.case, filters["status"]
-    if status != "all" and not (item.status == status if status else item.status in OPEN):
-        return False
-    if filters["outcome"] not in ("", case.outcome) or filters["hub"] not in ("", case.hub):
-        return False
-    texts = (
-        case.case_id,
-        case.identity_name,
-        case.file,
-        case.title,
-        case.creator,
-        case.sha256,
-    )
-    query = filters["q"].casefold()
-    return any(query in str(text or "").casefold() for text in texts)
+def _filter_of(filters: Mapping[str, str]) -> CaseFilter:
+    """The filter of the queue; without a status only undecided cases pass it."""
+    status = filters["status"]
+    statuses = () if status == "all" else (status,) if status else OPEN
+    return CaseFilter(statuses, filters["outcome"], filters["hub"], words=filters["q"])
 
 
 def _page(
@@ -232,9 +229,7 @@ def _page(
     with context.services.acquire(account.actor) as service:
         case = find_case(service, case_id)
         pairs, faces = thumbnails(service, case), captured_faces(service, case)
-        notices = [
-            notice for notice in all_tracked(service.case_store) if notice.case_id == case.case_id
-        ]
+        notices = notices_of(service.case_store, case.case_id)
         allowed, withdrawn = allowed_now(service, case), service.has_withdrawn(case)
         viewing = service.viewing(case)
         notes = [
