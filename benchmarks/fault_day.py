@@ -104,7 +104,7 @@ def state(home: Path) -> State:
         judged = {
             f"{key} of {scan}"
             for scan, key in db.execute(
-                "select scan_id, item_key from items where verdict is not null"
+                "select target, item_key from items where verdict is not null"
             )
         }
     whole = program(home, "audit", "verify").returncode == 0

@@ -153,6 +153,7 @@ def copy(
         kept.sampling_key: session.kept.decide(kept.sampling_key, snapshot)
         for kept in (*shown, *others)
     }
+    judged: dict[str, tuple[ResultRow, Searched]] = {}
     for number in range(first, first + count):
         group = shown if number % round(1 / PERSON_SHARE) == 0 else others
         kept = group[number % len(group)]
@@ -166,10 +167,12 @@ def copy(
         store.remember_verdict(sha256, identification, verdict, now, search_key.digest)
         listing = listing_of_copy(number)
         row = ResultRow(listing.files[0].name, sha256, verdict.outcome, reason=verdict.reason)
-        store.add_item(scan.scan_id, str(number), listing, 0)
-        store.note_fetched(scan.scan_id, str(number), sha256)
         searched = Searched(search_key.digest, session.settings_key, (sampling_key,))
-        store.note_judged(scan.scan_id, str(number), [row], searched, now)
+        judged[f"{listing.hub}:{listing.listing_id}:{listing.files[0].name}"] = row, searched
+        store.items.add(scan, listing)
+    for item in store.items.pending(scan):
+        row, searched = judged[item.item_key]
+        store.items.note_judged(item, scan, row.sha256, [row], searched, now)
 
 
 def searched(session: ScanSession) -> tuple[RetrosearchResult, float]:

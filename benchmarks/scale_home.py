@@ -27,7 +27,6 @@ from scanner.records import ResultRow
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.searched_file_store import Searched
 from scanner.settings import Settings
-from scanner.triage.header import Triage
 from scanner.web.auth.access import Role
 from scanner.web.context import AppContext
 from scanner.web.queue.job import JobKind, JobRequest
@@ -211,21 +210,13 @@ def scan_items(scan_store: ScanStore, count: int) -> None:
     """Store a finished scan of all listings."""
     scan = scan_store.begin("benchmark-scan", TARGET, "key", 1_000, NOW)
     for number in range(count):
-        listing = listing_of(number)
-        scan_store.add_item(scan.scan_id, f"{HUB}:{number}:{listing.files[0].name}", listing, 0)
+        scan_store.items.add(scan, listing_of(number))
     scan_store.mark_listed(scan.scan_id, NOW)
-    for number in range(count):
-        file = listing_of(number).files[0]
-        key = f"{HUB}:{number}:{file.name}"
-        triage = replace(_TRIAGE, sha256=file.sha256)
-        scan_store.note_known(scan.scan_id, key, file.sha256)
-        scan_store.note_triaged(scan.scan_id, key, triage)
+    for item in scan_store.items.pending(scan):
+        number, sha256 = int(item.listing.listing_id), item.listing.files[0].sha256
         searched = Searched("key", "settings", (sha256_of(-number),))
-        scan_store.note_judged(scan.scan_id, key, [result_row(number)], searched, NOW)
+        scan_store.items.note_judged(item, scan, sha256, [result_row(number)], searched, NOW)
     scan_store.mark_finished(scan.scan_id, NOW)
-
-
-_TRIAGE = Triage("", None, "lora", "SD1", triggers=("ohwx",), size_bytes=144_000_000, readable=True)
 
 
 def result_row(number: int) -> ResultRow:

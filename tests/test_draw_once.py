@@ -335,7 +335,7 @@ class TestRetrosearch:
         assert result.totals.denoiser_calls == 0
         assert home.retrosearch().files == 0
         with home.session() as session:
-            coverage = session.scan_store.coverage((NOON + timedelta(seconds=1)).isoformat())
+            coverage = session.scan_store.coverage.since((NOON + timedelta(seconds=1)).isoformat())
         assert coverage == []
 
     def test_a_person_who_is_shown_is_found_and_gets_a_case(
@@ -354,7 +354,7 @@ class TestRetrosearch:
         assert again.totals.drawn_files == 0
         assert again.case_ids == result.case_ids
         with home.session() as session:
-            [coverage] = session.scan_store.coverage(home.now.isoformat())
+            [coverage] = session.scan_store.coverage.since(home.now.isoformat())
             assert coverage.examined == 2
 
     def test_whoever_leaves_is_found_no_more(self, home: Home, uploads: Path) -> None:

@@ -89,8 +89,8 @@ class Office:
     def tell(self, webhook: str | None = None) -> int:
         accounts, outbox = self.app_context.accounts, self.app_context.outbox
         with closing(open_scan_store(self.settings)) as scan_store:
-            searched, url = scan_store.searched, self.settings.web.url
-            Reminders(self.service, searched, accounts, outbox, url, webhook).send()
+            url = self.settings.web.url
+            Reminders(self.service, scan_store, accounts, outbox, url, webhook).send()
         return outbox.send_due()
 
     def scan(self, files: int) -> None:
@@ -101,10 +101,11 @@ class Office:
                 sha256 = f"{number:064x}"
                 file = RemoteFile("a.safetensors", f"https://hub/{number}", 1, sha256)
                 listing = bare_listing("hub", str(number), "a", f"hub:{number}", file)
-                store.add_item(scan.scan_id, str(number), listing, 0)
-                store.note_fetched(scan.scan_id, str(number), sha256)
-                row, searched = ResultRow("a", sha256, "clear"), Searched("earlier key", "", ("s",))
-                store.note_judged(scan.scan_id, str(number), [row], searched, self.clock())
+                store.items.add(scan, listing)
+            row, searched = ResultRow("a", "", "clear"), Searched("earlier key", "", ("s",))
+            for item in store.items.pending(scan):
+                sha256 = item.listing.files[0].sha256
+                store.items.note_judged(item, scan, sha256, [row], searched, self.clock())
 
     def search(self) -> None:
         """Store a retrosearch in everything that was scanned."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
 from crawlers.listing import RemoteFile, bare_listing, listing_to_dict
 from face_index.consent import Consent, LicenceKind, Signatory, Terms
@@ -28,6 +29,7 @@ from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictRecord
 from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
 from scanner.scanning.scan import result_of, run_scan
+from scanner.scanning.scan_schema import migrations
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -242,10 +244,15 @@ def test_no_name_and_no_word_of_theirs_stays(
 
 def as_before(path: Path, verdict: dict[str, Any]) -> None:
     """scans.db as 0.1.0 left it: names in rows and free pages, without the later migration."""
-    ScanStore(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("delete from _sqlite_migrations where name = 'nobody_is_named'")
-        db.execute("pragma user_version = 0")
+        db.execute("pragma journal_mode = wal")
+        migrations.apply(Database(db), stop_before="nobody_is_named")
+        scan = ("scan", "folder", "key", "2026-01-01T00:00:00+00:00", 1)
+        db.execute(
+            "insert into scans (scan_id, target, fingerprint, started_at, gallery_size) "
+            "values (?, ?, ?, ?, ?)",
+            scan,
+        )
         file = RemoteFile("a.safetensors", "", None, None)
         listing = json.dumps(listing_to_dict(bare_listing("folder", "1", "a", "", file)))
         for number in range(40):
@@ -292,7 +299,7 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1]))
     scan_store = ScanStore(path)
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
-    [first, *_] = scan_store.items("scan")
+    [first, *_] = scan_store.items.of_scan(scan_store.scan("scan"))
     assert first.rows is not None
     assert [row.authorised for row in first.rows] == [
         None,

@@ -49,7 +49,7 @@ def held_by_gate(home: Home, path: Path) -> list[ResultRow]:
     """The rows that hold in the present gallery."""
     with home.session() as session:
         search_key = session.search_key(session.take_snapshot()).digest
-        judged = session.scan_store.judged(sha256_of(path), search_key)
+        judged = session.scan_store.items.judged(sha256_of(path), search_key)
         return [row for item in judged for row in item.rows]
 
 
@@ -205,7 +205,7 @@ class TestGalleries:
         with home.session(policy=strict) as session:
             retrosearch(session, Silent())
             search_key = session.search_key(session.take_snapshot()).digest
-            [item] = session.scan_store.judged(sha256_of(STYLE), search_key)
+            [item] = session.scan_store.items.judged(sha256_of(STYLE), search_key)
         assert [row.outcome for row in item.rows] == ["inconclusive"]
 
     def test_a_consent_that_lapses_during_a_scan_and_is_renewed(

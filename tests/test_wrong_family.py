@@ -577,7 +577,7 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
         def changed(record: dict[str, object]) -> Listing:
             return replace(listing_from_dict(record), base_model=base_model)
 
-        monkeypatch.setattr("scanner.scanning.scan_store.listing_from_dict", changed)
+        monkeypatch.setattr("scanner.scanning.item_store.listing_from_dict", changed)
         [row] = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
         return str(row["reason"])
 

@@ -9,8 +9,8 @@ from crawlers.listing import Listing, RemoteFile
 from scanner.identification.verdict import Outcome
 from scanner.records import ResultRow
 from scanner.scanning.file_faces import is_near_and_gone
+from scanner.scanning.item_store import Item
 from scanner.scanning.keys import Prompting
-from scanner.scanning.scan_store import Item
 from scanner.scanning.searched_file_store import Searched
 from scanner.scanning.workers import Submission
 from scanner.triage.header import Triage
@@ -45,10 +45,17 @@ class Part:
 
 @dataclass(slots=True)
 class Entry:
-    """An item under way."""
+    """An item under way.
+
+    Attributes:
+        sha256: of the file; None before it is fetched or known.
+        is_carried: the results that the item has hold as they are.
+    """
 
     item: Item
+    sha256: str | None = None
     parts: list[Part] = field(default_factory=list)
+    is_carried: bool = False
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -7,7 +7,6 @@ so that a killed scan repeats at most the steps that were under way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,17 +15,18 @@ from crawlers.listing import RemoteFile
 from reports.reasons.reason import Reason
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Outcome
+from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.entries import Entry, Part, Waiting
 from scanner.scanning.file_faces import destroy_faces, why_failed
 from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
+from scanner.scanning.item_store import Item, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
 from scanner.scanning.observations import KnownSamples
 from scanner.scanning.results import failed_row, held_row
-from scanner.scanning.scan_store import Item, ScanRow
+from scanner.scanning.searched_file_store import Searched
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 from scanner.scanning.weights_files import is_elsewhere, weights_files
@@ -35,6 +35,7 @@ from scanner.triage.header import triage_file, with_listing
 from scanner.triage.minors import refuse_minors
 
 _HELD_KEY = "held"
+_CARRIED_AT_ONCE = 200
 
 
 class Pipeline:
@@ -52,25 +53,23 @@ class Pipeline:
         self,
         session: ScanSession,
         scan: ScanRow,
-        items: Sequence[Item],
         progress: Progress,
         *,
         supplied_by_caller: bool = False,
     ) -> None:
-        self._session, self._scan, self._items = session, scan, items
+        self._session, self._scan, self._items = session, scan, session.scan_store.items
         self._progress, self._supplied_by_caller = progress, supplied_by_caller
         self.totals = ScanTotals()
         self._redrawn: set[str] = set()
         self._client: PoolClient | None = None
         self._waiting: dict[str, Waiting] = {}
-        self._done = sum(item.state == "judged" for item in items)
+        self._carried: list[Item] = []
+        self._done, self._total = self._items.count(scan)
 
     def run(self) -> None:
-        """Process every item that has no verdict yet."""
+        """Process every listed file that is not done."""
         try:
-            for item in self._items:
-                if item.state == "judged":
-                    continue
+            for item in self._items.pending(self._scan):
                 self._report(item.listing.files[item.file_number].name)
                 self._begin(Entry(item))
                 while self._waiting and not self._workers().has_room:
@@ -82,6 +81,7 @@ class Pipeline:
         finally:
             if self._client is not None:
                 self._client.close()
+            self._store_carried()
         self._report("")
 
     def _workers(self) -> PoolClient:
@@ -91,12 +91,11 @@ class Pipeline:
         return self._client
 
     def _report(self, doing: str) -> None:
-        self._progress.step(self._done, len(self._items), doing)
+        self._progress.step(self._done, self._total, doing)
 
     def _begin(self, entry: Entry) -> None:
         """Fetch and triage an item and submit its parts, unless the verdict is known."""
         listing, file = entry.listing, entry.listing.files[entry.item.file_number]
-        store, scan_id, key = self._session.scan_store, self._scan.scan_id, entry.item.item_key
         sha256 = file.sha256
         try:
             self._refuse_minors(entry, file)
@@ -107,13 +106,13 @@ class Pipeline:
                 entry.parts = [Part(file, rows=rows, held=True)]
                 return self._finish_if_done(entry)
             if (part := self._known_without_fetching(entry, file)) is not None:
-                entry.parts = [part]
+                entry.parts, entry.sha256 = [part], file.sha256
                 return self._finish_if_done(entry)
             stored = self._session.acquisition.obtain(listing, file, ask_again=True)
             if file.sha256 not in (None, stored.sha256):
                 raise CrawlError(Reason("other-bytes-now", {"file": file.name}).in_english())
-            sha256 = stored.sha256
-            store.note_fetched(scan_id, key, sha256)
+            sha256 = entry.sha256 = stored.sha256
+            self._items.note_fetched(entry.item, self._scan, sha256)
             found = weights_files(file, stored.path, stored.members)
         except (CrawlError, ScanError) as error:
             row = failed_row(file, sha256, why_failed(self._session, error, sha256), entry.seconds)
@@ -156,7 +155,7 @@ class Pipeline:
         if path.suffix.lower() != ".json":
             store.remember_triage(of_file, session.clock())
         part.triage = triage = with_listing(of_file, entry.listing.base_model)
-        store.note_triaged(self._scan.scan_id, entry.item.item_key, triage)
+        self._items.note_triaged(entry.item, self._scan, entry.sha256)
         part.held = session.requests.is_held(entry.listing, part.file, triage)
         snapshot = session.take_snapshot()
         request = session.requests.request(
@@ -167,6 +166,8 @@ class Pipeline:
             file = replace(part.file, sha256=request.sha256)
             destroy_faces(session, entry.item.item_key, file)
             return Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
+        if len(entry.parts) == 1 and self._stands(entry, part, request.sha256, snapshot):
+            return None
         known = self._known(part.prompting, request.sha256, snapshot)
         if isinstance(known, VerdictRecord):
             part.rows = self._filed(entry, part, known, session.search_key(snapshot))
@@ -236,13 +237,46 @@ class Pipeline:
             return None
         request = session.requests.request(listing, file, triage, Path(), only_load=False)
         prompting, snapshot = session.prompting(request), session.take_snapshot()
+        part = Part(file, triage, prompting)
+        if self._stands(entry, part, file.sha256, snapshot):
+            return part
         verdict = self._known(prompting, file.sha256, snapshot)
         if not isinstance(verdict, VerdictRecord):
             return None
-        session.scan_store.note_known(self._scan.scan_id, entry.item.item_key, file.sha256)
-        part = Part(file, triage, prompting)
+        self._items.note_triaged(entry.item, self._scan, file.sha256)
         part.rows = self._filed(entry, part, verdict, session.search_key(snapshot))
         return part
+
+    def _stands(self, entry: Entry, part: Part, sha256: str, snapshot: GallerySnapshot) -> bool:
+        """Whether the results that the item has hold as they are; the part gets them then.
+
+        They do if nobody is found in them, and if they rest on the samples that would be drawn now
+        and were searched in the present gallery.
+        """
+        session, item = self._session, entry.item
+        if part.prompting is None or item.rows is None or item.searched is None:
+            return False
+        sampling_key, search_key = part.prompting.sampling_key, session.search_key(snapshot)
+        is_settled = all(
+            row.identity_id is None
+            and row.outcome in (Outcome.CLEAR, Outcome.INCONCLUSIVE)
+            and row.reason != NEEDS_A_LOOK
+            for row in item.rows
+        )
+        expected = Searched(search_key.digest, session.settings_key, (sampling_key.digest,))
+        if (
+            session.options.redraw
+            or not is_settled
+            or item.sha256 != sha256
+            or item.searched != expected
+            # Somebody may have been found with other words.
+            or session.scan_store.count_verdicts(sha256, search_key.digest) > 1
+            or len(session.kept.store.sampling_keys_of(sha256)) > 1
+        ):
+            return False
+        part.rows, part.search_key = item.rows, search_key.digest
+        entry.is_carried = True
+        return True
 
     def _filed(
         self, entry: Entry, part: Part, verdict: VerdictRecord, search_key: Key
@@ -341,16 +375,22 @@ class Pipeline:
             return
         rows = [row for part in entry.parts for row in part.rows or ()]
         session = self._session
-        session.scan_store.note_judged(
-            self._scan.scan_id,
-            entry.item.item_key,
-            rows,
-            entry.searched(self._scan.fingerprint, session.settings_key),
-            session.clock(),
-        )
+        if entry.is_carried:
+            self._carried.append(entry.item)
+            if len(self._carried) >= _CARRIED_AT_ONCE:
+                self._store_carried()
+        else:
+            searched = entry.searched(self._scan.fingerprint, session.settings_key)
+            self._items.note_judged(
+                entry.item, self._scan, entry.sha256, rows, searched, session.clock()
+            )
         self._done += 1
         self.totals = replace(self.totals, files=self.totals.files + 1)
         self._report(entry.parts[0].file.name)
+
+    def _store_carried(self) -> None:
+        self._items.carry(self._carried, self._scan, self._session.clock())
+        self._carried.clear()
 
 
 def _strongest_first(verdict: VerdictRecord) -> tuple[bool, float]:

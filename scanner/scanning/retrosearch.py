@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
@@ -80,12 +80,12 @@ def retrosearch(
     snapshot = session.take_snapshot()
     version, search_key = snapshot.gallery_version, session.search_key(snapshot).digest
     store = session.scan_store.searched
-    stale = list(store.stale(search_key))
+    total = store.count_stale(search_key)
     scanned: list[JudgedFile] = []
     searched: set[str] = set()
     unsearched: set[str] = set()
     done = 0
-    for part in _parts(stale):
+    for part in _parts(store.stale(search_key)):
         carried: list[JudgedFile] = []
         for found in check_results(session, snapshot, part):
             if found.is_searched:
@@ -98,7 +98,7 @@ def retrosearch(
                 unsearched.add(found.file.sha256)
         store.carry(carried, search_key, session.clock())
         done += len(part)
-        progress.step(done, len(stale), TARGET)
+        progress.step(done, max(done, total), TARGET)
     rows, totals = _scan(session, scanned, progress)
     unsearched |= {one.row.sha256 for one in rows if _is_gone(one.row) and one.row.sha256}
     searched -= unsearched
@@ -114,9 +114,8 @@ def _is_gone(row: ResultRow) -> bool:
     return row.outcome == Outcome.FAILED and not is_near_and_gone(row)
 
 
-def _parts(files: Sequence[JudgedFile]) -> Iterator[list[JudgedFile]]:
-    rest = iter(files)
-    while part := list(islice(rest, FILES_AT_ONCE)):
+def _parts(files: Iterator[JudgedFile]) -> Iterator[list[JudgedFile]]:
+    while part := list(islice(files, FILES_AT_ONCE)):
         yield part
 
 

@@ -20,8 +20,8 @@ from reports.cases.review import CaseStatus
 from scanner.identification.verdict import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow
+from scanner.scanning.item_store import ScanRow
 from scanner.scanning.pipeline import Pipeline
-from scanner.scanning.scan_store import ScanRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 
@@ -131,14 +131,14 @@ def scan_listings(
     scan = store.begin(
         scan_id, target, session.search_key(snapshot).digest, len(snapshot.gallery), now
     )
-    gaps = () if scan.listed_at else _list(session, scan.scan_id, listings, progress)
-    items = list(store.items(scan.scan_id))
-    pipeline = Pipeline(session, scan, items, progress, supplied_by_caller=supplied_by_caller)
+    gaps = () if scan.listed_at else _list(session, scan, listings, progress)
+    pipeline = Pipeline(session, scan, progress, supplied_by_caller=supplied_by_caller)
     pipeline.run()
     if pipeline.totals.drawn_files:
         session.erase_expired()  # what was drawn may exceed the budget
     if not gaps:
         store.mark_finished(scan.scan_id, session.clock())
+        store.items.forget_unused_listings()
     totals = replace(pipeline.totals, seconds=round(time.monotonic() - started, 2))
     return replace(result_of(session, scan.scan_id), gaps=gaps, totals=totals)
 
@@ -149,7 +149,7 @@ def result_of(session: ScanSession, scan_id: str) -> ScanResult:
     They contain the names of people who are registered or have a case.
     """
     scan = session.scan_store.scan(scan_id)
-    rows = [row for item in session.scan_store.items(scan.scan_id) for row in item.rows or ()]
+    rows = [row for item in session.scan_store.items.of_scan(scan) for row in item.rows or ()]
     standings = session.case_store.standings({row.case_id for row in rows if row.case_id})
     names = {
         identity_id: _name_of(session.vault, identity_id)
@@ -176,21 +176,19 @@ def _present_state(
 
 
 def _list(
-    session: ScanSession, scan_id: str, listings: Iterable[Listing], progress: Progress
+    session: ScanSession, scan: ScanRow, listings: Iterable[Listing], progress: Progress
 ) -> tuple[str, ...]:
     """Store the listed files and return the gaps; after a gap the next run lists again."""
     count = 0
     try:
         for listing in listings:
-            for number, file in enumerate(listing.files):
-                # `add_item` leaves out the hub's raw answer, which is stored in crawl.db.
-                item_key = f"{listing.hub}:{listing.listing_id}:{file.name}"
-                session.scan_store.add_item(scan_id, item_key, listing, number)
-                count += 1
-                progress.step(count, None, listing.title)
+            # `add` leaves out the hub's raw answer, which is stored in crawl.db.
+            session.scan_store.items.add(scan, listing)
+            count += len(listing.files)
+            progress.step(count, None, listing.title)
     except ListingIncomplete as error:
         return (str(error),)
-    session.scan_store.mark_listed(scan_id, session.clock())
+    session.scan_store.mark_listed(scan.scan_id, session.clock())
     return ()
 
 

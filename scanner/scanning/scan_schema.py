@@ -13,6 +13,8 @@ from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from scanner.databases import open_database
+from scanner.scanning.coverage import create_coverage
+from scanner.scanning.item_migration import take_over_items
 
 migrations = Migrations("scans")
 
@@ -235,8 +237,34 @@ def searches_of_items(db: Database) -> None:
 
 
 @migrations()
-def items_by_position(db: Database) -> None:
-    db.table("items").create_index(["scan_id", "position"])
+def items_of_targets(db: Database) -> None:
+    db.table("scans").add_column("number", int)
+    db.execute(
+        "update scans set number = (select count(*) from scans s "
+        "where (s.started_at, s.rowid) <= (scans.started_at, scans.rowid))"
+    )
+    db.table("scans").create_index(["target", "number"])
+    db.execute("alter table items rename to items_of_scans")
+    db.execute(
+        "create table item_listings (listing_number integer primary key, digest text unique, "
+        "hub text, record text)"
+    )
+    db.execute(
+        "create table items (item_id integer primary key, target text, item_key text, "
+        "first_scan integer, last_scan integer, listed_scan integer, position integer, "
+        "state text, listing_number integer, file_number integer, sha256 text, verdict text, "
+        "search_key text, settings_key text, sampling_keys text, searched_at text, "
+        "unique (target, item_key, first_scan))"
+    )
+    take_over_items(db)
+    db.execute("drop table items_of_scans")
+    for columns in (("sha256",), ("item_key",), ("target", "position"), ("listing_number",)):
+        db.table("items").create_index(columns)
+
+
+@migrations()
+def counters_of_examined_files(db: Database) -> None:
+    create_coverage(db)
 
 
 def forget_older_pages(db: Database) -> None:

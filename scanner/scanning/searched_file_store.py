@@ -14,6 +14,8 @@ from crawlers.listing import Listing, listing_from_dict
 from scanner.databases import transaction
 from scanner.records import ResultRow
 
+_ITEMS_AT_ONCE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Searched:
@@ -86,19 +88,27 @@ class SearchedFileStore:
         Files with the same bytes follow each other.
         """
         query = (
-            "select rowid, item_key, sha256, search_key, settings_key, sampling_keys, verdict "
-            "from items where state = 'judged' and sha256 is not null "
-            "order by sha256, rowid desc"
+            "select item_id, item_key, sha256, search_key, settings_key, sampling_keys, verdict "
+            "from items where state = 'judged' and sha256 is not null and sha256 > :last "
+            "and sha256 <= (select max(sha256) from (select sha256 from items "
+            "where sha256 > :last order by sha256 limit :limit)) "
+            "order by sha256, searched_at desc, item_id desc"
         )
-        seen: set[str] = set()
-        sha256 = ""
-        for row in self._db.query(query):
-            if row["sha256"] != sha256:
-                sha256, seen = row["sha256"], set()
-            is_newest = row["item_key"] not in seen
-            seen.add(row["item_key"])
-            if is_newest and row["search_key"] != search_key:
-                yield _judged_file(row)
+        last = ""
+        # Pages of whole files instead of an open cursor, because results are stored meanwhile.
+        while page := list(self._db.query(query, {"last": last, "limit": _ITEMS_AT_ONCE})):
+            last = page[-1]["sha256"]
+            seen: set[tuple[str, str]] = set()
+            for row in page:
+                key = row["sha256"], row["item_key"]
+                if key not in seen and row["search_key"] != search_key:
+                    yield _judged_file(row)
+                seen.add(key)
+
+    def count_stale(self, search_key: str) -> int:
+        """Return about how many files `stale` yields; older results of a file count too."""
+        where = "state = 'judged' and sha256 is not null and search_key is not ?"
+        return int(self._db.table("items").count_where(where, [search_key]))
 
     def members(self, sha256: str) -> set[str]:
         """Return the SHA-256 of the files in an archive, as they were judged."""
@@ -118,8 +128,8 @@ class SearchedFileStore:
     def listed(self, file: JudgedFile) -> ListedFile:
         """Return the listing of a judged file."""
         query = (
-            "select s.target, i.listing, i.file_number from items i join scans s using (scan_id) "
-            "where i.rowid = ?"
+            "select i.target, l.record, i.file_number from items i "
+            "join item_listings l using (listing_number) where i.item_id = ?"
         )
         target, listing, number = self._db.execute(query, [file.number]).fetchone()
         return ListedFile(target, listing_from_dict(json.loads(listing)), number)
@@ -136,7 +146,7 @@ class SearchedFileStore:
                 record = json.dumps(rows_record(file.rows), ensure_ascii=False)
                 self._db.execute(
                     "update items set search_key = ?, searched_at = ?, verdict = ? "
-                    "where rowid = ? and state = 'judged'",
+                    "where item_id = ? and state = 'judged'",
                     [search_key, at.isoformat(), record, file.number],
                 )
 
@@ -149,16 +159,6 @@ class SearchedFileStore:
         """Return the newest retrosearch; None if there was none."""
         rows = self._db.table("retrosearches").rows_where(order_by="finished_at desc", limit=1)
         return next((Retrosearch(**row) for row in rows), None)
-
-    def searched_since(self, since: str) -> int:
-        """Return the number of files that were drawn before a time and searched since."""
-        query = (
-            "select count(distinct i.sha256) from items i join scans s using (scan_id) "
-            "where i.state = 'judged' and s.started_at < :since and exists (select 1 "
-            "from items j where j.sha256 = i.sha256 and j.state = 'judged' "
-            "and j.searched_at >= :since and j.sampling_keys <> '[]')"
-        )
-        return int(self._db.execute(query, {"since": since}).fetchone()[0])
 
 
 def rows_record(rows: Sequence[ResultRow]) -> dict[str, Any]:
@@ -177,4 +177,4 @@ def _judged_file(row: Mapping[str, Any]) -> JudgedFile:
         keys = tuple(json.loads(row["sampling_keys"]))
         searched = Searched(row["search_key"], row["settings_key"], keys)
     rows = rows_in(row["verdict"])
-    return JudgedFile(row["rowid"], row["item_key"], row["sha256"], searched, rows)
+    return JudgedFile(row["item_id"], row["item_key"], row["sha256"], searched, rows)

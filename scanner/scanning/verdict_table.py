@@ -11,6 +11,10 @@ from scanner.casework.exports import MonthOfResults, VerdictRow
 from scanner.scanning.searched_file_store import rows_in
 
 _ROWS_AT_ONCE = 500
+_ITEMS_OF_SCANS = (
+    "scans s join items i on i.target = s.target "
+    "and i.first_scan <= s.number and i.last_scan >= s.number"
+)
 
 
 class VerdictTable:
@@ -22,12 +26,13 @@ class VerdictTable:
     def rows(self) -> Iterator[VerdictRow]:
         """Yield every result of every scan, the oldest scan first."""
         query = (
-            "select s.scan_id, s.started_at, s.target, i.verdict, i.position, "
-            "i.listing ->> '$.hub' as hub, i.listing ->> '$.listing_id' as listing_id "
-            "from items i join scans s using (scan_id) where s.rowid = ? and i.position > ? "
+            "select s.scan_id, s.started_at, s.target, i.verdict, i.position, l.hub, "
+            "l.record ->> '$.listing_id' as listing_id "
+            f"from {_ITEMS_OF_SCANS} join item_listings l using (listing_number) "
+            "where s.number = ? and i.position > ? "
             "and i.verdict is not null order by i.position limit ?"
         )
-        for (scan,) in self._db.execute("select rowid from scans order by started_at").fetchall():
+        for (scan,) in self._db.execute("select number from scans order by number").fetchall():
             last = -1
             # Pages instead of an open cursor, so that a long export does not keep the log of
             # other writers.
@@ -44,7 +49,7 @@ class VerdictTable:
             "coalesce(r.value ->> '$.sha256', r.value ->> '$.file') as file, "
             "coalesce(r.value ->> '$.identity_id', '') as person, "
             "r.value ->> '$.outcome' as outcome, r.value ->> '$.authorised' as authorised "
-            "from scans s join items i using (scan_id), json_each(i.verdict, '$.rows') r "
+            f"from {_ITEMS_OF_SCANS}, json_each(i.verdict, '$.rows') r "
             "where s.started_at between ? and ? || '~' order by s.started_at, i.position",
             [month, month],
         )

@@ -105,9 +105,7 @@ class Delivery:
             closing(open_scan_store(self.settings)) as scan_store,
         ):
             accounts = Accounts(self.store, self.clock)
-            Reminders(
-                service, scan_store.searched, accounts, self.outbox, web.url, web.case_webhook
-            ).send()
+            Reminders(service, scan_store, accounts, self.outbox, web.url, web.case_webhook).send()
 
     def _tidy(self) -> None:
         """Delete expired data, and uploads of jobs that have ended."""

@@ -21,7 +21,8 @@ from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.records import ResultRow
-from scanner.scanning.scan_store import JudgedItem, ScanStore
+from scanner.scanning.item_store import JudgedItem
+from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
 from scanner.web.queue.declared_files import listing_of
 from scanner.web.queue.job import JobKind, JobRequest
@@ -173,7 +174,7 @@ class KnownFiles:
         with self._lock:
             if self._scan_store is None:
                 self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
-            return self._scan_store.judged(sha256, search_key)
+            return self._scan_store.items.judged(sha256, search_key)
 
     def _judged(self, sha256: str) -> list[_KnownItem]:
         """All verdicts on these bytes with the present gallery and settings, newest first."""

@@ -14,7 +14,7 @@ from reports.cases.review import CaseStatus, last_review
 from reports.documents.words import Translate
 from reports.notices.tracker import Tracked, notice_page
 from scanner.casework.service import CaseService
-from scanner.scanning.searched_file_store import SearchedFileStore
+from scanner.scanning.scan_store import ScanStore
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, Accounts
 from scanner.web.queue.outbox import Outbox
@@ -40,13 +40,13 @@ class Reminders:
     def __init__(
         self,
         service: CaseService,
-        searched: SearchedFileStore,
+        scan_store: ScanStore,
         accounts: Accounts,
         outbox: Outbox,
         url: str,
         webhook: str | None,
     ) -> None:
-        self._service, self._searched = service, searched
+        self._service, self._scan_store = service, scan_store
         self._accounts, self._outbox = accounts, outbox
         self._url, self._webhook = url, webhook
 
@@ -165,12 +165,12 @@ class Reminders:
 
     def _first_search(self, identity: Identity, approved_at: str) -> int:
         """Tell what the search in everything that was drawn before has found."""
-        newest = self._searched.newest()
+        newest = self._scan_store.searched.newest()
         if newest is None or newest.started_at < approved_at:
             return 0
         if identity.is_minor(self._service.clock().date()):
             return 0  # nobody searches for the face of a child
-        files = self._searched.searched_since(approved_at)
+        files = self._scan_store.coverage.drawn_before(approved_at)
         if files == 0:
             return 0
         wanted = CaseFilter(identity_id=identity.identity_id)

@@ -17,7 +17,7 @@ from face_index.identity import Identity, Status
 from reports.cases.case_list import CaseFilter, CaseOrder
 from reports.cases.case_summary import CaseSummary
 from reports.cases.review import CaseStatus
-from scanner.scanning.scan_store import Coverage
+from scanner.scanning.coverage import Coverage
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
 from scanner.web.context import AppContext
@@ -246,8 +246,8 @@ def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
     if identity.status != Status.ACTIVE or not proofs:
         return Likeness(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
-    coverage = tuple(service.scan_store.coverage(since))
-    ever = sum(hub.examined for hub in service.scan_store.coverage(""))
+    coverage = tuple(service.scan_store.coverage.since(since))
+    ever = service.scan_store.coverage.ever()
     earlier = max(0, ever - sum(hub.examined for hub in coverage))
     searched = service.scan_store.searched
     newest = searched.newest()
@@ -262,7 +262,7 @@ def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
         coverage,
         since,
         earlier,
-        searched.searched_since(since),
+        service.scan_store.coverage.drawn_before(since),
         is_searching,
     )
 

@@ -1,0 +1,117 @@
+"""How many files were examined on each hub since a time, from counters.
+
+Triggers keep a row for each different file, and count these rows by the minute in which the file
+was searched last. So a page that asks for the time since somebody registered adds up minutes and
+does not read files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+_FILE = "coalesce(new.sha256, new.item_key)"
+_UNCLEAR = "coalesce(new.verdict ->> '$.rows[0].outcome', '') in ('failed', 'inconclusive')"
+_HUB = "coalesce((select hub from item_listings l where l.listing_number = new.listing_number), '')"
+_STARTED = "(select started_at from scans s where s.number = new.first_scan)"
+_EXAMINED = (
+    "insert into examined_files (hub, file, is_unclear, is_sampled, first_at, seen_at) "
+    f"values ({_HUB}, {_FILE}, {_UNCLEAR}, coalesce(new.sampling_keys, '[]') <> '[]', "
+    f"{_STARTED}, max({_STARTED}, coalesce(new.searched_at, ''))) "
+    "on conflict (hub, file) do update set is_unclear = excluded.is_unclear, "
+    "is_sampled = excluded.is_sampled, first_at = min(first_at, excluded.first_at), "
+    "seen_at = excluded.seen_at where excluded.seen_at >= seen_at;"
+)
+_MINUTE = "substr({row}.seen_at, 1, 16)"
+_COUNT = (
+    "insert into examined_minutes (minute, hub, examined, unclear) "
+    f"values ({_MINUTE.format(row='new')}, new.hub, not new.is_unclear, new.is_unclear) "
+    "on conflict (minute, hub) do update set examined = examined + excluded.examined, "
+    "unclear = unclear + excluded.unclear;"
+)
+_DISCOUNT = (
+    "update examined_minutes set examined = examined - (not old.is_unclear), "
+    "unclear = unclear - old.is_unclear "
+    f"where minute = {_MINUTE.format(row='old')} and hub = old.hub; "
+    "delete from examined_minutes where examined = 0 and unclear = 0 "
+    f"and minute = {_MINUTE.format(row='old')} and hub = old.hub;"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Numbers of examined files on one hub.
+
+    Attributes:
+        examined: number of different files whose newest verdict tells whether they show somebody.
+        unclear: number of different files that are failed or inconclusive.
+        first_at, last_at: when the first and the last of these were searched, UTC.
+    """
+
+    hub: str
+    examined: int
+    unclear: int
+    first_at: str
+    last_at: str
+
+
+def create_coverage(db: Database) -> None:
+    """Create the tables and triggers, and count what is stored."""
+    db.execute(
+        "create table examined_files (hub text, file text, is_unclear integer, "
+        "is_sampled integer, first_at text, seen_at text, primary key (hub, file)) without rowid"
+    )
+    db.execute(
+        "create table examined_minutes (minute text, hub text, examined integer, "
+        "unclear integer, primary key (minute, hub)) without rowid"
+    )
+    db.execute("create index files_seen on examined_files (seen_at, hub, is_unclear)")
+    db.execute("create index files_drawn on examined_files (is_sampled, first_at, seen_at)")
+    for event, statements in {"insert": _COUNT, "update": _DISCOUNT + " " + _COUNT}.items():
+        db.execute(
+            f"create trigger examined_{event} after {event} on examined_files "
+            f"begin {statements} end"
+        )
+    for event in ("insert", "update"):
+        db.execute(
+            f"create trigger items_{event} after {event} on items "
+            f"when new.state = 'judged' begin {_EXAMINED} end"
+        )
+    # Every item counts itself.
+    db.execute("update items set state = state where state = 'judged'")
+
+
+class CoverageCounters:
+    """Reads the counters."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def since(self, since: str) -> list[Coverage]:
+        """Return the coverage since a time (ISO 8601) by hub, the hub with most files first."""
+        query = """
+            select hub, sum(examined), sum(unclear), min(first_at), max(last_at) from (
+                select hub, examined, unclear, minute as first_at, minute as last_at
+                from examined_minutes where minute > :minute
+                union all
+                select hub, sum(not is_unclear), sum(is_unclear), min(seen_at), max(seen_at)
+                from examined_files where seen_at >= :since and seen_at < :minute || '~'
+                group by hub
+            ) group by hub order by 2 desc, hub
+        """
+        rows = self._db.execute(query, {"since": since, "minute": since[:16]}).fetchall()
+        return [Coverage(*row) for row in rows]
+
+    def ever(self) -> int:
+        """Return the number of different files whose newest verdict is clear about them."""
+        query = "select coalesce(sum(examined), 0) from examined_minutes"
+        return int(self._db.execute(query).fetchone()[0])
+
+    def drawn_before(self, since: str) -> int:
+        """Return the number of files that were drawn before a time and searched since."""
+        query = (
+            "select count(*) from examined_files "
+            "where is_sampled = 1 and first_at < :since and seen_at >= :since"
+        )
+        return int(self._db.execute(query, {"since": since}).fetchone()[0])

@@ -1,0 +1,75 @@
+"""Items of earlier versions, which had one for each file and scan, as items for ranges of scans."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlite_utils import Database
+
+_RESULTS = ("state", "sha256", "verdict", "search_key", "settings_key", "sampling_keys")
+
+
+def take_over_items(db: Database) -> None:
+    """Fill the table `items` from `items_of_scans`; called inside the transaction of a migration.
+
+    A result that a scan repeated without a change is stored once.
+    """
+    newest: dict[tuple[str, str], tuple[int, int, int]] = {}
+    finished: dict[str, int] = {}
+    scans = "select scan_id, number, target, finished_at from scans order by number"
+    for scan_id, number, target, finished_at in db.execute(scans).fetchall():
+        before = finished.get(target, 0)
+        query = "select rowid as old, * from items_of_scans where scan_id = ? order by position"
+        for row in db.query(query, [scan_id]):
+            key = target, row["item_key"]
+            listing_number = _listing_number(db, row["listing"])
+            known = newest.get(key)
+            if known is not None and known[1] >= before and _is_same(db, known[0], row):
+                changes = "last_scan = ?, listed_scan = ?, listing_number = ?, searched_at = ?"
+                values = [number, number, listing_number, row["searched_at"], known[0]]
+                db.execute(f"update items set {changes} where item_id = ?", values)
+                newest[key] = known[0], number, known[2]
+                continue
+            position = known[2] if known is not None else _next_position(db, target)
+            record = {
+                "target": target,
+                "item_key": row["item_key"],
+                "first_scan": number,
+                "last_scan": number,
+                "listed_scan": number,
+                "position": position,
+                "listing_number": listing_number,
+                "file_number": row["file_number"],
+                "searched_at": row["searched_at"],
+                **{name: row[name] for name in _RESULTS},
+            }
+            item_id = int(db.table("items").insert(record).last_rowid or 0)
+            newest[key] = item_id, number, position
+        if finished_at is not None:
+            finished[target] = number
+
+
+def _next_position(db: Database, target: str) -> int:
+    query = "select coalesce(max(position), 0) + 1 from items where target = ?"
+    return int(db.execute(query, [target]).fetchone()[0])
+
+
+def _is_same(db: Database, item_id: int, row: Mapping[str, Any]) -> bool:
+    names = ", ".join(_RESULTS)
+    known = db.execute(f"select {names} from items where item_id = ?", [item_id]).fetchone()
+    is_judged = row["state"] == "judged"
+    return is_judged and bool(known == tuple(row[name] for name in _RESULTS))
+
+
+def _listing_number(db: Database, listing: str) -> int:
+    record = json.loads(listing)
+    lasting = {name: value for name, value in record.items() if name != "downloads"}
+    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+    query = (
+        "insert into item_listings (digest, hub, record) values (?, ?, ?) "
+        "on conflict (digest) do update set record = excluded.record returning listing_number"
+    )
+    return int(db.execute(query, [digest, record.get("hub", ""), listing]).fetchone()[0])
