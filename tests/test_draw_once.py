@@ -29,9 +29,9 @@ from scanner.sampling.patches import patches_of, strip_bytes
 from scanner.scanning.explanation import Explanation, explain
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.identify_loop import IdentifyLoop
+from scanner.scanning.item_store import ItemStore
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
-from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import SampleSettings, Settings
 from scanner.triage.header import triage_file
@@ -300,7 +300,7 @@ def test_a_file_in_which_somebody_comes_near_is_not_screened_again(
     assert outcomes(found) == {PERSON.name: "match"}
     with home.session() as session:
         [kept] = session.kept.store.drawings_of(str(triage_file(PERSON).sha256))
-        [case] = session.case_store.summaries()
+        [case] = session.case_store.lists.page()
         samples = session.case_store.case(case.case_id).samples
     assert len(samples) == len(kept.drawing.samples)
     pictures = [sample.image_sha256 for sample in samples if sample.image_sha256]
@@ -427,7 +427,7 @@ class TestRetrosearch:
         home.scan(uploads)
         home.register(TRAINED_ON)
         with monkeypatch.context() as killed:
-            killed.setattr(ScanStore, "note_judged", _stopped)
+            killed.setattr(ItemStore, "note_judged", _stopped)
             with pytest.raises(KeyboardInterrupt):
                 home.retrosearch()
         result = home.retrosearch()

@@ -42,8 +42,9 @@ def work(home, me):
     store = ScanStore(home / "scans.db")
     for number in range(LINES):
         scan = store.begin(f"{me} {number}", f"{me} {number}", "key", 0, now)
-        store.add_item(scan.scan_id, me, LISTING, 0)
-        store.note_judged(scan.scan_id, me, [], Searched("", "", ()), now)
+        store.items.add(scan, LISTING)
+        for item in store.items.pending(scan):
+            store.items.note_judged(item, scan, None, [], Searched("", "", ()), now)
         store.mark_finished(scan.scan_id, now)
         store.remember_verdict(me, Key({"number": number}), VerdictRecord("clear"), now)
         store.captures.keep_verdict("1", str(number), CaptureVerdict(me, me, "clear", ""), now)

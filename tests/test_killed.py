@@ -92,6 +92,6 @@ def test_a_retrosearch_that_is_killed_goes_on(drawn: Home, tmp_path: Path, commi
     assert again.totals.drawn_files == 0
     assert len(again.case_ids) == 1
     with home.session() as session:
-        assert len(session.case_store.summaries()) == 1
+        assert len(session.case_store.lists.page()) == 1
         [kept] = session.kept.store.drawings_of(str(triage_file(PERSON).sha256))
         assert session.kept.store.patches(kept.sampling_key)

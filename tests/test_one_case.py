@@ -22,7 +22,7 @@ from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
 from scanner.miniature.world import ADAPTERS
 from scanner.records import ResultRow
-from scanner.scanning.scan_store import JudgedItem, ScanStore
+from scanner.scanning.item_store import ItemStore, JudgedItem
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.queue.job import JobKind, JobRequest
@@ -334,7 +334,7 @@ class TestGate:
         file = RemoteFile("a", "", None, None)
         listing = replace(bare_listing("upload", "1", "a", "", file), declared=True)
         item = JudgedItem("job 1", listing, 0, (ResultRow.from_json(row_of(case)),))
-        monkeypatch.setattr(ScanStore, "judged", lambda *_: [item])
+        monkeypatch.setattr(ItemStore, "judged", lambda *_: [item])
         standings = CaseStandings(scan_session.settings)
         known = KnownFiles(scan_session.settings, store, standings, Jobs(store, lambda: NOON))
         order = JobRequest("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)
