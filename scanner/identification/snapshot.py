@@ -14,6 +14,7 @@ from face_index.gallery.exact_gallery import Candidate, Gallery
 from face_index.gallery.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
 from scanner.identification.policy import (
     LEAST_FOR_CROWDING,
+    LEAST_GALLERY,
     MOST_CROSS_SCORES,
     MOST_FOR_CROWDING,
     Thresholds,
@@ -114,8 +115,9 @@ def _digest(templates: Iterable[tuple[str, Prototypes]]) -> str:
 def _calibrated(
     calibration: Calibration, size: int, like: Thresholds, crowding: float
 ) -> Thresholds:
+    planned = max(size, LEAST_GALLERY)
     match, possible = (
-        calibration.threshold(size, rate, crowding) for rate in (like.fpir, like.possible_fpir)
+        calibration.threshold(planned, rate, crowding) for rate in (like.fpir, like.possible_fpir)
     )
     return replace(like, match=match, possible=min(match, possible))
 
