@@ -51,6 +51,7 @@ TABLES = {
     "scans": (
         "scans",
         "items",
+        "item_listings",
         "verdicts",
         "triages",
         "samples",
