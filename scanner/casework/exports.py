@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +62,32 @@ class MonthOfResults:
 # A spreadsheet may read a cell that begins with one of these as a formula (OWASP, CSV Injection).
 _FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
 
-_ROWS_IN_A_GROUP = 20_000
+_LINES_AT_ONCE, _ROWS_IN_A_GROUP = 500, 20_000
 COLUMNS = tuple(column.name for column in fields(VerdictRow))
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
     """CSV with a byte order mark, which spreadsheets need for UTF-8. No value becomes a formula."""
-    buffer = io.StringIO()
-    _write_csv(rows, columns, buffer)
-    return buffer.getvalue().encode("utf-8-sig")
+    return b"".join(csv_lines(rows, columns))
 
 
-def _write_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    writer = csv.DictWriter(out, columns)
-    writer.writeheader()
+def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[bytes]:
+    """Yield the same, some hundred rows at a time."""
+    yield _csv_text([], columns, with_titles=True).encode("utf-8-sig")
+    remaining = iter(rows)
+    while part := list(islice(remaining, _LINES_AT_ONCE)):
+        yield _csv_text(part, columns, with_titles=False).encode()
+
+
+def _csv_text(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, with_titles: bool
+) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    if with_titles:
+        writer.writeheader()
     writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
 
 
 def write_table(rows: Iterable[VerdictRow], path: Path) -> int:
@@ -88,8 +99,8 @@ def write_table(rows: Iterable[VerdictRow], path: Path) -> int:
     counted = _Counted(rows)
     try:
         if path.suffix.lower() == ".csv":
-            with partial.open("w", encoding="utf-8-sig", newline="") as out:
-                _write_csv((row.to_json() for row in counted), COLUMNS, out)
+            with partial.open("wb") as out:
+                out.writelines(csv_lines((row.to_json() for row in counted), COLUMNS))
         else:
             _write_parquet(counted, partial)
         partial.replace(path)

@@ -32,7 +32,10 @@ def list_notices(
     after: AfterOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List every notice with its state and its deadline, those that are due first at the top."""
+    """List every notice with its state and its deadline.
+
+    Those that are due first are at the top.
+    """
     from reports.notices.tracker import count_notices, notice_page
 
     most = page_size(limit, as_json=as_json)

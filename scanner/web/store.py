@@ -19,6 +19,7 @@ from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from scanner.scanning.scan_schema import without_licensee
+from scanner.web.queue.job_rows import create_job_rows
 
 migrations = Migrations("web")
 
@@ -192,6 +193,11 @@ def licences_are_not_told(db: Database) -> None:
             "update jobs set result = ? where job_id = ?",
             [json.dumps(rows, ensure_ascii=False), row["job_id"]],
         )
+
+
+@migrations()
+def rows_of_jobs(db: Database) -> None:
+    create_job_rows(db)
 
 
 class WebStore:

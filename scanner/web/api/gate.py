@@ -23,7 +23,12 @@ from scanner.web.auth.tokens import Token
 from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_scope
 from scanner.web.errors import NotThere
-from scanner.web.queue.documents import ScanDocument, SearchDocument, VerdictDocument
+from scanner.web.queue.documents import (
+    FindingDocument,
+    ScanDocument,
+    SearchDocument,
+    VerdictDocument,
+)
 from scanner.web.queue.job import Job, JobKind, JobRequest, JobState
 from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
@@ -99,6 +104,13 @@ class ScanList(BaseModel):
 
     scans: list[ScanDocument]
     next: str | None
+
+
+class FindingList(BaseModel):
+    """Findings of a scan. `next` is `after` for the next page; null on the last page."""
+
+    findings: list[FindingDocument]
+    next: int | None
 
 
 @router.post(
@@ -178,6 +190,23 @@ def show_scan(
 ) -> ScanDocument:
     """One scan in its present state."""
     return _serializer(context, token).scan(_own_job(context, token, job_id))
+
+
+@router.get("/scans/{job_id}/findings", response_model=FindingList, responses=_REFUSALS_AND_404)
+def list_findings(
+    job_id: JobId,
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.SCANS_READ)],
+    after: Annotated[int, Query(ge=-1, lt=2**31)] = -1,
+    limit: Annotated[int, Query(ge=1, le=500)] = 200,
+) -> FindingList:
+    """All findings of a scan, in the order of its files."""
+    _own_job(context, token, job_id)
+    page = context.jobs.rows.page(job_id, after=after, limit=limit)
+    return FindingList(
+        findings=_serializer(context, token).findings([row for _, row in page]),
+        next=page[-1][0] if len(page) >= limit else None,
+    )
 
 
 @router.delete("/scans/{job_id}", response_model=ScanDocument, responses=_REFUSALS_AND_404)

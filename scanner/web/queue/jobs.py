@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.queue.job import ENDED, Job, JobKind, JobRequest, JobState
 from scanner.web.queue.job_row import JobRow
+from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN, JobRows
 from scanner.web.store import WebStore
 
 MAX_ATTEMPTS = 5
@@ -71,13 +72,14 @@ class Jobs:
                     "done": len(known or ()),
                     "total": None,
                     "doing": "",
-                    "result": _stored_rows(known or []),
+                    "result": "[]",
                     "problem": None,
                     "created_at": now,
                     "started_at": None,
                     "finished_at": None if known is None else now,
                 }
             )
+            JobRows(db).keep(new_id, known or [])
             if key is not None:
                 db.table("idempotency").insert(
                     {
@@ -114,7 +116,7 @@ class Jobs:
     def find(self, job_id: str) -> Job | None:
         """The job of an id; None if there is none, or none any more."""
         rows = self._store.db.table("jobs").rows_where("job_id = ?", [job_id])
-        return next(map(_job, rows), None)
+        return next(map(self._job, rows), None)
 
     def sent_by(self, account_id: str, sha256: str) -> Job | None:
         """The newest upload of these bytes by an account; None if there is none any more."""
@@ -124,7 +126,7 @@ class Jobs:
             order_by="rowid desc",
             limit=1,
         )
-        return next(map(_job, rows), None)
+        return next(map(self._job, rows), None)
 
     def has_ended(self, job_id: str) -> bool:
         """Whether no job of that id is queued or running."""
@@ -141,7 +143,11 @@ class Jobs:
         before: str | None = None,
         limit: int = 50,
     ) -> list[Job]:
-        """Jobs, newest first; `before` is the id of the last job of the previous page."""
+        """Jobs, newest first, each with a few of its rows.
+
+        Args:
+            before: id of the last job of the previous page.
+        """
         where, values = ["1 = 1"], list[Any]()
         for clause, value in (
             ("account_id = ?", account_id),
@@ -154,7 +160,32 @@ class Jobs:
         rows = self._store.db.table("jobs").rows_where(
             " and ".join(where), values, order_by="rowid desc", limit=limit
         )
-        return [_job(row) for row in rows]
+        return [self._job(row, MOST_LISTED) for row in rows]
+
+    @property
+    def rows(self) -> JobRows:
+        """The rows of the results of jobs, for this thread."""
+        return JobRows(self._store.db)
+
+    def row_pages(
+        self, job_id: str, *, outcome: str = "", words: str = "", after: int = -1
+    ) -> Iterator[list[tuple[int, JobRow]]]:
+        """Yield pages of rows (`JobRows.page`); each may be read by another thread."""
+        while page := self.rows.page(job_id, outcome=outcome, words=words, after=after):
+            yield page
+            after = page[-1][0]
+
+    def _job(self, row: dict[str, Any], most: int = MOST_SHOWN) -> Job:
+        fields = {name: row[name] for name in Job.__slots__}
+        return Job(
+            **{
+                **fields,
+                "kind": JobKind(row["kind"]),
+                "state": JobState(row["state"]),
+                "declared": json.loads(row["declared"]),
+                "result": self.rows.most_serious(row["job_id"], most),
+            }
+        )
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; a running job stops at its next step, an ended one is not changed."""
@@ -239,12 +270,10 @@ class Jobs:
         state = JobState.FAILED if problem else JobState.FINISHED
         with self._store.transaction() as db:
             changed = db.conn.execute(
-                "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = "
-                "?, doing = '' "
+                "update jobs set state = ?, scan_id = ?, problem = ?, finished_at = ?, doing = '' "
                 "where job_id = ? and state = ?",
                 [
                     str(state),
-                    _stored_rows(rows),
                     scan_id,
                     problem,
                     self._clock().isoformat(),
@@ -252,6 +281,8 @@ class Jobs:
                     str(JobState.RUNNING),
                 ],
             ).rowcount
+            if changed:
+                JobRows(db).keep(job_id, rows)
             job = self.get(job_id)
             if changed:
                 also(job)
@@ -262,26 +293,10 @@ class Jobs:
         with self._store.transaction() as db:
             ended = ", ".join(f"'{state}'" for state in ENDED)
             db.table("jobs").delete_where(f"state in ({ended}) and finished_at < ?", [day])
+            JobRows(db).forget_orphans()
             db.table("idempotency").delete_where("created_at < ?", [day])
-
-
-def _stored_rows(rows: Sequence[JobRow]) -> str:
-    return json.dumps([row.to_json() for row in rows], ensure_ascii=False)
 
 
 def new_job_id() -> str:
     """An id that cannot be guessed."""
     return secrets.token_hex(12)
-
-
-def _job(row: dict[str, Any]) -> Job:
-    fields = {name: row[name] for name in Job.__slots__}
-    return Job(
-        **{
-            **fields,
-            "kind": JobKind(row["kind"]),
-            "state": JobState(row["state"]),
-            "declared": json.loads(row["declared"]),
-            "result": tuple(map(JobRow.from_json, json.loads(row["result"]))),
-        }
-    )

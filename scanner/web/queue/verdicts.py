@@ -82,8 +82,12 @@ class ScanSerializer:
     standings: CaseStandings
     with_names: bool
 
-    def verdict(self, rows: Sequence[JobRow]) -> VerdictDocument:
-        """The rows of a scan as one verdict."""
+    def verdict(self, rows: Sequence[JobRow], total: int | None = None) -> VerdictDocument:
+        """The rows of a scan as one verdict.
+
+        Args:
+            total: number of all rows if these are the most serious of them.
+        """
         if not rows:
             reason = "no checkpoint was found in it"
             return VerdictDocument(
@@ -118,6 +122,7 @@ class ScanSerializer:
             gallery_version=max(versions, default=None),
             searched_through=_searched_through(rows),
             findings=findings,
+            more_findings=max(0, (total or 0) - len(rows)),
             reasons=list(
                 dict.fromkeys(finding.authorised or finding.reason for finding in findings)
             ),
@@ -130,11 +135,19 @@ class ScanSerializer:
                 name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)
             },
             # A job that only searched unchanged captures has no verdict.
-            verdict=self.verdict(job.result)
+            verdict=self.verdict(job.result, job.rows)
             if job.state == JobState.FINISHED and (job.result or job.kind != JobKind.CAPTURE)
             else None,
             url=f"{self.url}/api/v1/scans/{job.job_id}",
         )
+
+    def findings(self, rows: Sequence[JobRow]) -> list[FindingDocument]:
+        """Rows of a scan as findings."""
+        cases = self.standings.of({row.case_id for row in rows if row.case_id})
+        found = [self._finding(row, cases) for row in rows]
+        if self.with_names:
+            return found
+        return _merge_lines_without_finding([_without_details(finding) for finding in found])
 
     def _finding(self, row: JobRow, cases: dict[str, Standing]) -> FindingDocument:
         case = cases.get(row.case_id or "")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastapi import Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
 from reports.cases.case import Case
@@ -46,10 +47,12 @@ def bundle_response(service: PageCaseService, case: Case) -> Response:
     )
 
 
-def attachment(data: bytes, name: str, media_type: str) -> Response:
+def attachment(data: bytes | Iterable[bytes], name: str, media_type: str) -> Response:
     """A file that browsers save and never show in place of a page."""
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    return Response(data, media_type=media_type, headers=headers)
+    if isinstance(data, bytes):
+        return Response(data, media_type=media_type, headers=headers)
+    return StreamingResponse(data, media_type=media_type, headers=headers)

@@ -19,7 +19,7 @@ from crawlers.errors import HubError
 from crawlers.http.destinations import is_address, refuse_credentials
 from crawlers.hubs.registry import REMOTE_HUBS
 from crawlers.hubs.storage import is_storage
-from scanner.casework.exports import as_csv
+from scanner.casework.exports import csv_lines
 from scanner.identification.verdict import Outcome
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
@@ -30,6 +30,7 @@ from scanner.web.forms import Posted, has_form_token, require_same_origin
 from scanner.web.queue.documents import FindingDocument, ScanDocument
 from scanner.web.queue.health import worker_is_running
 from scanner.web.queue.job import JobKind, JobRequest, JobState
+from scanner.web.queue.job_rows import MOST_SHOWN
 from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanSerializer
@@ -95,20 +96,23 @@ def show(request: Request, job_id: str, context: Context, session: Reader) -> Re
     job = context.jobs.get(job_id)
     scan = _serializer(context, session).scan(job)
     filters = {name: request.query_params.get(name, "")[:200] for name in ("outcome", "q")}
-    findings = scan.verdict.findings if scan.verdict else []
-    counts = Counter(str(finding.outcome) for finding in findings)
-    shown = [finding for finding in findings if _matches(finding, filters)]
-    start = whole_number(request.query_params.get("from")) or 0
+    after = whole_number(request.query_params.get("after"))
+    serializer = _serializer(context, session)
+    shown, following = _findings_page(context, serializer, job_id, filters, after)
+    counts = context.jobs.rows.counts(job_id)
+    if scan.verdict and not scan.verdict.more_findings:
+        # Decisions about cases count, and lines that this reader does not get do not.
+        counts = Counter(str(finding.outcome) for finding in scan.verdict.findings)
     return render_page(
         request,
         "scan.html",
         words=page_words(language_of(request)),
         job=job,
         scan=scan,
-        findings=shown[start : start + 200],
-        counts={str(outcome): counts[outcome] for outcome in Outcome},
+        findings=shown,
+        counts={str(outcome): counts.get(str(outcome), 0) for outcome in Outcome},
         filters=filters,
-        following=start + 200 if len(shown) > start + 200 else None,
+        following=following,
         outcomes=list(Outcome),
         messages=context.outbox.messages_of_job(job_id),
         captured=bool(job.sha256) and (context.settings.captures_path / str(job.sha256)).is_dir(),
@@ -119,20 +123,20 @@ def show(request: Request, job_id: str, context: Context, session: Reader) -> Re
 
 @router.get("/{job_id}/results.csv")
 def results(job_id: str, context: Context, session: Reader) -> Response:
-    """The rows as a table for a spreadsheet."""
-    job = context.jobs.get(job_id)
-    scan = _serializer(context, session).scan(job)
-    rows = [
+    """The rows as a table for a spreadsheet, sent as they are read."""
+    job, serializer = context.jobs.get(job_id), _serializer(context, session)
+    rows = (
         {
             **finding.model_dump(),
             "identity": finding.identity_name,
             "scan_id": job.scan_id,
             "target": job.name,
         }
-        for finding in (scan.verdict.findings if scan.verdict else [])
-    ]
-    table = as_csv(({name: row.get(name) for name in _COLUMNS} for row in rows), _COLUMNS)
-    return attachment(table, f"scan-{job.job_id}.csv", "text/csv; charset=utf-8")
+        for page in context.jobs.row_pages(job_id)
+        for finding in serializer.findings([row for _, row in page])
+    )
+    lines = csv_lines(({name: row.get(name) for name in _COLUMNS} for row in rows), _COLUMNS)
+    return attachment(lines, f"scan-{job.job_id}.csv", "text/csv; charset=utf-8")
 
 
 @router.post("/{job_id}/cancel")
@@ -223,6 +227,28 @@ def _is_allowed_storage(target: str, roots: Sequence[str]) -> bool:
     if re.search(r"/\.\.?(/|$)|%2e|[\\?#*\[]", target, re.IGNORECASE):
         return False
     return any(target == root or target.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _findings_page(
+    context: AppContext,
+    serializer: ScanSerializer,
+    job_id: str,
+    filters: Mapping[str, str],
+    after: int | None,
+) -> tuple[list[FindingDocument], int | None]:
+    """The findings of a page, and the number after which the next page begins."""
+    found: list[FindingDocument] = []
+    # A reader who may not know names sees other reasons than those that are stored.
+    words = filters["q"] if serializer.with_names else ""
+    pages = context.jobs.row_pages(
+        job_id, outcome=filters["outcome"], words=words, after=-1 if after is None else after
+    )
+    for page in pages:
+        rows = [row for _, row in page]
+        found += [one for one in serializer.findings(rows) if _matches(one, filters)]
+        if len(found) >= MOST_SHOWN // 2 and len(page) >= MOST_SHOWN:
+            return found, page[-1][0]
+    return found, None
 
 
 def _matches(finding: FindingDocument, filters: Mapping[str, str]) -> bool:
