@@ -32,6 +32,8 @@ class People:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        # SQLite's own `lower` knows ASCII only.
+        db.conn.create_function("casefold", 1, str.casefold, deterministic=True)
         self._register_state, self._register_state_entry = "", -1
 
     def find(self, name_or_id: str) -> Identity:
@@ -52,24 +54,41 @@ class People:
                 raise SharedName(wanted, [row["identity_id"] for row in found])
         raise UnknownIdentity(name_or_id)
 
-    def all(self, words: str = "") -> list[Identity]:
-        """Return everyone stored, by name.
+    def all(self) -> list[Identity]:
+        """Return everyone stored, by name."""
+        return self._select(" order by i.name")
+
+    def page(
+        self,
+        words: str = "",
+        *,
+        active: bool | None = None,
+        after: str | None = None,
+        limit: int = -1,
+    ) -> list[Identity]:
+        """Return a page of people, by name.
 
         Args:
             words: only those whose name, reference or id contains them, whatever their case.
+            active: only those who are approved, or only those who are not.
+            after: id of the last person of the page before; an unknown one gives nobody.
+            limit: -1 for everybody.
         """
-        found = self._select(" order by i.name")
-        wanted = words.casefold()
-        return [
-            identity
-            for identity in found
-            if wanted
-            in f"{identity.name} {identity.reference or ''} {identity.identity_id}".casefold()
-        ]
+        where, values = _condition(words, active=active)
+        if after is not None:
+            where += (
+                " and (i.name, i.identity_id) > (select name, identity_id from identities "
+                "where identity_id = :after)"
+            )
+        values |= {"after": after, "limit": limit}
+        query = f"{_IDENTITIES} where {where} order by i.name, i.identity_id limit :limit"
+        return [_identity_from(row) for row in self._db.query(query, values)]
 
-    def count(self) -> int:
-        """Return how many people are stored, whatever their status."""
-        return int(self._db.table("identities").count)
+    def count(self, words: str = "", *, active: bool | None = None) -> int:
+        """Return how many people are stored, or how many of them a list holds (`page`)."""
+        where, values = _condition(words, active=active)
+        query = f"select count(*) from identities i where {where}"
+        return int(self._db.execute(query, values).fetchone()[0])
 
     def registered_among(self, identity_ids: Iterable[str]) -> set[str]:
         """Return those of these ids that somebody stored has."""
@@ -135,6 +154,18 @@ class People:
 
     def _select(self, condition: str, values: Iterable[str] = ()) -> list[Identity]:
         return [_identity_from(row) for row in self._db.query(_IDENTITIES + condition, [*values])]
+
+
+def _condition(words: str, *, active: bool | None) -> tuple[str, dict[str, Any]]:
+    """SQL for the people of a list, and its values."""
+    conditions = [NOT_ERASED]
+    if words:
+        text = "i.name || ' ' || coalesce(i.reference, '') || ' ' || i.identity_id"
+        conditions.append(f"instr(casefold({text}), :words) > 0")
+    if active is not None:
+        conditions.append(f"i.status {'=' if active else '<>'} :active")
+    values = {"words": words.casefold(), "active": str(Status.ACTIVE)}
+    return " and ".join(conditions), values
 
 
 def keep_out(db: Database, identity_ids: Iterable[str]) -> None:

@@ -270,7 +270,7 @@ def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
 
     try:
         with vault_of(settings) as vault:
-            registered = len(vault.people.all())
+            registered = vault.people.count()
             intact = not vault.audit.problems()
             contradictions = vault.rollback.findings.problems
     except FaceIndexError as error:

@@ -63,7 +63,7 @@ def identities(
     with vault_of(settings) as vault:
         matching = [
             identity
-            for identity in vault.people.all(words)
+            for identity in vault.people.page(words)
             if (not waiting or identity.status in ("pending", "conflict"))
             and (expiring is None or identity.consent.expires_within(expiring, today))
         ]

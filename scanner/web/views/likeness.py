@@ -262,8 +262,7 @@ def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
         coverage,
         since,
         earlier,
-        service.scan_store.coverage.drawn_before(since),
-        is_searching,
+        is_searching=is_searching,
     )
 
 
@@ -289,6 +288,9 @@ def _page(
                 fingerprint=service.vault.keys.fingerprint,
             )
         licences = service.vault.licences.list_for(identity_id)
+        if likeness.searched_since is not None:
+            drawn_before = service.scan_store.coverage.drawn_before(likeness.searched_since)
+            likeness = replace(likeness, drawn_before=drawn_before)
     return render_page(
         request,
         "likeness.html",

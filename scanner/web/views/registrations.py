@@ -30,7 +30,7 @@ from scanner.web.views.enrolling import document_words, media_type_of
 
 router = APIRouter(include_in_schema=False, prefix="/registrations")
 Decider = Annotated[Session, requires_permission(Permission.REGISTRATIONS)]
-_MAX_SHOWN = 500
+_PAGE_SIZE = 100
 _PICTURE_PX = 420
 
 
@@ -38,22 +38,25 @@ _PICTURE_PX = 420
 def listed(request: Request, context: Context, session: Decider) -> Response:
     """Waiting registrations first, then everyone registered."""
     query = request.query_params.get("q", "")[:200]
+    after = request.query_params.get("after", "")[:200] or None
     with context.services.acquire(session.account.actor) as service:
-        people = service.vault.people.all(query)
-    waiting = [
-        _as_shown_to(context, session.account, person)
-        for person in people
-        if person.status != Status.ACTIVE
-    ]
+        people = service.vault.people
+        waiting = [
+            _as_shown_to(context, session.account, person)
+            for person in people.page(query, active=False)
+        ]
+        found = people.page(query, active=True, after=after, limit=_PAGE_SIZE + 1)
+        total = people.count(query, active=True)
     waiting.sort(key=lambda person: person.submitted_at)
-    active = [person for person in people if person.status == Status.ACTIVE]
+    active = found[:_PAGE_SIZE]
     return render_page(
         request,
         "registrations.html",
         waiting=waiting,
-        active=active[:_MAX_SHOWN],
-        more=max(0, len(active) - _MAX_SHOWN),
-        q=request.query_params.get("q", "")[:200],
+        active=active,
+        total=total,
+        following=active[-1].identity_id if len(found) > _PAGE_SIZE else None,
+        q=query,
         today=context.clock().date(),
     )
 
