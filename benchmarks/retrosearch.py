@@ -169,7 +169,7 @@ def copy(
         row = ResultRow(listing.files[0].name, sha256, verdict.outcome, reason=verdict.reason)
         searched = Searched(search_key.digest, session.settings_key, (sampling_key,))
         judged[f"{listing.hub}:{listing.listing_id}:{listing.files[0].name}"] = row, searched
-        store.items.add(scan, listing)
+        store.items.add(scan, [listing])
     for item in store.items.pending(scan):
         row, searched = judged[item.item_key]
         store.items.note_judged(item, scan, row.sha256, [row], searched, now)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from scanner.casework.case_records import CaseRecords
 from scanner.casework.filing import CaseFiling
-from scanner.factories import open_case_store, open_scan_store, open_vault
+from scanner.factories import open_case_store, open_face_tools, open_scan_session, open_vault
 from scanner.identification.verdict import Outcome
 from scanner.miniature.demo import demo_consent
 from scanner.records import ResultRow
-from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.searched_file_store import Searched
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
+from scanner.triage.header import Triage
 from scanner.web.auth.access import Role
 from scanner.web.context import AppContext
 from scanner.web.queue.job import JobKind, JobRequest
@@ -38,12 +40,11 @@ FIRST = NOW - timedelta(days=365)
 TARGET = "civitai:LORA"
 HUB = "civitai"
 PAGE = 200
-PACK = PackVersion("benchmark", "0" * 64, 128)
 WORDS = ("portrait", "style", "woman", "film", "anime", "actor", "studio", "light", "retro", "doll")
-FOUND = (0.8, 0.1, 0.05, 0.05)
 DESK, ADMIN = "desk@hub.example", "admin@hub.example"
 HOLDER, AGENT = "holder@hub.example", "agent@hub.example"
-OUTCOMES = (Outcome.CLEAR, Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.MATCH)
+# Results that hold without looking at a case or fetching a file again.
+OUTCOMES = (Outcome.CLEAR, Outcome.CLEAR, Outcome.CLEAR, Outcome.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +107,27 @@ def timed(what: str, work: Callable[[], object]) -> None:
 
 def fill(settings: Settings, sizes: Sizes) -> None:
     """Fill a home."""
+    version = open_face_tools(settings).reader.version
     with closing(open_vault(settings)) as vault:
-        timed(f"{sizes.people:,} people", lambda: register(vault, sizes.people))
+        timed(f"{sizes.people:,} people", lambda: register(vault, version, sizes.people))
         ids = [person.identity_id for person in vault.people.all()]
         timed(f"{sizes.cases:,} cases", lambda: open_cases(settings, vault, ids, sizes.cases))
     with closing(CrawlStore(settings.crawl_path)) as crawl:
         timed(f"{sizes.items:,} listings", lambda: crawl_listings(crawl, sizes.items))
-    with closing(open_scan_store(settings)) as scan_store:
-        timed(f"{sizes.items:,} items", lambda: scan_items(scan_store, sizes.items))
+    with open_scan_session(settings, clock) as session:
+        timed(f"{sizes.items:,} items", lambda: scan_items(session, sizes.items))
     app = AppContext(settings, clock)
     timed("a job with all rows, and an agent of 50 people", lambda: open_desk(app, sizes, ids))
     app.close()
 
 
-def register(vault: Vault, people: int) -> None:
+def register(vault: Vault, version: PackVersion, people: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(people):
-        prototypes = unit(rng.normal(size=(1, PACK.dimension)).astype(np.float32))
+        prototypes = unit(rng.normal(size=version.dimension).astype(np.float32))[None]
         name = name_of_person(number)
         submission = Submission(
-            name, demo_consent(name, NOW.date()), prototypes, PACK, (), 4, "benchmark"
+            name, demo_consent(name, NOW.date()), prototypes, version, (), 4, "benchmark"
         )
         identity = vault.enrolments.submit(submission, NOW)
         proof = Proof("none: nobody", None, "benchmark", NOW)
@@ -139,7 +141,7 @@ def open_cases(settings: Settings, vault: Vault, ids: list[str], count: int) -> 
     with closing(open_case_store(settings, vault, clock)) as case_store:
         records = CaseRecords(vault, case_store, clock)
         filing = CaseFiling(vault, case_store, records, "benchmark", clock)
-        base = make_case(case_store, samples=24)
+        base = make_case(case_store)
         for number in range(count):
             case = _case(base, number, ids)
             filing.open(case)
@@ -151,6 +153,7 @@ def open_cases(settings: Settings, vault: Vault, ids: list[str], count: int) -> 
                 records.note("case-reviewed", case, "olga", decision=decision)
             if decision == "confirm":
                 _send_notice(case_store, case.case_id, at)
+                records.note("notice-marked", case, "olga", state="sent")
 
 
 def _send_notice(case_store: CaseStore, case_id: str, at: datetime) -> None:
@@ -206,22 +209,30 @@ def _pages(count: int) -> Iterator[range]:
         yield range(start, min(start + PAGE, count))
 
 
-def scan_items(scan_store: ScanStore, count: int) -> None:
-    """Store a finished scan of all listings."""
-    scan = scan_store.begin("benchmark-scan", TARGET, "key", 1_000, NOW)
+def scan_items(session: ScanSession, count: int) -> None:
+    """Store a finished scan of all listings, with results for the present gallery."""
+    scan_store, search_key = session.scan_store, session.search_key(session.take_snapshot()).digest
+    scan = scan_store.begin("benchmark-scan", TARGET, search_key, 1_000, NOW)
     for number in range(count):
-        scan_store.items.add(scan, listing_of(number))
+        scan_store.items.add(scan, [listing_of(number)])
     scan_store.mark_listed(scan.scan_id, NOW)
     for item in scan_store.items.pending(scan):
-        number, sha256 = int(item.listing.listing_id), item.listing.files[0].sha256
-        searched = Searched("key", "settings", (sha256_of(-number),))
-        scan_store.items.note_judged(item, scan, sha256, [result_row(number)], searched, NOW)
+        number, file = int(item.listing.listing_id), item.listing.files[0]
+        triage = replace(_TRIAGE, sha256=file.sha256)
+        scan_store.remember_triage(triage, NOW)
+        request = session.requests.request(item.listing, file, triage, Path(), only_load=False)
+        sampling_key = session.prompting(request).sampling_key.digest
+        searched = Searched(search_key, session.settings_key, (sampling_key,))
+        scan_store.items.note_judged(item, scan, file.sha256, [result_row(number)], searched, NOW)
     scan_store.mark_finished(scan.scan_id, NOW)
+
+
+_TRIAGE = Triage("", None, "lora", "Miniature", size_bytes=144_000_000, readable=True)
 
 
 def result_row(number: int) -> ResultRow:
     file = listing_of(number).files[0]
-    outcome = OUTCOMES[int(np.searchsorted(np.cumsum(FOUND), (number * 0.618) % 1))]
+    outcome = OUTCOMES[number % len(OUTCOMES)]
     return ResultRow(
         file=file.name,
         sha256=file.sha256,

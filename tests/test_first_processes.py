@@ -42,7 +42,7 @@ def work(home, me):
     store = ScanStore(home / "scans.db")
     for number in range(LINES):
         scan = store.begin(f"{me} {number}", f"{me} {number}", "key", 0, now)
-        store.items.add(scan, LISTING)
+        store.items.add(scan, [LISTING])
         for item in store.items.pending(scan):
             store.items.note_judged(item, scan, None, [], Searched("", "", ()), now)
         store.mark_finished(scan.scan_id, now)

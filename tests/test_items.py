@@ -57,7 +57,7 @@ def scan(
     now = NOON + timedelta(days=turn)
     begun = store.begin(f"scan {turn}", TARGET, f"key {turn}", 0, now)
     for listing in listings.values():
-        store.items.add(begun, listing)
+        store.items.add(begun, [listing])
     for item in store.items.pending(begun):
         number = int(item.listing.listing_id)
         row = row_of(number, (outcomes or {}).get(number, "clear"))
@@ -119,7 +119,7 @@ def test_a_file_that_was_gone_in_between_is_not_in_that_scan(store: ScanStore) -
 def test_other_facts_about_a_file_are_another_question(store: ScanStore) -> None:
     scan(store, 1, {0: listing_of(0)})
     begun = store.begin("scan 2", TARGET, "key", 0, NOON)
-    store.items.add(begun, listing_of(0, title="another"))
+    store.items.add(begun, [listing_of(0, title="another")])
     [item] = store.items.pending(begun)
     assert (item.state, item.rows, item.sha256) == ("listed", None, None)
     assert item.listing.title == "another"
@@ -129,7 +129,7 @@ def test_a_known_file_comes_with_its_results(store: ScanStore) -> None:
     scan(store, 1, {0: listing_of(0), 1: listing_of(1)})
     begun = store.begin("scan 2", TARGET, "key", 0, NOON)
     for listing in (listing_of(2), listing_of(0), listing_of(1)):
-        store.items.add(begun, listing)
+        store.items.add(begun, [listing])
     assert store.items.count(begun) == (0, 3)
     new, *known = store.items.pending(begun)
     assert (new.item_key, new.rows) == (names(2)[0], None)
@@ -144,12 +144,12 @@ def test_a_known_file_comes_with_its_results(store: ScanStore) -> None:
 def test_a_scan_that_goes_on_repeats_no_file(store: ScanStore) -> None:
     begun = store.begin("scan", TARGET, "key", 0, NOON)
     for number in range(3):
-        store.items.add(begun, listing_of(number))
+        store.items.add(begun, [listing_of(number)])
     first, *_ = store.items.pending(begun)
     store.items.note_judged(first, begun, sha256_of(0), [row_of(0)], SEARCHED, NOON)
     again = store.begin("another", TARGET, "key", 0, NOON)
     for number in range(4):
-        store.items.add(again, listing_of(number))
+        store.items.add(again, [listing_of(number)])
     assert again == begun
     assert [item.item_key for item in store.items.pending(again)] == names(1, 2, 3)
     assert store.items.count(again) == (1, 4)
@@ -161,7 +161,7 @@ def test_a_listing_of_many_files_is_stored_once(store: ScanStore) -> None:
         for number in range(300)
     )
     begun = store.begin("scan", TARGET, "key", 0, NOON)
-    store.items.add(begun, replace(listing_of(0), files=files))
+    store.items.add(begun, [replace(listing_of(0), files=files)])
     assert rows_in_tables(store) == (300, 1)
     found: list[Item] = list(store.items.pending(begun))
     assert [item.listing.files[item.file_number].name for item in found] == [

@@ -101,7 +101,7 @@ class Office:
                 sha256 = f"{number:064x}"
                 file = RemoteFile("a.safetensors", f"https://hub/{number}", 1, sha256)
                 listing = bare_listing("hub", str(number), "a", f"hub:{number}", file)
-                store.items.add(scan, listing)
+                store.items.add(scan, [listing])
             row, searched = ResultRow("a", "", "clear"), Searched("earlier key", "", ("s",))
             for item in store.items.pending(scan):
                 sha256 = item.listing.files[0].sha256

@@ -8,6 +8,7 @@ import tomllib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,8 +104,9 @@ class Declared:
     model: str | None = None
 
 
+@cache
 def known_families() -> dict[str, dict[str, Any]]:
-    """Return the entries of the registry by family."""
+    """Return the entries of the registry by family, read once; callers do not change them."""
     return tomllib.loads(
         resources.files("scanner.sampling").joinpath("base_models.toml").read_text("utf-8")
     )

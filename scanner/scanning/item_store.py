@@ -88,18 +88,19 @@ class ItemStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, scan: ScanRow, listing: Listing) -> None:
-        """Add the files of a listing to a scan.
+    def add(self, scan: ScanRow, listings: Iterable[Listing]) -> None:
+        """Add the files of listings to a scan.
 
         A file whose deciding facts are as in an earlier scan keeps its item, which `pending` yields
         with its results.
         """
-        record = listing_to_dict(listing)
         with transaction(self._db):
-            number = self._listing_number(record)
-            for file_number, file in enumerate(listing.files):
-                item_key = f"{listing.hub}:{listing.listing_id}:{file.name}"
-                self._add(scan, item_key, record, number, file_number)
+            for listing in listings:
+                record = listing_to_dict(listing)
+                number = self._listing_number(record)
+                for file_number, file in enumerate(listing.files):
+                    item_key = f"{listing.hub}:{listing.listing_id}:{file.name}"
+                    self._add(scan, item_key, record, number, file_number)
 
     def _listing_number(self, record: Mapping[str, Any]) -> int:
         """Return the number of a stored listing; its counters are brought up to date."""

@@ -25,6 +25,8 @@ from scanner.scanning.pipeline import Pipeline
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 
+_LISTINGS_AT_ONCE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class ReportedRow:
@@ -179,15 +181,21 @@ def _list(
     session: ScanSession, scan: ScanRow, listings: Iterable[Listing], progress: Progress
 ) -> tuple[str, ...]:
     """Store the listed files and return the gaps; after a gap the next run lists again."""
-    count = 0
+    count, waiting = 0, list[Listing]()
+    items = session.scan_store.items
     try:
         for listing in listings:
-            # `add` leaves out the hub's raw answer, which is stored in crawl.db.
-            session.scan_store.items.add(scan, listing)
+            waiting.append(listing)
+            if len(waiting) >= _LISTINGS_AT_ONCE:
+                # `add` leaves out the hub's raw answer, which is stored in crawl.db.
+                items.add(scan, waiting)
+                waiting.clear()
             count += len(listing.files)
             progress.step(count, None, listing.title)
     except ListingIncomplete as error:
         return (str(error),)
+    finally:
+        items.add(scan, waiting)
     session.scan_store.mark_listed(scan.scan_id, session.clock())
     return ()
 

@@ -280,7 +280,8 @@ def _page(
         likeness = likeness_of(service, identity_id)
         if likeness is None:
             raise NotThere("no such likeness")
-        if likeness.identity is None:
+        identity = likeness.identity
+        if identity is None:
             return render_page(
                 request,
                 "erased.html",
@@ -297,11 +298,11 @@ def _page(
         problem=problem,
         search=search_state(context.store),
         likeness=likeness,
-        identity=likeness.identity,
+        identity=identity,
         licences=licences,
         today=today,
         texts=CONSENT_TEXT,
         tomorrow=today + timedelta(days=1),
         last=today + timedelta(days=MAX_DAYS),
-        ends_soon=likeness.identity.consent.expires_within(30, today),
+        ends_soon=identity.consent.expires_within(30, today),
     )
