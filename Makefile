@@ -4,7 +4,7 @@
 # make dist   wheel and sdist in dist/; make test-dist  the suite against the installed wheel
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  LikenessBench, the stopping rule, the fleet and the start of the program; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
-# make bench-retrosearch  one person more over what was drawn before
+# make bench-retrosearch  one person more over what was drawn before; make bench-scale  every list and sum in homes of 1,000 to 100,000 cases
 # make bench-gate  the upload gate under load; make bench-captures  captured images a second
 # make bench-faults  fault day: what is lost by kills, full disks, wrong keys and clocks; make bench-all  all of them in one sitting
 # make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint dist test-dist bench bench-retrosearch bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures bench-faults bench-all install
+.PHONY: demo test lint dist test-dist bench bench-retrosearch bench-scale bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures bench-faults bench-all install
 demo: $(VENV)/runtime
 	$(BIN)/portrait-scanner demo $(if $(SERVE),--serve)
 
@@ -76,6 +76,9 @@ bench-retrosearch: install
 	$(BIN)/python -m benchmarks.kept_faces
 	$(BIN)/python -m benchmarks.gate_retrosearch
 	$(BIN)/python -m benchmarks.draw_once
+
+bench-scale: install
+	$(BIN)/python -m benchmarks.scale
 
 bench-captures: install
 	$(BIN)/python -m benchmarks.captures

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlite_utils import Database, Migrations
 
 from crawlers.hashes import is_of_nothing
-from crawlers.sweeps.listing_words import CREATE, words_of_record
+from crawlers.sweeps.listing_words import create_listing_words
 
 migrations = Migrations("crawl")
 
@@ -179,15 +179,7 @@ def orders_and_words_of_listings(db: Database) -> None:
         db.execute(f"create index {name} on presence ({columns})")
     db.table("listings").create_index(["first_seen"])
     db.table("listings").create_index(["hub", "first_seen"])
-    db.execute(CREATE)
-    rows = db.execute(
-        "select p.rowid, l.record from presence p "
-        "join listings l using (hub, listing_id, content_sha256)"
-    )
-    db.conn.executemany(
-        "insert into listing_words (rowid, words) values (?, ?)",
-        ((number, words_of_record(json.loads(record))) for number, record in rows),
-    )
+    create_listing_words(db)
 
 
 def _hashes_in(raw: str) -> Iterator[tuple[str, str, str]]:

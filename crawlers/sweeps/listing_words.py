@@ -6,6 +6,7 @@ any script.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,18 +16,41 @@ from crawlers.listing import Listing
 
 # Shorter words are looked for in all texts.
 _SHORTEST_INDEXED = 3
-CREATE = "create virtual table listing_words using fts5 (words, tokenize='trigram')"
+
+
+def create_listing_words(db: Database) -> None:
+    """Create the index, and fill it from stored listings."""
+    db.execute("create virtual table listing_words using fts5 (words, tokenize='trigram')")
+    # A number of its own, because `vacuum` may change the row ids of other tables.
+    db.execute(
+        "create table listing_numbers (number integer primary key, hub text, listing_id text, "
+        "unique (hub, listing_id))"
+    )
+    newest = (
+        "select p.hub, p.listing_id, l.record from presence p "
+        "join listings l using (hub, listing_id, content_sha256)"
+    )
+    for hub, listing_id, record in db.execute(newest):
+        _keep(db, hub, listing_id, words_of_record(json.loads(record)))
 
 
 def keep_words(db: Database, listings: Sequence[Listing]) -> None:
     """Store the words of listings that are new or changed; called inside a transaction."""
-    numbered = "select rowid from presence where hub = ? and listing_id = ?"
     for listing in listings:
-        number = db.execute(numbered, [listing.hub, listing.listing_id]).fetchone()[0]
         files = (file.name for file in listing.files)
         words = _joined(listing.title, listing.creator, *listing.tags, *listing.triggers, *files)
-        db.execute("delete from listing_words where rowid = ?", [number])
-        db.execute("insert into listing_words (rowid, words) values (?, ?)", [number, words])
+        _keep(db, listing.hub, listing.listing_id, words)
+
+
+def _keep(db: Database, hub: str, listing_id: str, words: str) -> None:
+    query = "select number from listing_numbers where hub = ? and listing_id = ?"
+    known = db.execute(query, [hub, listing_id]).fetchone()
+    if known is not None:
+        db.execute("update listing_words set words = ? where rowid = ?", [words, known[0]])
+        return
+    added = "insert into listing_numbers (hub, listing_id) values (?, ?)"
+    number = db.execute(added, [hub, listing_id]).lastrowid
+    db.execute("insert into listing_words (rowid, words) values (?, ?)", [number, words])
 
 
 def words_of_record(record: Mapping[str, Any]) -> str:
@@ -41,7 +65,7 @@ def _joined(*texts: str | None) -> str:
 
 
 def condition(words: Iterable[str]) -> tuple[str, dict[str, str]]:
-    """SQL for the numbers of listings that have all of these words, and its values."""
+    """SQL for listings `p` that have all of these words, and its values."""
     conditions, values = [], {}
     for number, word in enumerate(words):
         wanted = word.casefold()
@@ -51,5 +75,8 @@ def condition(words: Iterable[str]) -> tuple[str, dict[str, str]]:
         else:
             conditions.append(f"instr(words, :word{number}) > 0")
             values[f"word{number}"] = wanted
-    found = (f"select rowid from listing_words where {one}" for one in conditions)
-    return " and ".join(f"p.rowid in ({one})" for one in found), values
+    numbers = " intersect ".join(
+        f"select rowid from listing_words where {one}" for one in conditions
+    )
+    found = f"select hub, listing_id from listing_numbers where number in ({numbers})"
+    return f"(p.hub, p.listing_id) in ({found})", values
