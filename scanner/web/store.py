@@ -19,7 +19,7 @@ from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from scanner.scanning.scan_schema import without_licensee
-from scanner.web.queue.job_rows import create_job_rows
+from scanner.web.job_row_table import create_job_rows
 
 migrations = Migrations("web")
 

@@ -8,34 +8,12 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from scanner.identification.verdict import Outcome
+from scanner.web.job_row_table import keep_job_rows
 from scanner.web.queue.job_row import JobRow
 
 # A job is shown with so many of its rows, and in a list of jobs with so many.
 MOST_SHOWN = 200
 MOST_LISTED = 20
-_SERIOUS_FIRST = (
-    Outcome.MATCH,
-    Outcome.POSSIBLE,
-    Outcome.FAILED,
-    Outcome.INCONCLUSIVE,
-    Outcome.CLEAR,
-)
-
-
-def create_job_rows(db: Database) -> None:
-    """Create the table, and fill it from the results of jobs of earlier versions."""
-    db.execute(
-        "create table job_rows (job_id text, number integer, seriousness integer, outcome text, "
-        "case_id text, record text, primary key (job_id, number)) without rowid"
-    )
-    db.execute("create index job_rows_by_seriousness on job_rows (job_id, seriousness, number)")
-    db.table("jobs").add_column("rows", int, not_null_default=0)
-    jobs = "select job_id, result from jobs where result <> '[]'"
-    for job_id, result in db.execute(jobs).fetchall():
-        rows = [JobRow.from_json(row) for row in json.loads(result)]
-        JobRows(db).keep(job_id, rows)
-        db.execute("update jobs set result = '[]' where job_id = ?", [job_id])
 
 
 class JobRows:
@@ -46,22 +24,7 @@ class JobRows:
 
     def keep(self, job_id: str, rows: Sequence[JobRow]) -> None:
         """Store the rows of a job in the place of earlier ones."""
-        self._db.execute("delete from job_rows where job_id = ?", [job_id])
-        self._db.conn.executemany(
-            "insert into job_rows values (?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    job_id,
-                    number,
-                    _SERIOUS_FIRST.index(Outcome(row.outcome)),
-                    row.outcome,
-                    row.case_id,
-                    json.dumps(row.to_json(), ensure_ascii=False),
-                )
-                for number, row in enumerate(rows)
-            ),
-        )
-        self._db.execute("update jobs set rows = ? where job_id = ?", [len(rows), job_id])
+        keep_job_rows(self._db, job_id, (row.to_json() for row in rows))
 
     def most_serious(self, job_id: str, most: int) -> tuple[JobRow, ...]:
         """Return the most serious rows, in their own order."""
