@@ -53,32 +53,8 @@ class Jobs:
                 return existing, False
             if known is None and self.count(JobState.QUEUED) >= self._max_waiting:
                 raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
-            new_id, now = job_id or new_job_id(), self._clock().isoformat()
-            state = JobState.QUEUED if known is None else JobState.FINISHED
-            db.table("jobs").insert(
-                {
-                    "job_id": new_id,
-                    "account_id": request.account_id,
-                    "kind": str(request.kind),
-                    "source": request.source,
-                    "name": request.name,
-                    "sha256": request.sha256,
-                    "size_bytes": request.size_bytes,
-                    "declared": json.dumps(request.declared or {}, ensure_ascii=False),
-                    "webhook": request.webhook,
-                    "state": str(state),
-                    "scan_id": None,
-                    "attempts": 0,
-                    "done": len(known or ()),
-                    "total": None,
-                    "doing": "",
-                    "result": "[]",
-                    "problem": None,
-                    "created_at": now,
-                    "started_at": None,
-                    "finished_at": None if known is None else now,
-                }
-            )
+            new_id = job_id or new_job_id()
+            db.table("jobs").insert(self._new_row(new_id, request, known))
             JobRows(db).keep(new_id, known or [])
             if key is not None:
                 db.table("idempotency").insert(
@@ -91,6 +67,34 @@ class Jobs:
                     }
                 )
         return self.get(new_id), True
+
+    def _new_row(
+        self, job_id: str, request: JobRequest, known: Sequence[JobRow] | None
+    ) -> dict[str, Any]:
+        """The row of a new job, which is finished at once if its verdict is known."""
+        now = self._clock().isoformat()
+        return {
+            "job_id": job_id,
+            "account_id": request.account_id,
+            "kind": str(request.kind),
+            "source": request.source,
+            "name": request.name,
+            "sha256": request.sha256,
+            "size_bytes": request.size_bytes,
+            "declared": json.dumps(request.declared or {}, ensure_ascii=False),
+            "webhook": request.webhook,
+            "state": str(JobState.QUEUED if known is None else JobState.FINISHED),
+            "scan_id": None,
+            "attempts": 0,
+            "done": len(known or ()),
+            "total": None,
+            "doing": "",
+            "result": "[]",
+            "problem": None,
+            "created_at": now,
+            "started_at": None,
+            "finished_at": None if known is None else now,
+        }
 
     def _of_key(self, request: JobRequest, key: str) -> Job | None:
         """The job of an idempotency key; raises GateRefused if it is another request's."""
