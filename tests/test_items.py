@@ -63,7 +63,6 @@ def scan(
         row = row_of(number, (outcomes or {}).get(number, "clear"))
         store.items.note_judged(item, begun, sha256_of(number), [row], SEARCHED, now)
     store.mark_finished(begun.scan_id, now)
-    store.items.forget_unused_listings()
     return begun
 
 
@@ -93,6 +92,14 @@ def test_an_unchanged_target_adds_nothing(store: ScanStore) -> None:
     assert outcomes(store, first) == outcomes(store, second)
     [item, *_] = store.items.of_scan(second)
     assert item.listing.downloads == 500
+
+
+def test_a_listing_that_nothing_refers_to_is_forgotten(store: ScanStore) -> None:
+    scan(store, 1, {0: listing_of(0)})
+    files = (*listing_of(0).files, RemoteFile("new", "https://hub/new", 1, sha256_of(7)))
+    begun = store.begin("scan 2", TARGET, "key", 0, NOON)
+    store.items.add(begun, [replace(listing_of(0), files=files)])
+    assert rows_in_tables(store) == (2, 1)
 
 
 def test_a_result_that_differs_stays_with_its_scans(store: ScanStore) -> None:

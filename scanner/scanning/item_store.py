@@ -144,13 +144,24 @@ class ItemStore:
         is_same = known["listing_number"] == listing_number or _deciding_facts(
             json.loads(self._record(known["listing_number"])), known["file_number"]
         ) == _deciding_facts(record, file_number)
-        if is_same and (known["first_scan"] == scan.number or self._goes_on(scan, known)):
-            self._db.table("items").update(known["item_id"], listed)
-        elif known["first_scan"] == scan.number or known["state"] != "judged":
-            self._db.table("items").update(known["item_id"], new)
+        is_of_this_scan = known["first_scan"] == scan.number
+        if is_same and (is_of_this_scan or self._goes_on(scan, known)):
+            self._replace(known, listed)
+        elif is_of_this_scan or known["state"] != "judged":
+            self._replace(known, new)
         else:
             row = {name: known[name] for name in ("target", "item_key", "position")}
             self._db.table("items").insert({**row, **new})
+
+    def _replace(self, known: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        """Change an item, and delete its former listing if no item refers to it any more."""
+        self._db.table("items").update(known["item_id"], dict(fields))
+        if known["listing_number"] != fields["listing_number"]:
+            self._db.execute(
+                "delete from item_listings where listing_number = :number "
+                "and not exists (select 1 from items where listing_number = :number)",
+                {"number": known["listing_number"]},
+            )
 
     def _goes_on(self, scan: ScanRow, known: Mapping[str, Any]) -> bool:
         """Whether the range of a judged item may be extended to a scan.
@@ -265,15 +276,6 @@ class ItemStore:
                 "update items set last_scan = ?, searched_at = ? where item_id = ?",
                 [(scan.number, now.isoformat(), item.item_id) for item in items],
             )
-
-    def forget_unused_listings(self) -> None:
-        """Delete listings that no item refers to any more."""
-        query = (
-            "delete from item_listings where not exists "
-            "(select 1 from items i where i.listing_number = item_listings.listing_number)"
-        )
-        with transaction(self._db):
-            self._db.execute(query)
 
     def judged(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
         """Return results for these bytes, with a key those under it; the newest listing first."""

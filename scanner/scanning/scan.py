@@ -140,7 +140,6 @@ def scan_listings(
         session.erase_expired()  # what was drawn may exceed the budget
     if not gaps:
         store.mark_finished(scan.scan_id, session.clock())
-        store.items.forget_unused_listings()
     totals = replace(pipeline.totals, seconds=round(time.monotonic() - started, 2))
     return replace(result_of(session, scan.scan_id), gaps=gaps, totals=totals)
 
