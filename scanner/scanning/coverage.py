@@ -73,9 +73,9 @@ def create_coverage(db: Database) -> None:
             f"create trigger examined_{event} after {event} on examined_files "
             f"begin {statements} end"
         )
-    for event in ("insert", "update"):
+    for event in ("insert", "update of state, sha256, verdict, sampling_keys, searched_at"):
         db.execute(
-            f"create trigger items_{event} after {event} on items "
+            f"create trigger items_{event.partition(' ')[0]} after {event} on items "
             f"when new.state = 'judged' begin {_EXAMINED} end"
         )
     # Every item counts itself.
