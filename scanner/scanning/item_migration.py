@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ def take_over_items(db: Database) -> None:
     """
     newest: dict[tuple[str, str], tuple[int, int, int]] = {}
     finished: dict[str, int] = {}
+    positions: Counter[str] = Counter()
     scans = "select scan_id, number, target, finished_at from scans order by number"
     for scan_id, number, target, finished_at in db.execute(scans).fetchall():
         before = finished.get(target, 0)
@@ -33,7 +35,9 @@ def take_over_items(db: Database) -> None:
                 db.execute(f"update items set {changes} where item_id = ?", values)
                 newest[key] = known[0], number, known[2]
                 continue
-            position = known[2] if known is not None else _next_position(db, target)
+            if known is None:
+                positions[target] += 1
+            position = known[2] if known is not None else positions[target]
             record = {
                 "target": target,
                 "item_key": row["item_key"],
@@ -50,11 +54,6 @@ def take_over_items(db: Database) -> None:
             newest[key] = item_id, number, position
         if finished_at is not None:
             finished[target] = number
-
-
-def _next_position(db: Database, target: str) -> int:
-    query = "select coalesce(max(position), 0) + 1 from items where target = ?"
-    return int(db.execute(query, [target]).fetchone()[0])
 
 
 def _is_same(db: Database, item_id: int, row: Mapping[str, Any]) -> bool:
