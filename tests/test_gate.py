@@ -504,6 +504,7 @@ OPENED_BY = {
     ("GET", "/api/v1/scans/{job_id}"): Scope.SCANS_READ,
     ("DELETE", "/api/v1/scans/{job_id}"): Scope.SCANS_WRITE,
     ("GET", "/api/v1/scans/{job_id}/events"): Scope.SCANS_READ,
+    ("GET", "/api/v1/scans/{job_id}/findings"): Scope.SCANS_READ,
     ("GET", "/api/v1/verdicts/{sha256}"): Scope.SCANS_READ,
     ("GET", "/api/v1/cases"): Scope.CASES_READ,
     ("GET", "/api/v1/cases/{case_id}"): Scope.CASES_READ,

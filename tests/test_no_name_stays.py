@@ -37,6 +37,7 @@ from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.jobs import Jobs
 from scanner.web.store import WebStore
+from scanner.web.store import migrations as web_migrations
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.opening import open_service, open_session
 
@@ -324,25 +325,20 @@ def test_a_database_that_somebody_reads_is_cleared_at_a_later_opening(tmp_path: 
 
 def test_jobs_of_before_are_cleared(tmp_path: Path) -> None:
     path = tmp_path / "web.db"
+    allowed = f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"
+    result = json.dumps([{"file": "b", "authorised": allowed, "outcome": "match"}])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("pragma journal_mode = wal")
+        web_migrations.apply(Database(db), stop_before="licences_are_not_told")
+        db.execute(
+            "insert into jobs (job_id, account_id, kind, name, declared, state, attempts, done, "
+            "doing, result, created_at) values ('a', 'b', 'target', 'c', '{}', 'finished', 1, 1, "
+            "'', ?, '2026')",
+            [result],
+        )
+        db.commit()
     store = WebStore(path)
-    rows = [
-        {
-            "file": "b",
-            "authorised": f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01",
-            "outcome": "match",
-        }
-    ]
-    job, _ = Jobs(store, lambda: NOON).submit(
-        JobRequest("account", JobKind.TARGET, "folder", "folder"),
-        known=[JobRow.from_json(row) for row in rows],
-    )
-    store.db.execute("delete from _sqlite_migrations where name = 'licences_are_not_told'")
-    store.db.conn.commit()
-    store.close()
-    store = WebStore(path)
-    assert (
-        Jobs(store, lambda: NOON).get(job.job_id).result[0].authorised
-        == "licence 0123abcd until 2029-01-01"
-    )
+    [row] = Jobs(store, lambda: NOON).get("a").result
+    assert row.authorised == "licence 0123abcd until 2029-01-01"
     store.close()
     assert found_in(bytes_of(tmp_path, but=()), (WORDS[1],)) == []

@@ -12,7 +12,7 @@ from face_index.faces.face import PackVersion
 from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import Calibration
 from reports.reasons.reason import Reason
-from scanner.identification.snapshot import GallerySnapshot
+from scanner.identification.snapshot import GallerySnapshot, planned_size
 from scanner.records import CalibrationRates, Comparison
 from scanner.versions import library_versions
 
@@ -38,12 +38,16 @@ def comparison_of(
         fpir=snapshot.thresholds.fpir,
         calibration=calibration.source if calibration else _UNCALIBRATED.in_english(),
         versions=library_versions(),
-        rates=_rates(calibration, threshold, size) if calibration else None,
+        rates=_rates(calibration, threshold, planned_size(size)) if calibration else None,
     )
 
 
 def _rates(calibration: Calibration, threshold: float, gallery_size: int) -> CalibrationRates:
-    """Return the figures of a calibration, with its false match rates as a curve."""
+    """Return the figures of a calibration, with its false match rates as a curve.
+
+    Args:
+        gallery_size: of the gallery for which the threshold holds the stated rate.
+    """
     ratio = calibration.likelihood_ratio
     canonical = json.dumps(asdict(calibration), sort_keys=True).encode()
     return CalibrationRates(

@@ -112,10 +112,15 @@ def _digest(templates: Iterable[tuple[str, Prototypes]]) -> str:
     return digest.hexdigest()
 
 
+def planned_size(size: int) -> int:
+    """Return the size of the gallery for which thresholds hold the stated rates."""
+    return max(size, LEAST_GALLERY)
+
+
 def _calibrated(
     calibration: Calibration, size: int, like: Thresholds, crowding: float
 ) -> Thresholds:
-    planned = max(size, LEAST_GALLERY)
+    planned = planned_size(size)
     match, possible = (
         calibration.threshold(planned, rate, crowding) for rate in (like.fpir, like.possible_fpir)
     )
