@@ -16,7 +16,7 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.documents.plots import score_plot
 from reports.documents.translation import environment, translations
-from reports.documents.words import known_words, plot_words, words_of
+from reports.documents.words import false_match_words, known_words, plot_words, words_of
 from reports.reasons.reason import reasons_in_words
 
 
@@ -70,4 +70,5 @@ def render_report(
         reason=lambda text: reasons_in_words(text, translate),
         sentence=lambda text: known_words(text, translate),
         kind_word=lambda kind: kinds.get(kind, kind),
+        false_match=lambda case: false_match_words(case, translate),
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reports.cases.case import Entry
+from reports.cases.case import Case, Entry
 from reports.documents.translation import translations
 from reports.documents.vocabulary import NO_SUPPORT, VERBAL_SCALE, VOCABULARY
 from reports.reasons.reason import reasons_in_words
@@ -14,6 +14,8 @@ from reports.reasons.reason import reasons_in_words
 Translate = Callable[[str], str]
 Words = Mapping[str, Mapping[str, str]]
 
+# Smaller galleries have the thresholds of so many people (scanner.identification.policy).
+_THRESHOLDS_OF = 20
 _HASH = re.compile(r"(?:[a-z][a-z0-9_-]+:)?[0-9a-f]{10,128}")
 _SHORT_HASH = re.compile(r"(?:crc32:)?[0-9a-f]{8,9}")
 _NUMBER = re.compile(r"(?:civitai:\d+|huggingface:[^/\s]+/[^/\s]+)")
@@ -65,6 +67,35 @@ def verbal_scale(log10_lr: float | None, translate: Translate) -> str | None:
     return translate(
         next((words for least, words in VERBAL_SCALE if log10_lr >= least), NO_SUPPORT)
     )
+
+
+def false_match_words(case: Case, translate: Translate) -> str:
+    """How often somebody would be matched wrongly, as a sentence; empty without a calibration."""
+    method = case.method
+    if method.fpir_interval is None:
+        return ""
+    is_large = method.gallery_size >= _THRESHOLDS_OF
+    if case.sighting is None and is_large:
+        text = translate(
+            "One checkpoint in %(odds)s would wrongly match anybody among %(size)s registered "
+            "persons at this threshold."
+        )
+    elif case.sighting is None:
+        text = translate(
+            "One checkpoint in %(odds)s, or fewer, would wrongly match anybody among %(size)s "
+            "registered persons at this threshold; it is at least that of twenty persons."
+        )
+    elif is_large:
+        text = translate(
+            "One account or page in %(odds)s would wrongly match anybody among %(size)s registered "
+            "persons at this threshold."
+        )
+    else:
+        text = translate(
+            "One account or page in %(odds)s, or fewer, would wrongly match anybody among %(size)s "
+            "registered persons at this threshold; it is at least that of twenty persons."
+        )
+    return text % {"odds": round(1 / method.fpir), "size": method.gallery_size}
 
 
 def ratio_words(log10_lr: float | None) -> str:

@@ -47,11 +47,13 @@ _CAPTURE_MADE = {
 }
 _FILE_EVIDENCE = {
     "en": (
-        "Report and evidence bundle of case {case_id}: {samples} samples ({faces} with a face), "
-        "controls, a hash of every file{signed}, verifiable offline."
+        "Report and evidence bundle of case {case_id}: records of {samples} samples, pictures of "
+        "{pictures} of them ({faces} with a face), controls, a hash of every file{signed}, "
+        "verifiable offline."
     ),
     "zh-CN": (
-        "案件 {case_id} 的检验报告及证据包：{samples} 幅样本（{faces} 幅有人脸）及对照、"
+        "案件 {case_id} 的检验报告及证据包：{samples} 个样本的记录及其中 {pictures} 幅图像"
+        "（{faces} 幅有人脸）、对照、"
         "逐文件哈希{signed}，可离线核验。"
     ),
 }
@@ -128,7 +130,8 @@ def evidence_passage(case: Case, language: str, fingerprint: str | None) -> str:
     return _FILE_EVIDENCE[language].format(
         case_id=case.case_id,
         samples=len(case.samples),
-        faces=sum(sample.face_found for sample in case.samples),
+        pictures=sum(sample.image_sha256 is not None for sample in case.samples),
+        faces=sum(sample.face_found and sample.image_sha256 is not None for sample in case.samples),
         signed=signed,
     )
 

@@ -41,8 +41,9 @@ class SampleAgreement:
     """A recorded sample or control compared with its reproduction.
 
     Attributes:
-        agrees: whether the reproduction agrees with the picture in the bundle; None if no picture
-            was kept and the pixels are others, so that it cannot be told.
+        agrees: whether the reproduction agrees with the picture in the bundle, or with the hash of
+            the pixels if no picture was kept; None if that cannot be told, because this machine
+            draws other pixels than those of the case.
         identical: its pixels have the recorded hash.
         shades: mean difference of grey values, 0 to 255; None if no picture was kept.
         face_cosine: between the faces of both; None if one of them shows no face.
@@ -133,6 +134,9 @@ def reproduce(
     )
     progress.step(len(records), len(records), "comparing")
     left_out = _left_out(case, samples)
+    if all(sample.identical for sample in samples if sample.agrees is not None):
+        # This machine draws the pixels of the case, so another hash is a difference.
+        samples = tuple(replace(sample, agrees=bool(sample.agrees)) for sample in samples)
     told = [sample.agrees for sample in samples if sample.agrees is not None]
     agrees = bool(told) and not left_out and all(told)
     notes = (*left_out, *_not_compared(samples), *_differences(case, sampler))
@@ -183,7 +187,8 @@ def _left_out(case: Case, samples: Sequence[SampleAgreement]) -> list[str]:
         "has no record to make it again from"
         for sample in case.samples
         for control, digest in ((False, sample.image_sha256), (True, sample.control_sha256))
-        if digest and (sample.stage, sample.number, control) not in drawn
+        # A sample always has a record; without a control there is no hash of one.
+        if (digest or not control) and (sample.stage, sample.number, control) not in drawn
     ]
 
 
@@ -242,7 +247,8 @@ def _agreement(
     kept = _picture(bundle / "data" / "samples" / f"{digest}.png") if digest else None
     shades = cosine = None
     alike: bool | None = False
-    if digest is None:  # a sample of screening that was drawn before the person registered
+    if digest is None and record.stage == "screening" and not record.in_mean:
+        # An earlier scan drew it, and no case keeps its picture.
         alike = True if again.same else None
     if kept is not None and kept.shape == again.picture.shape:
         difference = np.abs(kept.astype(int) - again.picture)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scanner.factories import EnrolmentSession
 
 _FPIR = 0.001
-_GALLERY_SIZES = (10, 1_000, 100_000)
+_GALLERY_SIZES = (20, 1_000, 100_000)  # smaller galleries have the thresholds of twenty
 
 OutOption = Annotated[
     Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")

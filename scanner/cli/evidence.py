@@ -154,7 +154,7 @@ def reproduce(
 ) -> None:
     """Make the samples of a bundle again and compare them.
 
-    The exit code is 0 only if all of them agree.
+    The exit code is 0 only if all that can be compared agree.
     """
     from scanner.casework.reproduction import pack_named_in
     from scanner.casework.reproduction import reproduce as reproduce_bundle
@@ -190,9 +190,11 @@ def _print_reproduction(result: Reproduction) -> None:
     print_table(("sample", "pixels", "face cosine", "shades"), rows)
     for difference in result.differences:
         print_line(f"note: {difference}")
+    untold = sum(sample.agrees is None for sample in result.samples)
+    compared = f"{len(result.samples) - untold} of {len(result.samples)} pictures"
     typer.echo(
-        "The bundle's samples were made again and agree; scores against the person's template "
-        "are not made again."
+        f"The bundle's samples were made again, and {compared} were compared and agree; scores "
+        "against the person's template are not made again."
         if result.agrees
         else "The samples do NOT agree."
     )

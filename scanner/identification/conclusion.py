@@ -115,7 +115,8 @@ def conclude(
         sentence,
         closest.estimate.score if closest else None,
         snapshot.thresholds_of(closest.identity_id).match if closest else None,
-        ranked[0][1].lift if ranked else None,
+        # Controls of a candidate under the lower threshold were drawn for somebody else.
+        ranked[0][1].lift if findings else None,
         findings,
         _scores(faces, closest, snapshot, confirmed=False),
     )

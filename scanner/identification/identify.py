@@ -173,11 +173,12 @@ class _Search:
         return [number for number, face in enumerate(confirmation) if face.question == question]
 
     def missing_controls(self, ranked: _Ranked) -> tuple[int, ...]:
-        """Return the positions of samples whose controls are needed and were not drawn.
+        """Return the positions of samples of one trigger whose controls are needed next.
 
         Only a score over the lower threshold needs controls. Those of the first round of its
         triggers suffice to measure what the base model draws; later rounds only narrow the
-        interval.
+        interval. Triggers are asked for one by one, so that batches do not depend on who else is
+        registered.
         """
         faces = self.faces.confirmation
         questions = {
@@ -186,9 +187,10 @@ class _Search:
             if scored.score >= self.snapshot.thresholds_of(match.identity_id).possible
             for number in match.members
         }
-        size = self.policy.confirmation
-        first = {number for question in questions for number in self._drawn(question)[:size]}
-        return tuple(sorted(number for number in first if not faces[number].has_control))
+        for first in sorted(self._drawn(one)[: self.policy.confirmation] for one in questions):
+            if lacking := tuple(number for number in first if not faces[number].has_control):
+                return lacking
+        return ()
 
     def _search(
         self, faces: Sequence[SampleFace], min_members: int, schedule: Schedule

@@ -76,7 +76,7 @@ class Thresholds:
     """Cosines that separate outcomes, and the other conditions of a match.
 
     Attributes:
-        match: threshold at which `fpir` holds for this gallery size.
+        match: threshold at which `fpir` holds for this gallery size, at least LEAST_GALLERY.
         possible: threshold at which `possible_fpir` holds; between the two a reviewer decides.
         calibrated: False if the thresholds have no measured error rate; then nothing is a match.
         min_lift: minimum difference between the score and the control's score, so that a face that

@@ -105,4 +105,6 @@ def _why_drawn(session: ScanSession, sampling_key: str, *, known: bool) -> str:
         return "another face pack read its samples"
     if kept.drawing.draws_one_face and not session.kept.store.has_patches(sampling_key):
         return "it draws one face again and again, and its faces are not kept"
-    return "somebody who is registered comes near, so samples of confirmation are needed"
+    return (
+        "somebody who is registered comes near, so samples or pictures of confirmation are needed"
+    )
