@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reports.cases.case import Case
-from reports.cases.case_list import CaseFilter, CaseOrder
+from reports.cases.case_list import CaseFilter, CaseOrder, urgent_cursor
 from reports.cases.case_store import CaseStore
 from reports.cases.case_tables import migrations
 from reports.cases.notice_list import NoticeState
@@ -73,11 +73,30 @@ def matching(store: CaseStore, keep: Callable[[Case], bool]) -> list[Case]:
 
 def paged(store: CaseStore, wanted: CaseFilter, order: CaseOrder, size: int = 7) -> list[str]:
     found: list[str] = []
-    while page := store.lists.page(
-        wanted, order, after=found[-1] if found else None, limit=size, now=NOW
-    ):
+    after: str | None = None
+    while page := store.lists.page(wanted, order, after=after, limit=size, now=NOW):
         found += [case.case_id for case in page]
+        after = urgent_cursor(page[-1], NOW) if order == CaseOrder.URGENT else page[-1].case_id
     return found
+
+
+def test_what_is_decided_meanwhile_skips_nothing(store: CaseStore) -> None:
+    fill(store)
+    wanted = CaseFilter(OPEN)
+    whole = paged(store, wanted, CaseOrder.URGENT)
+    first = store.lists.page(wanted, CaseOrder.URGENT, limit=5, now=NOW)
+    details = {"decision": "reject", "reason": "r"}
+    store.add(first[-1].case_id, "review", "olga", NOW, details)
+    after = urgent_cursor(first[-1], NOW)
+    tomorrow = NOW + timedelta(days=1)
+    second = store.lists.page(wanted, CaseOrder.URGENT, after=after, limit=5, now=tomorrow)
+    assert [case.case_id for case in second] == whole[5:10]
+
+
+@pytest.mark.parametrize("after", ["nothing", "1.2", "1.2.3", "a.b.c", "9" * 30 + ".1.c", ""])
+def test_a_cursor_that_nobody_gave_is_the_end(store: CaseStore, after: str) -> None:
+    fill(store)
+    assert store.lists.page(order=CaseOrder.URGENT, after=after, now=NOW) == []
 
 
 FILTERS: dict[str, tuple[CaseFilter, Callable[[Case], bool]]] = {
@@ -199,8 +218,10 @@ def test_notices_are_listed_by_their_deadline(store: CaseStore) -> None:
         every, key=lambda one: (one.due is None, one.due or NOW, one.history[0].number)
     )
     found: list[str] = []
-    while page := notice_page(store, after=found[-1] if found else None, limit=5):
+    after: str | None = None
+    while page := notice_page(store, after=after, limit=5):
         found += [notice.notice_id for notice in page]
+        after = page[-1].cursor
     assert found == [notice.notice_id for notice in expected]
     assert sum(notice.due is not None for notice in every) == 3
     assert count_notices(store) == 12
@@ -208,6 +229,19 @@ def test_notices_are_listed_by_their_deadline(store: CaseStore) -> None:
     sent = notice_page(store, [NoticeState.SENT])
     assert {notice.state for notice in sent} == {NoticeState.SENT}
     assert len(sent) == 6
+
+
+def test_a_notice_that_is_answered_meanwhile_skips_nothing(store: CaseStore) -> None:
+    send_notices(store)
+    whole = [notice.notice_id for notice in notice_page(store)]
+    first = notice_page(store, limit=2)
+    last = first[-1]
+    assert last.due is not None
+    about = {"notice": last.notice_id, "template": last.template, "event": "removed"}
+    store.add(last.case_id, "notice", "olga", NOW, about)
+    second = notice_page(store, after=last.cursor, limit=3)
+    assert [notice.notice_id for notice in second] == whole[2:5]
+    assert notice_page(store, after="nothing@") == notice_page(store, after="nothing@5") == []
 
 
 def test_cases_of_before_are_listed(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_known_file_comes_with_its_results(store: ScanStore) -> None:
     assert [(item.rows, item.searched) for item in known] == [
         ((row_of(number),), SEARCHED) for number in range(2)
     ]
-    store.items.carry(known, begun, NOON)
+    store.items.carry([(item, NOON) for item in known], begun)
     assert store.items.count(begun) == (2, 3)
     assert [item.item_key for item in store.items.pending(begun)] == names(2)
 
@@ -277,3 +277,89 @@ def test_killed_while_items_are_taken_over(tmp_path: Path) -> None:
             process.wait()
     with closing(ScanStore(path)) as store:
         check_taken_over(store, 400)
+
+
+class TestScansThatStop:
+    """What a scan that is killed, or another process, leaves is neither lost nor repeated."""
+
+    def begin(self, store: ScanStore, name: str, key: str = "key") -> ScanRow:
+        begun = store.begin(name, TARGET, key, 0, NOON)
+        store.items.add(begun, [listing_of(number) for number in range(3)])
+        return begun
+
+    def judge(self, store: ScanStore, begun: ScanRow, item: Item, outcome: str) -> None:
+        number = int(item.listing.listing_id)
+        rows = [row_of(number, outcome)]
+        store.items.note_judged(item, begun, sha256_of(number), rows, SEARCHED, NOON)
+
+    def test_results_that_differ_are_stored_once(self, store: ScanStore) -> None:
+        scan(store, 1, {number: listing_of(number) for number in range(3)})
+        begun = self.begin(store, "scan 2")
+        first, *_ = store.items.pending(begun)
+        self.judge(store, begun, first, "match")
+        assert store.items.count(begun) == (1, 3)
+        again = self.begin(store, "scan 3")
+        assert again == begun
+        left = list(store.items.pending(again))
+        assert [item.item_key for item in left] == names(1, 2)
+        self.judge(store, begun, first, "match")  # another process was slower
+        assert store.items.count(again) == (1, 3)
+
+    def test_an_older_scan_does_not_go_on(self, store: ScanStore) -> None:
+        """Its items belong to the newer one, which was run with other settings."""
+        first = self.begin(store, "scan 1", "one")
+        second = self.begin(store, "scan 2", "other")
+        for item in store.items.pending(second):
+            self.judge(store, second, item, "clear")
+        third = self.begin(store, "scan 3", "one")
+        assert third.number > second.number > first.number
+        assert store.items.count(third) == (0, 3)
+        assert len(list(store.items.pending(third))) == 3
+
+    def test_a_scan_that_examined_nothing_says_nothing(self, store: ScanStore) -> None:
+        listings = {number: listing_of(number) for number in range(3)}
+        first = scan(store, 1, listings)
+        killed = self.begin(store, "killed", "other")
+        third = scan(store, 3, listings)
+        assert len(outcomes(store, first)) == len(outcomes(store, third)) == 3
+        assert outcomes(store, killed) == {}
+
+    def test_a_slower_process_takes_nothing_from_a_later_scan(self, store: ScanStore) -> None:
+        listings = {number: listing_of(number) for number in range(3)}
+        scan(store, 1, listings)
+        second = self.begin(store, "scan 2", "other")
+        known = list(store.items.pending(second))
+        self.judge(store, second, known[0], "clear")
+        store.mark_finished(second.scan_id, NOON)
+        third = scan(store, 3, listings)
+        for item in known:
+            self.judge(store, second, item, "clear")
+        store.items.carry([(item, NOON) for item in known], second)
+        assert len(outcomes(store, third)) == 3
+        assert store.items.count(third) == (3, 3)
+
+    def test_one_target_is_scanned_by_one_process(self, store: ScanStore, tmp_path: Path) -> None:
+        waiting = (
+            "from pathlib import Path; from scanner.scanning.scan_store import ScanStore; "
+            f"store = ScanStore(Path({str(tmp_path / 'scans.db')!r}))\n"
+            f"with store.alone_with({TARGET!r}): print('alone')"
+        )
+        with store.alone_with(TARGET), store.alone_with(TARGET):
+            process = subprocess.Popen(
+                [sys.executable, "-c", waiting], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)
+        out, _ = process.communicate(timeout=30)
+        assert out.split() == [b"alone"]
+
+
+def test_a_retrosearch_leaves_earlier_months_as_they_were(store: ScanStore) -> None:
+    listings = {number: listing_of(number) for number in range(3)}
+    first, second = scan(store, 1, listings), scan(store, 2, listings)
+    [stale, *others] = store.searched.stale("present key")
+    changed = replace(stale, rows=(replace(stale.rows[0], outcome="inconclusive"),))
+    store.searched.carry([changed, *others], "present key", NOON + timedelta(days=40))
+    assert set(outcomes(store, first).values()) == {"clear"}
+    assert sorted(outcomes(store, second).values()) == ["clear", "clear", "inconclusive"]
+    assert list(store.searched.stale("present key")) == []

@@ -68,7 +68,7 @@ def condition(words: Iterable[str]) -> tuple[str, dict[str, str]]:
     """SQL for listings `p` that have all of these words, and its values."""
     conditions, values = [], {}
     for number, word in enumerate(words):
-        wanted = word.casefold()
+        wanted = word.casefold().replace("\0", "")
         if len(wanted) >= _SHORTEST_INDEXED:
             conditions.append(f"listing_words match :word{number}")
             values[f"word{number}"] = '"' + wanted.replace('"', '""') + '"'

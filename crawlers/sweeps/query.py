@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ STATES = (
     "missing",
     *(str(presence) for presence in Presence if presence != Presence.LISTED),
 )
+_PAGE_SIZE = 500
 # Each order is that of an index, so that a page costs what it shows.
 ORDERS = {
     "newest": "l.first_seen desc, l.rowid desc",
@@ -90,14 +92,33 @@ def search(
 def likely(store: CrawlStore, place: str) -> Iterator[Listing]:
     """Yield the present listings of a place, the likeliest likeness first, without raw answers.
 
-    They are read one by one, so that the memory does not depend on their number.
+    A page at a time is read: the memory does not depend on their number, and no cursor stays open
+    while the caller writes.
     """
-    query = """
-        select l.record, '' as raw, p.downloads
+    score, number = math.inf, 0
+    while True:
+        # First the rest of those that are as likely as the last one, then the next ones.
+        page = _likely_page(
+            store, place, "p.likeness = :score and p.rowid > :number", score, number
+        )
+        page = page or _likely_page(store, place, "p.likeness < :score", score, number)
+        if not page:
+            return
+        yield from map(stored_listing, page)
+        score, number = page[-1]["likeness"], page[-1]["number"]
+
+
+def _likely_page(
+    store: CrawlStore, place: str, where: str, score: float, number: int
+) -> list[dict[str, Any]]:
+    query = f"""
+        select l.record, '' as raw, p.downloads, p.likeness, p.rowid as number
         from presence p indexed by presence_by_likeness
-        cross join sightings s on s.place = ? and s.hub = p.hub and s.listing_id = p.listing_id
+        cross join sightings s on s.place = :place and s.hub = p.hub
+            and s.listing_id = p.listing_id
         cross join listings l on l.hub = p.hub and l.listing_id = p.listing_id
             and l.content_sha256 = p.content_sha256
-        where p.state = 'listed' order by p.likeness desc, p.rowid
+        where p.state = 'listed' and {where} order by p.likeness desc, p.rowid limit :limit
     """
-    yield from map(stored_listing, store.db.query(query, [place]))
+    values = {"place": place, "score": score, "number": number, "limit": _PAGE_SIZE}
+    return list(store.db.query(query, values))

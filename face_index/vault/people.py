@@ -164,7 +164,7 @@ def _condition(words: str, *, active: bool | None) -> tuple[str, dict[str, Any]]
         conditions.append(f"instr(casefold({text}), :words) > 0")
     if active is not None:
         conditions.append(f"i.status {'=' if active else '<>'} :active")
-    values = {"words": words.casefold(), "active": str(Status.ACTIVE)}
+    values = {"words": words.casefold().replace("\0", ""), "active": str(Status.ACTIVE)}
     return " and ".join(conditions), values
 
 

@@ -7,9 +7,10 @@ cases that it does not show. They are not sealed: what decides is read from the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlite_utils import Database
 from reports.cases.case import Case, Entry
 from reports.cases.case_log import CaseLog
 from reports.cases.case_summary import CaseSummary, summary_record, weights_of
-from reports.cases.urgency import MOST_DAYS, points_without_age
+from reports.cases.urgency import MOST_DAYS, points_without_age, queued
 
 # The full text index holds runs of three characters; shorter words are looked for in all texts.
 _SHORTEST_INDEXED = 3
@@ -67,7 +68,7 @@ class CaseFilter:
         if self.changed_since:
             conditions.append("s.changed_at >= :changed_since")
             values["changed_since"] = self.changed_since
-        if words := self.words.casefold().strip():
+        if words := self.words.casefold().replace("\0", "").strip():
             is_indexed = len(words) >= _SHORTEST_INDEXED
             match = "case_words match :words" if is_indexed else "instr(words, :words) > 0"
             conditions.append(f"s.case_id in (select case_id from case_words where {match})")
@@ -76,6 +77,12 @@ class CaseFilter:
 
 
 EVERY_CASE = CaseFilter()
+_CURSOR = re.compile(r"(?P<points>\d{1,6})\.(?P<now>\d{1,11})\.(?P<case>[^.]{1,100})")
+
+
+def urgent_cursor(case: CaseSummary, now: datetime) -> str:
+    """The place of a case in the urgent order as it was at a time."""
+    return f"{queued(case, now).points}.{int(now.timestamp())}.{case.case_id}"
 
 
 class CaseLists:
@@ -96,15 +103,24 @@ class CaseLists:
         """The cases of a page.
 
         Args:
-            after: id of the last case of the page before; an unknown one gives no case.
+            after: id of the last case of the page before, or its `urgent_cursor`; an unknown one
+                gives no case.
             limit: -1 for all cases.
-            now: for the urgent order.
+            now: for the urgent order; of later pages it is that of the first.
         """
         where, values = wanted.where()
         keys, direction = order.value
+        last: tuple[str, ...] = keys
+        if order == CaseOrder.URGENT and after is not None:
+            # Points change with decisions and with time: those of the page before count.
+            if (cursor := _CURSOR.fullmatch(after)) is None:
+                return []
+            values |= {"points": int(cursor["points"])}
+            after, now = cursor["case"], datetime.fromtimestamp(int(cursor["now"]), UTC)
+            last = ("-:points", *keys[1:])
         if after is not None:
-            last = f"select {', '.join(keys)} from summaries s where s.case_id = :after"
-            where += f" and ({', '.join(keys)}) {'>' if direction == 'asc' else '<'} ({last})"
+            before = f"select {', '.join(last)} from summaries s where s.case_id = :after"
+            where += f" and ({', '.join(keys)}) {'>' if direction == 'asc' else '<'} ({before})"
         values |= {"after": after, "limit": limit, "now": int(now.timestamp()) if now else 0}
         sorted_by = ", ".join(f"{key} {direction}" for key in keys)
         query = f"select s.case_id from summaries s where {where} order by {sorted_by} limit :limit"

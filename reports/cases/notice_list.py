@@ -26,6 +26,7 @@ class NoticeState(StrEnum):
     REINSTATED = "reinstated"
 
 
+_MOST_DIGITS = 12
 # States in which the deadline that a law sets runs.
 RUNNING = (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
 
@@ -100,16 +101,25 @@ class NoticeList:
 
         Args:
             hours: the templates whose notices are listed, with the hours that a law sets.
-            after: id of the last notice of the page before; an unknown one gives no notice.
+            after: the last notice of the page before, as "ID@DUE" with its deadline then in
+                seconds, or "ID@" without one; an unknown one gives no notice.
             limit: -1 for all notices.
         """
         keys = "due_s is null, coalesce(due_s, 0), number"
-        beyond = f"where ({keys}) > (select {keys} from listed where notice_id = :after)"
+        values: dict[str, Any] = {**_values(hours, states), "limit": limit}
+        beyond = ""
+        if after is not None:
+            notice_id, _, due = after.partition("@")
+            is_number = due.isascii() and due.isdecimal() and len(due) < _MOST_DIGITS
+            values |= {"after": notice_id, "due": int(due) if is_number else None}
+            number = "(select number from notices where notice_id = :after)"
+            beyond = (
+                f"where ({keys}) > (:due is null, coalesce(:due, 0), {number}) "
+                f"and {number} is not null"
+            )
         query = (
-            f"{_LISTED} select notice_id, case_id from listed "
-            f"{'' if after is None else beyond} order by {keys} limit :limit"
+            f"{_LISTED} select notice_id, case_id from listed {beyond} order by {keys} limit :limit"
         )
-        values = {**_values(hours, states), "after": after, "limit": limit}
         return [ListedNotice(*row) for row in self._db.execute(query, values).fetchall()]
 
     def count(

@@ -47,6 +47,11 @@ class Tracked:
     due: datetime | None
     history: tuple[Entry, ...]
 
+    @property
+    def cursor(self) -> str:
+        """Its place in the list of notices, after which the next page begins."""
+        return f"{self.notice_id}@{'' if self.due is None else int(self.due.timestamp())}"
+
     def overdue(self, now: datetime) -> bool:
         return self.due is not None and now > self.due
 
@@ -179,7 +184,7 @@ def notice_page(
 
     Args:
         templates: names of the kinds that are listed; None for all.
-        after: id of the last notice of the page before.
+        after: cursor of the last notice of the page before.
         limit: -1 for all notices.
     """
     hours = _hours(templates)

@@ -52,7 +52,7 @@ def list_notices(
             [_row(notice, now) for notice in found],
         )
         if len(page) > len(found):
-            print_page_end(len(found), total, f"--after {found[-1].notice_id}")
+            print_page_end(len(found), total, f"--after {found[-1].cursor}")
     else:
         typer.echo("No notice yet: portrait-scanner notice draft CASE NOTICE --out FOLDER")
 

@@ -111,7 +111,7 @@ class CoverageCounters:
     def drawn_before(self, since: str) -> int:
         """Return the number of files that were drawn before a time and searched since."""
         query = (
-            "select count(*) from examined_files "
+            "select count(distinct file) from examined_files "
             "where is_sampled = 1 and first_at < :since and seen_at >= :since"
         )
         return int(self._db.execute(query, {"since": since}).fetchone()[0])

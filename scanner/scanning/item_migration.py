@@ -19,11 +19,11 @@ def take_over_items(db: Database) -> None:
     A result that a scan repeated without a change is stored once.
     """
     newest: dict[tuple[str, str], tuple[int, int, int]] = {}
-    finished: dict[str, int] = {}
+    newest_scan: dict[str, int] = {}
     positions: Counter[str] = Counter()
-    scans = "select scan_id, number, target, finished_at from scans order by number"
-    for scan_id, number, target, finished_at in db.execute(scans).fetchall():
-        before = finished.get(target, 0)
+    scans = "select scan_id, number, target, started_at from scans order by number"
+    for scan_id, number, target, started_at in db.execute(scans).fetchall():
+        before = newest_scan.get(target, 0)
         query = "select rowid as old, * from items_of_scans where scan_id = ? order by position"
         for row in db.query(query, [scan_id]):
             key = target, row["item_key"]
@@ -31,7 +31,8 @@ def take_over_items(db: Database) -> None:
             known = newest.get(key)
             if known is not None and known[1] >= before and _is_same(db, known[0], row):
                 changes = "last_scan = ?, listed_scan = ?, listing_number = ?, searched_at = ?"
-                values = [number, number, listing_number, row["searched_at"], known[0]]
+                searched_at = row["searched_at"] or started_at
+                values = [number, number, listing_number, searched_at, known[0]]
                 db.execute(f"update items set {changes} where item_id = ?", values)
                 newest[key] = known[0], number, known[2]
                 continue
@@ -52,8 +53,7 @@ def take_over_items(db: Database) -> None:
             }
             item_id = int(db.table("items").insert(record).last_rowid or 0)
             newest[key] = item_id, number, position
-        if finished_at is not None:
-            finished[target] = number
+        newest_scan[target] = number
 
 
 def _is_same(db: Database, item_id: int, row: Mapping[str, Any]) -> bool:

@@ -148,7 +148,8 @@ class ItemStore:
         if is_same and (is_of_this_scan or self._goes_on(scan, known)):
             self._replace(known, listed)
         elif is_of_this_scan or known["state"] != "judged":
-            self._replace(known, new)
+            # The bytes that were fetched stay known, so that their faces can be destroyed.
+            self._replace(known, {**new, "sha256": known["sha256"]})
         else:
             row = {name: known[name] for name in ("target", "item_key", "position")}
             self._db.table("items").insert({**row, **new})
@@ -166,12 +167,9 @@ class ItemStore:
     def _goes_on(self, scan: ScanRow, known: Mapping[str, Any]) -> bool:
         """Whether the range of a judged item may be extended to a scan.
 
-        It may not if the newest finished scan of the target did not list the file.
+        It may not if the scan before did not list or examine the file.
         """
-        query = (
-            "select max(number) from scans where target = ? and number < ? "
-            "and finished_at is not null"
-        )
+        query = "select max(number) from scans where target = ? and number < ?"
         before = self._db.execute(query, [scan.target, scan.number]).fetchone()[0] or 0
         return known["state"] == "judged" and bool(known["last_scan"] >= before)
 
@@ -261,20 +259,36 @@ class ItemStore:
         is_same = item.sha256 == sha256 and _lasting(item.rows or ()) == _lasting(rows)
         with transaction(self._db):
             items = self._db.table("items")
+            stored = items.get(item.item_id)
             if item.first_scan == scan.number or is_same:
+                # What was fetched is remembered even if the file could not be examined then.
+                record["sha256"] = sha256 or stored["sha256"]
+                record["last_scan"] = max(scan.number, stored["last_scan"])
                 items.update(item.item_id, record)
                 return
+            # The earlier results stay with their scans, and are no more to be examined in this one.
+            items.update(item.item_id, {"listed_scan": stored["last_scan"]})
             names = ("target", "item_key", "position", "listing_number", "file_number")
-            row = {name: value for name, value in items.get(item.item_id).items() if name in names}
+            row = {name: stored[name] for name in names}
             number = {"first_scan": scan.number, "listed_scan": scan.number}
-            items.insert({**row, **record, **number})
+            key = "target = ? and item_key = ? and first_scan = ?"
+            values = [row["target"], row["item_key"], scan.number]
+            again = next(items.pks_and_rows_where(key, values), None)
+            if again is not None:  # another process has stored it meanwhile
+                items.update(again[0], record)
+            else:
+                items.insert({**row, **record, **number})
 
-    def carry(self, items: Iterable[Item], scan: ScanRow, now: datetime) -> None:
-        """Note that the results of items hold in a scan too."""
+    def carry(self, items: Iterable[tuple[Item, datetime]], scan: ScanRow) -> None:
+        """Note that the results of items hold in a scan too.
+
+        Args:
+            items: each with the time at which that was found.
+        """
         with transaction(self._db):
             self._db.conn.executemany(
-                "update items set last_scan = ?, searched_at = ? where item_id = ?",
-                [(scan.number, now.isoformat(), item.item_id) for item in items],
+                "update items set last_scan = max(last_scan, ?), searched_at = ? where item_id = ?",
+                [(scan.number, at.isoformat(), item.item_id) for item, at in items],
             )
 
     def judged(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
@@ -283,7 +297,7 @@ class ItemStore:
             "select i.target, l.record, i.file_number, i.verdict "
             "from items i join item_listings l using (listing_number) "
             "where i.sha256 = :sha256 and i.state = 'judged' "
-            "and (:key is null or i.search_key = :key) order by i.item_id desc"
+            "and (:key is null or i.search_key = :key) order by i.searched_at desc, i.item_id desc"
         )
         return [
             JudgedItem(

@@ -8,6 +8,7 @@ so that a killed scan repeats at most the steps that were under way.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from crawlers.errors import CrawlError
@@ -25,7 +26,7 @@ from scanner.scanning.item_store import Item, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
 from scanner.scanning.observations import KnownSamples
-from scanner.scanning.results import failed_row, held_row
+from scanner.scanning.results import WITHDRAWN, failed_row, held_row
 from scanner.scanning.searched_file_store import Searched
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
@@ -63,7 +64,7 @@ class Pipeline:
         self._redrawn: set[str] = set()
         self._client: PoolClient | None = None
         self._waiting: dict[str, Waiting] = {}
-        self._carried: list[Item] = []
+        self._carried: list[tuple[Item, datetime]] = []
         self._done, self._total = self._items.count(scan)
 
     def run(self) -> None:
@@ -260,7 +261,7 @@ class Pipeline:
         is_settled = all(
             row.identity_id is None
             and row.outcome in (Outcome.CLEAR, Outcome.INCONCLUSIVE)
-            and row.reason != NEEDS_A_LOOK
+            and row.reason not in (NEEDS_A_LOOK, WITHDRAWN)
             for row in item.rows
         )
         expected = Searched(search_key.digest, session.settings_key, (sampling_key.digest,))
@@ -269,8 +270,8 @@ class Pipeline:
             or not is_settled
             or item.sha256 != sha256
             or item.searched != expected
-            # Somebody may have been found with other words.
-            or session.scan_store.count_verdicts(sha256, search_key.digest) > 1
+            # Somebody may have been found with other words, or the row was changed.
+            or session.scan_store.has_finding(sha256, search_key.digest)
             or len(session.kept.store.sampling_keys_of(sha256)) > 1
         ):
             return False
@@ -376,7 +377,7 @@ class Pipeline:
         rows = [row for part in entry.parts for row in part.rows or ()]
         session = self._session
         if entry.is_carried:
-            self._carried.append(entry.item)
+            self._carried.append((entry.item, session.clock()))
             if len(self._carried) >= _CARRIED_AT_ONCE:
                 self._store_carried()
         else:
@@ -389,7 +390,7 @@ class Pipeline:
         self._report(entry.parts[0].file.name)
 
     def _store_carried(self) -> None:
-        self._items.carry(self._carried, self._scan, self._session.clock())
+        self._items.carry(self._carried, self._scan)
         self._carried.clear()
 
 

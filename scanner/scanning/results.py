@@ -12,7 +12,8 @@ from scanner.records import AskedWords, FindingRecord, ResultRow, VerdictMethod,
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.triage.header import Triage
 
-_WITHDRAWN = Reason("withdrawn")
+# The reason of a file whose only finding was of somebody who has withdrawn. Stores keep it.
+WITHDRAWN = Reason("withdrawn").in_english()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _row_without_finding(row: ResultRow, verdict: VerdictRecord) -> ResultRow:
     threshold = verdict.best_threshold or (verdict.method.threshold if verdict.method else None)
     row = replace(row, threshold=_rounded(threshold))
     if verdict.findings:
-        return replace(row, outcome=str(Outcome.CLEAR), reason=_WITHDRAWN.in_english())
+        return replace(row, outcome=str(Outcome.CLEAR), reason=WITHDRAWN)
     return replace(row, score=_rounded(verdict.best_score), lift=_rounded(verdict.lift))
 
 

@@ -126,6 +126,18 @@ def scan_listings(
     Raises:
         FaceIndexError: the face pack cannot be used.
     """
+    with session.scan_store.alone_with(target):
+        return _scan(session, target, listings, progress, supplied_by_caller=supplied_by_caller)
+
+
+def _scan(
+    session: ScanSession,
+    target: str,
+    listings: Iterable[Listing],
+    progress: Progress,
+    *,
+    supplied_by_caller: bool,
+) -> ScanResult:
     now, started = session.clock(), time.monotonic()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     snapshot = session.take_snapshot()

@@ -239,10 +239,12 @@ def searches_of_items(db: Database) -> None:
 @migrations()
 def items_of_targets(db: Database) -> None:
     db.table("scans").add_column("number", int)
-    db.execute(
-        "update scans set number = (select count(*) from scans s "
-        "where (s.started_at, s.rowid) <= (scans.started_at, scans.rowid))"
+    numbered = db.execute("select scan_id from scans order by started_at, rowid").fetchall()
+    db.conn.executemany(
+        "update scans set number = ? where scan_id = ?",
+        [(number, scan_id) for number, (scan_id,) in enumerate(numbered, 1)],
     )
+    db.table("scans").create_index(["number"], unique=True)
     db.table("scans").create_index(["target", "number"])
     db.execute("alter table items rename to items_of_scans")
     db.execute(

@@ -6,14 +6,18 @@ so a killed scan repeats at most the step that was under way.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from scanner.databases import transaction
 from scanner.errors import UnknownScan
@@ -55,7 +59,8 @@ class ScanStore:
     """
 
     def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
-        self._seal = seal
+        self._seal, self._path = seal, path
+        self._scanning: set[str] = set()
         self._db = open_scans_db(path, any_thread=any_thread)
         self.captures = CaptureVerdictStore(self._db)
         self.held = HeldFileStore(self._db)
@@ -70,8 +75,15 @@ class ScanStore:
     def begin(
         self, scan_id: str, target: str, search_key: str, gallery_size: int, now: datetime
     ) -> ScanRow:
-        """Return the unfinished scan of this target under this key, or begin a new one."""
-        where = "target = ? and fingerprint = ? and finished_at is null"
+        """Return the newest scan of this target if it is unfinished and has this key, or begin one.
+
+        Scans of one target follow each other (`alone_with`), and an older one does not go on once
+        another has begun.
+        """
+        where = (
+            "target = ? and fingerprint = ? and finished_at is null "
+            "and number = (select max(number) from scans s where s.target = scans.target)"
+        )
         scans = self._db.table("scans")
         with transaction(self._db):
             for row in scans.rows_where(
@@ -84,6 +96,30 @@ class ScanStore:
             scan = ScanRow(*begun, None, None, gallery_size, number)
             scans.insert(asdict(scan))
         return scan
+
+    @contextmanager
+    def alone_with(self, target: str) -> Iterator[None]:
+        """Keep other processes from scanning the same target; waits for one that does.
+
+        A search in the midst of a scan may scan a file of the same target.
+        """
+        if target in self._scanning:
+            yield
+            return
+        locks = self._path.with_name(f"{self._path.name}.locks")
+        locks.mkdir(exist_ok=True)
+        lock = FileLock(locks / hashlib.sha256(target.encode()).hexdigest()[:16])
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("another process scans %s; this scan waits for it", target[:200])
+            lock.acquire()
+        self._scanning.add(target)
+        try:
+            yield
+        finally:
+            self._scanning.discard(target)
+            lock.release()
 
     def scan(self, scan_id: str) -> ScanRow:
         """Return the scan with that id, or the newest one for "latest"; raises UnknownScan."""
@@ -122,10 +158,10 @@ class ScanStore:
         """Whether any verdict on these bytes is stored."""
         return self._db.table("verdicts").count_where("sha256 = ?", [sha256]) > 0
 
-    def count_verdicts(self, sha256: str, search_key: str) -> int:
-        """Return the number of verdicts on these bytes under a search key, for any prompts."""
-        where = "sha256 = ? and searched = ?"
-        return int(self._db.table("verdicts").count_where(where, [sha256, search_key]))
+    def has_finding(self, sha256: str, search_key: str) -> bool:
+        """Whether a verdict on these bytes under a search key names somebody, for any prompts."""
+        where = "sha256 = ? and searched = ? and json_array_length(record, '$.findings') > 0"
+        return self._db.table("verdicts").count_where(where, [sha256, search_key]) > 0
 
     def other_verdicts(self, sha256: str, search_key: str) -> list[VerdictRecord]:
         """Return all verdicts on these bytes under a search key, for any prompts."""

@@ -144,11 +144,30 @@ class SearchedFileStore:
         with transaction(self._db):
             for file in files:
                 record = json.dumps(rows_record(file.rows), ensure_ascii=False)
+                self._keep_for_earlier_scans(file)
                 self._db.execute(
                     "update items set search_key = ?, searched_at = ?, verdict = ? "
                     "where item_id = ? and state = 'judged'",
                     [search_key, at.isoformat(), record, file.number],
                 )
+
+    def _keep_for_earlier_scans(self, file: JudgedFile) -> None:
+        """Leave the results of earlier scans as they were if those of a file have changed.
+
+        The item then holds for the newest scan only.
+        """
+        stored = self._db.table("items").get(file.number)
+        outcomes = [row.outcome for row in rows_in(stored["verdict"])]
+        is_changed = outcomes != [row.outcome for row in file.rows]
+        if not is_changed or stored["first_scan"] >= stored["last_scan"]:
+            return
+        newest = {"first_scan": stored["last_scan"]}
+        self._db.table("items").update(file.number, newest)
+        earlier = {name: value for name, value in stored.items() if name != "item_id"}
+        last_scan = stored["last_scan"] - 1
+        self._db.table("items").insert(
+            {**earlier, "last_scan": last_scan, "listed_scan": last_scan}
+        )
 
     def note(self, retrosearch: Retrosearch) -> None:
         """Store a retrosearch that has ended."""

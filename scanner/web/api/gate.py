@@ -30,6 +30,7 @@ from scanner.web.queue.documents import (
     VerdictDocument,
 )
 from scanner.web.queue.job import Job, JobKind, JobRequest, JobState
+from scanner.web.queue.job_rows import MOST_LISTED
 from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanSerializer
@@ -179,7 +180,7 @@ def list_scans(
     jobs = context.jobs.newest(token.account.account_id, state, before, limit)
     serializer = _serializer(context, token)
     return ScanList(
-        scans=[serializer.scan(job) for job in jobs],
+        scans=[serializer.scan(job, MOST_LISTED) for job in jobs],
         next=jobs[-1].job_id if len(jobs) == limit else None,
     )
 
@@ -204,8 +205,8 @@ def list_findings(
     _own_job(context, token, job_id)
     page = context.jobs.rows.page(job_id, after=after, limit=limit)
     return FindingList(
-        findings=_serializer(context, token).findings([row for _, row in page]),
-        next=page[-1][0] if len(page) >= limit else None,
+        findings=_serializer(context, token).findings(page.rows),
+        next=page.last if page.is_full else None,
     )
 
 

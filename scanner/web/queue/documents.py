@@ -132,9 +132,9 @@ class VerdictDocument(BaseModel):
     more_findings: int = Field(
         default=0,
         description=(
-            "Number of results that `findings` leaves out because there are too many: it holds the "
-            "200 most serious ones, and in a list of scans the 20 most serious ones. All are at "
-            "`/api/v1/scans/{job_id}/findings`."
+            "Number of files that `findings` leaves out because there are too many: it holds the "
+            "200 most serious findings, and in a list of scans the 20 most serious ones. All are "
+            "at `/api/v1/scans/{job_id}/findings`."
         ),
     )
     reasons: list[str]

@@ -46,8 +46,8 @@ class Job:
         declared: what the sender says about an upload: title, triggers, tags, uploader, page.
         webhook: where the result is posted; None if it is polled.
         done, total, doing: the progress; total is None while files are still being listed.
-        result: rows of the verdict, once finished: all of them, or the most serious of many.
-        rows: number of all rows.
+        result: rows of the verdict, once finished: all findings, and others up to a number.
+        files: number of different files among all rows.
     """
 
     job_id: str
@@ -66,7 +66,7 @@ class Job:
     total: int | None
     doing: str
     result: tuple[JobRow, ...]
-    rows: int
+    files: int
     problem: str | None
     created_at: str
     started_at: str | None

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlite_utils import Database
 
-from scanner.web.job_row_table import keep_job_rows
+from scanner.web.job_row_table import FINDINGS, SERIOUS_FIRST, keep_job_rows
 from scanner.web.queue.job_row import JobRow
 
 # A job is shown with so many of its rows, and in a list of jobs with so many.
 MOST_SHOWN = 200
 MOST_LISTED = 20
+_LEAST_SERIOUS_FINDING = max(map(SERIOUS_FIRST.index, FINDINGS))
+
+
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """All rows of the files of a page.
+
+    Attributes:
+        last: number of the last file; the next page begins after it.
+        is_full: whether there may be a next page.
+    """
+
+    rows: tuple[JobRow, ...]
+    last: int
+    is_full: bool
 
 
 class JobRows:
@@ -27,12 +43,18 @@ class JobRows:
         keep_job_rows(self._db, job_id, (row.to_json() for row in rows))
 
     def most_serious(self, job_id: str, most: int) -> tuple[JobRow, ...]:
-        """Return the most serious rows, in their own order."""
+        """Return the most serious rows, in their own order.
+
+        They are all findings, because decisions about their cases change what they count as, and
+        others up to a number.
+        """
+        findings = "select count(*) from job_rows where job_id = :job_id and seriousness <= :least"
         query = (
-            "select record from (select number, record from job_rows where job_id = ? "
-            "order by seriousness, number limit ?) order by number"
+            "select record from (select number, record from job_rows where job_id = :job_id "
+            f"order by seriousness, number limit max(:most, ({findings}))) order by number"
         )
-        return tuple(map(_row, self._db.execute(query, [job_id, most]).fetchall()))
+        values = {"job_id": job_id, "most": most, "least": _LEAST_SERIOUS_FINDING}
+        return tuple(map(_row, self._db.execute(query, values).fetchall()))
 
     def counts(self, job_id: str) -> dict[str, int]:
         """Return the number of rows by outcome."""
@@ -47,43 +69,41 @@ class JobRows:
         words: str = "",
         after: int = -1,
         limit: int = MOST_SHOWN,
-    ) -> list[tuple[int, JobRow]]:
-        """Return rows of a job with their numbers; the rows of one file stay on one page.
+    ) -> RowPage:
+        """Return the rows of a page of files.
 
         Args:
-            outcome: only rows with it, and rows with a case, whose outcome may be another now.
-            words: only rows that contain them, and rows with a case, which may name somebody.
-            after: number of the last row of the page before.
+            outcome: only files with such a row, and files with findings, whose outcome may be
+                another now.
+            words: only files with them, and files with findings, which may name somebody.
+            after: number of the last file of the page before.
+            limit: number of files.
         """
-        query = (
-            "select number, record from job_rows where job_id = :job_id and number > :after "
-            "and (:outcome = '' or outcome = :outcome or case_id is not null) "
-            "and (:words = '' or instr(lower(record), :words) > 0 or case_id is not null) "
-            "order by number limit :limit"
+        files = (
+            "select distinct file_number from job_rows where job_id = :job_id "
+            "and file_number > :after and (is_open or ((:outcome = '' or outcome = :outcome) "
+            "and (:words = '' or instr(words, :words) > 0))) order by file_number limit :limit"
         )
-        # What is shown of a file may depend on all of its rows.
-        of_last_file = "select number, record from job_rows where job_id = ? and number = ?"
+        query = (
+            "select record, file_number from job_rows where job_id = :job_id "
+            f"and file_number in ({files}) order by number"
+        )
         values: dict[str, Any] = {
             "job_id": job_id,
             "after": after,
             "outcome": outcome,
-            "words": words.lower(),
+            "words": words.casefold(),
             "limit": limit,
         }
         stored = self._db.execute(query, values).fetchall()
-        found = [(number, _row((record,))) for number, record in stored]
-        while len(found) >= limit:
-            number, last = found[-1]
-            following = self._db.execute(of_last_file, [job_id, number + 1]).fetchone()
-            if following is None or (row := _row(following[1:])).file != last.file:
-                break
-            found.append((number + 1, row))
-        return found
+        numbers = [number for _, number in stored]
+        is_full = len(set(numbers)) >= limit
+        return RowPage(tuple(map(_row, stored)), numbers[-1] if numbers else after, is_full)
 
     def forget_orphans(self) -> None:
         """Delete the rows of jobs that were deleted."""
         self._db.execute("delete from job_rows where job_id not in (select job_id from jobs)")
 
 
-def _row(stored: Sequence[str]) -> JobRow:
+def _row(stored: Sequence[Any]) -> JobRow:
     return JobRow.from_json(json.loads(stored[0]))

@@ -16,7 +16,7 @@ from typing import Any
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.queue.job import ENDED, Job, JobKind, JobRequest, JobState
 from scanner.web.queue.job_row import JobRow
-from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN, JobRows
+from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN, JobRows, RowPage
 from scanner.web.store import WebStore
 
 MAX_ATTEMPTS = 5
@@ -173,11 +173,14 @@ class Jobs:
 
     def row_pages(
         self, job_id: str, *, outcome: str = "", words: str = "", after: int = -1
-    ) -> Iterator[list[tuple[int, JobRow]]]:
+    ) -> Iterator[RowPage]:
         """Yield pages of rows (`JobRows.page`); each may be read by another thread."""
-        while page := self.rows.page(job_id, outcome=outcome, words=words, after=after):
+        while True:
+            page = self.rows.page(job_id, outcome=outcome, words=words, after=after)
             yield page
-            after = page[-1][0]
+            if not page.is_full:
+                return
+            after = page.last
 
     def _job(self, row: dict[str, Any], most: int = MOST_SHOWN) -> Job:
         fields = {name: row[name] for name in Job.__slots__}

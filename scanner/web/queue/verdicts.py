@@ -21,6 +21,7 @@ from scanner.web.queue.documents import (
 )
 from scanner.web.queue.job import Job, JobKind, JobState
 from scanner.web.queue.job_row import JobRow
+from scanner.web.queue.job_rows import MOST_SHOWN
 
 # The fact in web.db about the gallery that the worker has searched everywhere: its version, the key
 # of settings and gallery, and when that search ended.
@@ -82,11 +83,14 @@ class ScanSerializer:
     standings: CaseStandings
     with_names: bool
 
-    def verdict(self, rows: Sequence[JobRow], total: int | None = None) -> VerdictDocument:
+    def verdict(
+        self, rows: Sequence[JobRow], files: int = 0, most: int | None = None
+    ) -> VerdictDocument:
         """The rows of a scan as one verdict.
 
         Args:
-            total: number of all rows if these are the most serious of them.
+            files: number of files of the scan if these are not the rows of all of them.
+            most: number of findings that are shown, the most serious ones; None for all.
         """
         if not rows:
             reason = "no checkpoint was found in it"
@@ -114,6 +118,7 @@ class ScanSerializer:
             findings = _merge_lines_without_finding(
                 [_without_details(finding) for finding in findings]
             )
+        findings = _most_serious(findings, most)
         return VerdictDocument(
             outcome=outcome,
             action="review" if unsearched else _ACTION[outcome],
@@ -122,20 +127,20 @@ class ScanSerializer:
             gallery_version=max(versions, default=None),
             searched_through=_searched_through(rows),
             findings=findings,
-            more_findings=max(0, (total or 0) - len(rows)),
+            more_findings=max(0, files - len({(one.file, one.sha256) for one in findings})),
             reasons=list(
                 dict.fromkeys(finding.authorised or finding.reason for finding in findings)
             ),
         )
 
-    def scan(self, job: Job) -> ScanDocument:
-        """A job as a scan of the API."""
+    def scan(self, job: Job, most: int = MOST_SHOWN) -> ScanDocument:
+        """A job as a scan of the API, with so many of its findings."""
         return ScanDocument(
             **{
                 name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)
             },
             # A job that only searched unchanged captures has no verdict.
-            verdict=self.verdict(job.result, job.rows)
+            verdict=self.verdict(job.result, job.files, most)
             if job.state == JobState.FINISHED and (job.result or job.kind != JobKind.CAPTURE)
             else None,
             url=f"{self.url}/api/v1/scans/{job.job_id}",
@@ -166,6 +171,15 @@ class ScanSerializer:
             reason=row.reason,
             asked=AskedDocument(**row.asked.to_json()) if row.asked else None,
         )
+
+
+def _most_serious(findings: list[FindingDocument], most: int | None) -> list[FindingDocument]:
+    """The most serious findings, in their own order."""
+    if most is None or len(findings) <= most:
+        return findings
+    outcomes = [_WORST_FIRST.index(_effective_outcome(finding)) for finding in findings]
+    serious = sorted(range(len(findings)), key=outcomes.__getitem__)
+    return [findings[place] for place in sorted(serious[:most])]
 
 
 def _effective_outcome(finding: FindingDocument) -> Outcome:

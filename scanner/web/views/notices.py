@@ -83,7 +83,7 @@ def listed(request: Request, context: Context, session: Writer) -> Response:
         "notices.html",
         notices=notices,
         total=total,
-        next_page=notices[-1].notice_id if len(found) > _PAGE_SIZE else None,
+        next_page=notices[-1].cursor if len(found) > _PAGE_SIZE else None,
         now=context.clock(),
         words=words,
         following=_FOLLOWING,

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
-from reports.cases.case_list import CaseFilter, CaseOrder
+from reports.cases.case_list import CaseFilter, CaseOrder, urgent_cursor
 from reports.cases.review import OPEN, CaseStatus, Decision
 from reports.cases.urgency import queued
 from reports.errors import ReportError, ReviewRefused, UnknownCase
@@ -199,7 +199,7 @@ def _queue_page(
         problem=problem,
         queued=[queued(case, now) for case in shown],
         total=total,
-        following=shown[-1].case_id if len(found) > _PAGE_SIZE else None,
+        following=urgent_cursor(shown[-1], now) if len(found) > _PAGE_SIZE else None,
         filters=filters,
         hubs=hubs,
         statuses=list(CaseStatus),

@@ -30,7 +30,7 @@ from scanner.web.forms import Posted, has_form_token, require_same_origin
 from scanner.web.queue.documents import FindingDocument, ScanDocument
 from scanner.web.queue.health import worker_is_running
 from scanner.web.queue.job import JobKind, JobRequest, JobState
-from scanner.web.queue.job_rows import MOST_SHOWN
+from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN
 from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanSerializer
@@ -99,10 +99,12 @@ def show(request: Request, job_id: str, context: Context, session: Reader) -> Re
     after = whole_number(request.query_params.get("after"))
     serializer = _serializer(context, session)
     shown, following = _findings_page(context, serializer, job_id, filters, after)
-    counts = context.jobs.rows.counts(job_id)
+    counts: Mapping[str, int] = {}
     if scan.verdict and not scan.verdict.more_findings:
         # Decisions about cases count, and lines that this reader does not get do not.
         counts = Counter(str(finding.outcome) for finding in scan.verdict.findings)
+    elif serializer.with_names:
+        counts = context.jobs.rows.counts(job_id)
     return render_page(
         request,
         "scan.html",
@@ -133,7 +135,7 @@ def results(job_id: str, context: Context, session: Reader) -> Response:
             "target": job.name,
         }
         for page in context.jobs.row_pages(job_id)
-        for finding in serializer.findings([row for _, row in page])
+        for finding in serializer.findings(page.rows)
     )
     lines = csv_lines(({name: row.get(name) for name in _COLUMNS} for row in rows), _COLUMNS)
     return attachment(lines, f"scan-{job.job_id}.csv", "text/csv; charset=utf-8")
@@ -244,10 +246,9 @@ def _findings_page(
         job_id, outcome=filters["outcome"], words=words, after=-1 if after is None else after
     )
     for page in pages:
-        rows = [row for _, row in page]
-        found += [one for one in serializer.findings(rows) if _matches(one, filters)]
-        if len(found) >= MOST_SHOWN // 2 and len(page) >= MOST_SHOWN:
-            return found, page[-1][0]
+        found += [one for one in serializer.findings(page.rows) if _matches(one, filters)]
+        if len(found) >= MOST_SHOWN // 2 and page.is_full:
+            return found, page.last
     return found, None
 
 
@@ -279,7 +280,7 @@ def _list_page(
         None, JobState(state) if state in list(JobState) else None, before, _PAGE_SIZE
     )
     serializer = _serializer(context, session)
-    scans: list[ScanDocument] = [serializer.scan(job) for job in jobs]
+    scans: list[ScanDocument] = [serializer.scan(job, MOST_LISTED) for job in jobs]
     return render_page(
         request,
         "scans.html",
