@@ -354,6 +354,17 @@ class TestScansThatStop:
         assert out.split() == [b"alone"]
 
 
+def test_files_under_way_hide_no_others(store: ScanStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that was killed leaves files with a hash and without results."""
+    monkeypatch.setattr("scanner.scanning.searched_file_store._ITEMS_AT_ONCE", 2)
+    scan(store, 1, {9: listing_of(9)})
+    begun = store.begin("killed", "another target", "key", 0, NOON)
+    store.items.add(begun, [listing_of(number) for number in range(6)])
+    for item in store.items.pending(begun):
+        store.items.note_fetched(item, begun, item.listing.files[0].sha256)
+    assert [file.sha256 for file in store.searched.stale("present key")] == [sha256_of(9)]
+
+
 def test_a_retrosearch_leaves_earlier_months_as_they_were(store: ScanStore) -> None:
     listings = {number: listing_of(number) for number in range(3)}
     first, second = scan(store, 1, listings), scan(store, 2, listings)

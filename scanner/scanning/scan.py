@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,7 +127,9 @@ def scan_listings(
     Raises:
         FaceIndexError: the face pack cannot be used.
     """
-    with session.scan_store.alone_with(target):
+    # A target of uploads belongs to one job, which one worker runs.
+    alone = nullcontext() if supplied_by_caller else session.scan_store.alone_with(target)
+    with alone:
         return _scan(session, target, listings, progress, supplied_by_caller=supplied_by_caller)
 
 

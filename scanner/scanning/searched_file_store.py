@@ -91,7 +91,7 @@ class SearchedFileStore:
             "select item_id, item_key, sha256, search_key, settings_key, sampling_keys, verdict "
             "from items where state = 'judged' and sha256 is not null and sha256 > :last "
             "and sha256 <= (select max(sha256) from (select sha256 from items "
-            "where sha256 > :last order by sha256 limit :limit)) "
+            "where state = 'judged' and sha256 > :last order by sha256 limit :limit)) "
             "order by sha256, searched_at desc, item_id desc"
         )
         last = ""
