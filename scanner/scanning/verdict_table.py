@@ -53,6 +53,7 @@ class VerdictTable:
             "where s.started_at between ? and ? || '~' order by s.started_at, i.position",
             [month, month],
         )
+        self._db.execute("create index temp.month_results_by_file on month_results (file, at)")
         newest = (
             "select outcome, row_number() over (partition by m.file, person order by m.rowid desc) "
             "as turn from temp.month_results m join (select file, max(at) as at "
