@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -29,14 +28,6 @@ class NoticeState(StrEnum):
 _MOST_DIGITS = 12
 # States in which the deadline that a law sets runs.
 RUNNING = (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
-
-
-@dataclass(frozen=True, slots=True)
-class ListedNotice:
-    """A notice in the list; its history is in the log of its case."""
-
-    notice_id: str
-    case_id: str
 
 
 class NoticeList:
@@ -96,8 +87,8 @@ class NoticeList:
         *,
         after: str | None = None,
         limit: int = -1,
-    ) -> list[ListedNotice]:
-        """The notices of a page: by deadline, then those without one, the oldest first.
+    ) -> list[str]:
+        """The ids of the notices of a page: by deadline, then those without one, the oldest first.
 
         Args:
             hours: the templates whose notices are listed, with the hours that a law sets.
@@ -117,10 +108,8 @@ class NoticeList:
                 f"where ({keys}) > (:due is null, coalesce(:due, 0), {number}) "
                 f"and {number} is not null"
             )
-        query = (
-            f"{_LISTED} select notice_id, case_id from listed {beyond} order by {keys} limit :limit"
-        )
-        return [ListedNotice(*row) for row in self._db.execute(query, values).fetchall()]
+        query = f"{_LISTED} select notice_id from listed {beyond} order by {keys} limit :limit"
+        return [row[0] for row in self._db.execute(query, values).fetchall()]
 
     def count(
         self, hours: Mapping[str, int | None], states: Sequence[NoticeState] = tuple(NoticeState)
@@ -131,7 +120,7 @@ class NoticeList:
 
 
 _LISTED = (
-    "with listed as (select notice_id, case_id, number, case when state in ("
+    "with listed as (select notice_id, number, case when state in ("
     + ", ".join(f"'{state}'" for state in RUNNING)
     + ") then sent_at_s + 3600 * hours.value end as due_s "
     "from notices join json_each(:hours) hours on hours.key = template "

@@ -189,7 +189,7 @@ def notice_page(
     """
     hours = _hours(templates)
     page = case_store.notices.page(hours, states, after=after, limit=limit)
-    return [tracked(case_store, one.notice_id) for one in page]
+    return [tracked(case_store, notice_id) for notice_id in page]
 
 
 def count_notices(case_store: CaseStore, templates: Iterable[str] | None = None) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from sqlite_utils import Database
+
+from scanner.scanning.item_store import keep_listing
 
 _RESULTS = ("state", "sha256", "verdict", "search_key", "settings_key", "sampling_keys")
 
@@ -24,10 +25,10 @@ def take_over_items(db: Database) -> None:
     scans = "select scan_id, number, target, started_at from scans order by number"
     for scan_id, number, target, started_at in db.execute(scans).fetchall():
         before = newest_scan.get(target, 0)
-        query = "select rowid as old, * from items_of_scans where scan_id = ? order by position"
+        query = "select * from items_of_scans where scan_id = ? order by position"
         for row in db.query(query, [scan_id]):
             key = target, row["item_key"]
-            listing_number = _listing_number(db, row["listing"])
+            listing_number = keep_listing(db, json.loads(row["listing"]))
             known = newest.get(key)
             if known is not None and known[1] >= before and _is_same(db, known[0], row):
                 changes = "last_scan = ?, listed_scan = ?, listing_number = ?, searched_at = ?"
@@ -61,14 +62,3 @@ def _is_same(db: Database, item_id: int, row: Mapping[str, Any]) -> bool:
     known = db.execute(f"select {names} from items where item_id = ?", [item_id]).fetchone()
     is_judged = row["state"] == "judged"
     return is_judged and bool(known == tuple(row[name] for name in _RESULTS))
-
-
-def _listing_number(db: Database, listing: str) -> int:
-    record = json.loads(listing)
-    lasting = {name: value for name, value in record.items() if name != "downloads"}
-    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
-    query = (
-        "insert into item_listings (digest, hub, record) values (?, ?, ?) "
-        "on conflict (digest) do update set record = excluded.record returning listing_number"
-    )
-    return int(db.execute(query, [digest, record.get("hub", ""), listing]).fetchone()[0])

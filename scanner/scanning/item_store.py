@@ -97,25 +97,10 @@ class ItemStore:
         with transaction(self._db):
             for listing in listings:
                 record = listing_to_dict(listing)
-                number = self._listing_number(record)
+                number = keep_listing(self._db, record)
                 for file_number, file in enumerate(listing.files):
                     item_key = f"{listing.hub}:{listing.listing_id}:{file.name}"
                     self._add(scan, item_key, record, number, file_number)
-
-    def _listing_number(self, record: Mapping[str, Any]) -> int:
-        """Return the number of a stored listing; its counters are brought up to date."""
-        lasting = {name: value for name, value in record.items() if name not in _COUNTERS}
-        digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
-        row = {
-            "digest": digest,
-            "hub": record["hub"],
-            "record": json.dumps(record, ensure_ascii=False),
-        }
-        query = (
-            "insert into item_listings (digest, hub, record) values (:digest, :hub, :record) "
-            "on conflict (digest) do update set record = excluded.record returning listing_number"
-        )
-        return int(self._db.execute(query, row).fetchone()[0])
 
     def _add(
         self,
@@ -308,6 +293,22 @@ class ItemStore:
             )
             for row in self._db.query(query, {"sha256": sha256, "key": search_key})
         ]
+
+
+def keep_listing(db: Database, record: Mapping[str, Any]) -> int:
+    """Store a listing, or bring the counters of a stored one up to date; return its number."""
+    lasting = {name: value for name, value in record.items() if name not in _COUNTERS}
+    digest = hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
+    row = {
+        "digest": digest,
+        "hub": record.get("hub", ""),
+        "record": json.dumps(record, ensure_ascii=False),
+    }
+    query = (
+        "insert into item_listings (digest, hub, record) values (:digest, :hub, :record) "
+        "on conflict (digest) do update set record = excluded.record returning listing_number"
+    )
+    return int(db.execute(query, row).fetchone()[0])
 
 
 _NOTHING_KNOWN: dict[str, str | None] = {

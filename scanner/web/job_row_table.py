@@ -10,6 +10,7 @@ from sqlite_utils import Database
 
 from scanner.identification.verdict import Outcome
 
+# The first of these among all files and persons is the outcome of a scan.
 SERIOUS_FIRST = (
     Outcome.MATCH,
     Outcome.POSSIBLE,

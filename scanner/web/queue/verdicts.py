@@ -12,6 +12,7 @@ from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings
+from scanner.web.job_row_table import SERIOUS_FIRST
 from scanner.web.queue.documents import (
     AskedDocument,
     FindingDocument,
@@ -29,14 +30,6 @@ SNAPSHOT_FACT = "watched"
 # The fact in web.db that the last search of a gallery failed: when, ISO 8601.
 SEARCH_FAILED_FACT = "search failed"
 
-# The first of these among all files and persons is the outcome of a scan.
-_WORST_FIRST = (
-    Outcome.MATCH,
-    Outcome.POSSIBLE,
-    Outcome.FAILED,
-    Outcome.INCONCLUSIVE,
-    Outcome.CLEAR,
-)
 _ACTION = {
     Outcome.MATCH: "block",
     Outcome.POSSIBLE: "review",
@@ -106,7 +99,7 @@ class ScanSerializer:
         cases = self.standings.of({row.case_id for row in rows if row.case_id})
         findings = [self._finding(row, cases) for row in rows]
         outcomes = [_effective_outcome(finding) for finding in findings]
-        outcome = next(effective for effective in _WORST_FIRST if effective in outcomes)
+        outcome = next(effective for effective in SERIOUS_FIRST if effective in outcomes)
         scores = [
             finding.score or 0.0
             for finding, effective in zip(findings, outcomes, strict=True)
@@ -177,7 +170,7 @@ def _most_serious(findings: list[FindingDocument], most: int | None) -> list[Fin
     """The most serious findings, in their own order."""
     if most is None or len(findings) <= most:
         return findings
-    outcomes = [_WORST_FIRST.index(_effective_outcome(finding)) for finding in findings]
+    outcomes = [SERIOUS_FIRST.index(_effective_outcome(finding)) for finding in findings]
     serious = sorted(range(len(findings)), key=outcomes.__getitem__)
     return [findings[place] for place in sorted(serious[:most])]
 
