@@ -6,6 +6,7 @@ They want a false `clear`, a licence of somebody else, or scores with which to a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -421,7 +422,7 @@ class TestLicences:
         )
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert action(scan) == ("clear", "allow")
-        told = json.dumps(scan).lower()
+        told = json.dumps(without_asked(scan)).lower()
         assert all(word not in told for word in ("licence", "mina", "0.8", "2089"))
         assert without_asked(scan) == without_asked(plain)
         named = hub.ended(
@@ -473,6 +474,11 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def without_times(text: str) -> str:
+    """Remove every time, whose seconds can have the digits of a score."""
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.+]+", "", text)
+
+
 def without_asked(scan: dict[str, Any]) -> dict[str, Any]:
     verdict = scan["verdict"]
     return {
@@ -502,7 +508,7 @@ class TestScores:
         for place in places:
             answer = hub.client.get(place, headers=hub.headers())
             assert answer.status_code == 200
-            assert "0.38" not in answer.text, place
+            assert "0.38" not in without_times(answer.text), place
             assert "scores" not in answer.text, place
         named = hub.ended(hub.send(), scopes=(Scope.SCANS_READ, Scope.NAMES_READ))["verdict"][
             "findings"
@@ -526,7 +532,7 @@ class TestScores:
         hub.work()
         [body] = [row["body"] for row in hub.worker.store.db.table("messages").rows]
         assert '"outcome"' in str(body)
-        assert "0.38" not in str(body)
+        assert "0.38" not in without_times(str(body))
         hub.close()
 
     def test_a_rejected_case_has_none_either(self, hub: Hub) -> None:
