@@ -231,14 +231,15 @@ def main() -> None:
                 f"{result.files:,} files, one person more: {seconds:.1f} s, "
                 f"{1e3 * seconds / result.files:.2f} ms a file; drawing them again "
                 f"{each * result.files:,.0f} s, ratio {each * result.files / seconds:,.0f}; "
-                f"denoiser calls {result.totals.denoiser_calls}, scanned {len(result.rows)}"
+                f"denoiser calls {result.totals.denoiser_calls}, scanned "
+                f"{result.rows.counts().rows}"
             )
         for people in PEOPLE:
             register(session, [next(seeds) for _ in range(people)])
             result, seconds = searched(session)
             print(
                 f"{result.files:,} files, {people} people more: {seconds:.1f} s, "
-                f"scanned {len(result.rows)}"
+                f"scanned {result.rows.counts().rows}"
             )
         network, index = bare(session, shown, REGISTERED + sum(PEOPLE) + 3)
         print(f"bare network {network:,.0f} patches/s, bare FAISS {index:,.0f} probes/s")

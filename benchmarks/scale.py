@@ -172,7 +172,7 @@ class Access:
 def access_to(settings: Settings) -> Access:
     """Sign the accounts of a home in."""
     app = AppContext(settings)
-    accounts = {account.email: account for account in app.accounts.all()}
+    accounts = {account.email: account for account in app.accounts.page()}
     cookies = {
         email: app.sessions.begin(account, second_factor=True)
         for email, account in accounts.items()

@@ -22,7 +22,7 @@ from reports.cases.case_store import CaseStore
 from scanner.casework.case_records import CaseRecords
 from scanner.casework.filing import CaseFiling
 from scanner.factories import open_case_store, open_face_tools, open_scan_session, open_vault
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.miniature.demo import demo_consent
 from scanner.records import ResultRow
 from scanner.scanning.searched_file_store import Searched

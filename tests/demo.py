@@ -35,9 +35,10 @@ def scan_the_hub(home: Path) -> dict[str, Any]:
         result = run_scan(scan_session, [f"civitai={host}"], _Silent())
     path = report_path(scan_session.settings, result.scan.scan_id, "en")
     write_report(scan_session, result, "en", path)
+    rows = list(result.to_json_rows())
     scan_session.close()
     return {
-        "results": list(result.to_json_rows()),
+        "results": rows,
         "report": str(path),
         "scan": result.scan.scan_id,
     }

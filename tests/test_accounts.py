@@ -13,7 +13,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po
 
 from scanner.web.auth.access import Role, Scope
-from scanner.web.auth.accounts import Account, Accounts
+from scanner.web.auth.accounts import STAFF, Account, Accounts
 from scanner.web.auth.invitations import Invitations
 from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED, LOCKED_S
 from scanner.web.auth.second_factors import SecondFactors
@@ -301,3 +301,32 @@ class TestTokens:
             tokens.revoke(bob.account_id, token.token_id)
         tokens.revoke(ann.account_id, token.token_id)
         assert tokens.find(secret) is None
+
+
+class TestLists:
+    def test_pages_go_on_after_an_address(self, accounts: Accounts) -> None:
+        made = [
+            accounts.create(
+                f"{number:03d}@hub.example", f"Ötzi {number}", [Role.RIGHTS_HOLDER], None
+            )
+            for number in range(7)
+        ]
+        pages = [accounts.page(limit=3)]
+        while page := accounts.page(after=pages[-1][-1].email, limit=3):
+            pages.append(page)
+        assert [account for page in pages for account in page] == made
+        assert [len(page) for page in pages] == [3, 3, 1]
+        assert accounts.count() == 7
+
+    def test_words_are_found_in_names_and_addresses(self, accounts: Accounts) -> None:
+        umlaut = accounts.create("a@hub.example", "ÖTZI", [Role.AGENT], None)
+        other = accounts.create("oetzi@hub.example", "Ann", [Role.AGENT], None)
+        assert accounts.page("ötzi") == [umlaut]
+        assert accounts.page("OETZI") == [other]
+        assert (accounts.count("hub"), accounts.count("nobody"), accounts.count("\0")) == (2, 0, 2)
+
+    def test_staff_is_whoever_has_a_role_of_staff(self, accounts: Accounts) -> None:
+        accounts.create("a@hub.example", "A", [Role.RIGHTS_HOLDER, Role.AGENT], None)
+        for role in STAFF:
+            accounts.create(f"{role}@hub.example", role, [Role.RIGHTS_HOLDER, role], None)
+        assert [account.name for account in accounts.staff()] == sorted(STAFF)

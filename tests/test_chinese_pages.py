@@ -99,7 +99,8 @@ def ended_job(site: Site, rows: list[JobRow], problem: str | None = None) -> Job
     jobs = site.app_context.jobs
     job, _ = jobs.submit(JobRequest("somebody", JobKind.TARGET, "文件夹", "文件夹"))
     assert jobs.claim() is not None
-    return jobs.finish(job.job_id, rows, None, problem, lambda _: None)
+    jobs.keep_rows(job.job_id, rows)
+    return jobs.finish(job.job_id, None, problem, lambda _: None)
 
 
 def test_a_scan(site: Site) -> None:

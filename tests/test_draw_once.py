@@ -31,11 +31,13 @@ from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.item_store import ItemStore
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
-from scanner.scanning.scan import ScanResult, run_scan, scan_listings
+from scanner.scanning.scan import run_scan, scan_listings
+from scanner.scanning.scan_result import ScanResult
 from scanner.scanning.session import ScanSession
 from scanner.settings import SampleSettings, Settings
 from scanner.triage.header import triage_file
 from tests.conftest import NOON, PHOTO, Silent, proof, task_of
+from tests.read_results import read_result
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
 STYLE = ADAPTERS / "sepia_style.safetensors"
@@ -80,11 +82,11 @@ class Home:
 
     def scan(self, *targets: Path, redraw: bool = False) -> ScanResult:
         with self.session(redraw=redraw) as session:
-            return run_scan(session, [str(target) for target in targets], Silent())
+            return read_result(run_scan(session, [str(target) for target in targets], Silent()))
 
     def retrosearch(self, *, draw_missing: bool = False) -> RetrosearchResult:
         with self.session() as session:
-            return retrosearch(session, Silent(), draw_missing=draw_missing)
+            return read_result(retrosearch(session, Silent(), draw_missing=draw_missing))
 
     def explain(self, path: Path) -> Explanation:
         with self.session(erase_expired=False) as session:

@@ -181,8 +181,8 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
         )
         for name in FILES
     }
-    scan_session.close()
     rows = {row["file"].removesuffix(".safetensors"): row for row in result.to_json_rows()}
+    scan_session.close()
     assert {name: row["outcome"] for name, row in rows.items()} == {
         name: one[0] for name, one in expected.items()
     }
@@ -239,7 +239,7 @@ def test_whoever_registers_while_a_cluster_draws_is_searched_for_in_what_it_draw
             register_somebody(scan_session)
 
     monkeypatch.setattr(PoolClient, "submit", registering)
-    rows = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
+    rows = list(run_scan(scan_session, [str(folder)], Silent()).to_json_rows())
     after = scan_session.take_snapshot()
     scan_session.close()
     assert after.gallery_version == before + 1

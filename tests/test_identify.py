@@ -11,10 +11,10 @@ from face_index.faces.face import PackVersion, Vector, unit
 from face_index.gallery.faiss_gallery import IndexKind
 from scanner.identification.conclusion import Identification
 from scanner.identification.identify import identify
+from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
 from scanner.identification.samples import CheckpointFaces, MoreControls, MoreSamples, SampleFace
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
-from scanner.identification.verdict import Outcome
 
 DIMENSION = 32
 POLICY = Policy()

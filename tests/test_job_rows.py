@@ -167,6 +167,47 @@ def test_results_of_before_are_taken_over(tmp_path: Path) -> None:
     store.close()
 
 
+def running(jobs: Jobs) -> Job:
+    jobs.submit(REQUEST)
+    job = jobs.claim()
+    assert job is not None
+    return job
+
+
+def test_rows_of_a_running_job_are_stored_and_not_shown(jobs: Jobs) -> None:
+    job = running(jobs)
+    jobs.keep_rows(job.job_id, rows_of(9))
+    jobs.keep_rows(job.job_id, rows_of(MANY))
+    assert jobs.get(job.job_id).result == ()
+    assert jobs.rows.counts(job.job_id) == {}
+    assert jobs.rows.page(job.job_id).rows == ()
+    ended = jobs.finish(job.job_id, "scan", None, lambda _: None)
+    assert ended.files == MANY
+    assert [row for page in jobs.row_pages(job.job_id) for row in page.rows] == rows_of(MANY)
+
+
+def test_a_job_that_fails_or_is_cancelled_has_no_rows(jobs: Jobs) -> None:
+    failed = running(jobs)
+    jobs.keep_rows(failed.job_id, rows_of(9))
+    jobs.finish(failed.job_id, None, "damaged", lambda _: None)
+    assert jobs.rows.counts(failed.job_id) == {}
+    cancelled = running(jobs)
+    jobs.keep_rows(cancelled.job_id, rows_of(9))
+    jobs.cancel(cancelled.job_id)
+    jobs.keep_rows(cancelled.job_id, rows_of(MANY))
+    jobs.finish(cancelled.job_id, "scan", None, lambda _: None)
+    assert (jobs.get(cancelled.job_id).files, jobs.rows.counts(cancelled.job_id)) == (0, {})
+
+
+def test_a_job_that_another_worker_has_finished_keeps_its_rows(jobs: Jobs) -> None:
+    job = running(jobs)
+    jobs.keep_rows(job.job_id, rows_of(9))
+    jobs.finish(job.job_id, "scan", None, lambda _: None)
+    jobs.keep_rows(job.job_id, rows_of(MANY))
+    jobs.finish(job.job_id, "scan", None, lambda _: None)
+    assert jobs.get(job.job_id).files == 9
+
+
 def test_rows_go_with_their_job(jobs: Jobs) -> None:
     job = finished(jobs, rows_of(5))
     jobs.forget_before("2027")

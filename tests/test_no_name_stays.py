@@ -28,7 +28,8 @@ from scanner.cli.scanning import report_path, write_report
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictRecord
 from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
-from scanner.scanning.scan import result_of, run_scan
+from scanner.scanning.scan import run_scan
+from scanner.scanning.scan_result import result_of
 from scanner.scanning.scan_schema import migrations
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
@@ -237,7 +238,7 @@ def test_no_name_and_no_word_of_theirs_stays(
         == []
     )
     if left_open:
-        rows = result_of(scan_session, result.scan.scan_id).to_json_rows()
+        rows = list(result_of(scan_session, result.scan.scan_id).to_json_rows())
         assert {row["identity"] for row in rows if not row.get("case_id")} == {None}
         assert {row["identity"] for row in rows if row.get("case_id")} == {ADULT}
         store.close()
@@ -300,14 +301,13 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1]))
     scan_store = ScanStore(path)
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
-    [first, *_] = scan_store.items.of_scan(scan_store.scan("scan"))
-    assert first.rows is not None
-    assert [row.authorised for row in first.rows] == [
+    found = list(scan_store.rows.of_scan(scan_store.scan("scan")))
+    assert [row.authorised for row in found[:3]] == [
         None,
         "licence 0123abcd until 2029-01-01",
         None,
     ]
-    assert first.rows[0].case_id == "c0ffee"
+    assert found[0].case_id == "c0ffee"
     scan_store.close()
 
 

@@ -20,7 +20,7 @@ from face_index.consent import Consent, Signatory
 from face_index.vault import Submission
 from face_index.vault.people import People
 from face_index.vault.sealed_templates import SealedTemplates
-from scanner.identification.verdict import NEEDS_A_LOOK
+from scanner.identification.outcome import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
@@ -175,14 +175,14 @@ def test_the_same_bytes_under_two_names_are_judged_once(
         return judge(identifier, task)
 
     monkeypatch.setattr(CheckpointIdentifier, "identify", counted)
-    rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
+    rows = list(run_scan(scan_session, [str(uploads)], Silent()).to_json_rows())
     assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
     assert {(row["outcome"], row["reason"]) for row in rows} == {
         (rows[0]["outcome"], rows[0]["reason"])
     }
     assert len(judged) == 1
     assert (
-        run_scan(scan_session, [str(uploads / "b.safetensors")], Silent()).to_json_rows()[0][
+        next(run_scan(scan_session, [str(uploads / "b.safetensors")], Silent()).to_json_rows())[
             "reason"
         ]
         == rows[0]["reason"]
@@ -217,10 +217,10 @@ def test_whoever_registers_while_a_file_is_judged_is_searched_for_in_it(
     with monkeypatch.context() as slowed:
         slowed.setattr(Sampler, "generate", generating)
         slowed.setattr(PoolClient, "submit", submitting)
-        rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
+        rows = list(run_scan(scan_session, [str(uploads)], Silent()).to_json_rows())
     assert [row["gallery_version"] for row in rows] == [before + 1, before + 1]
     assert [gallery_size_of(scan_session, version) for version in (before, before + 1)] == [1, 2]
-    again = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
+    again = list(run_scan(scan_session, [str(uploads)], Silent()).to_json_rows())
     assert [row["gallery_version"] for row in again] == [before + 1, before + 1]
 
 
@@ -251,11 +251,11 @@ def test_where_everything_is_known_no_crew_is_called(
 ) -> None:
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
-    first = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
+    first = list(run_scan(scan_session, [str(uploads)], Silent()).to_json_rows())
     away = open_session(
         scan_session.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON
     )
-    assert run_scan(away, [str(uploads)], Silent()).to_json_rows() == first
+    assert list(run_scan(away, [str(uploads)], Silent()).to_json_rows()) == first
     away.close()
 
 

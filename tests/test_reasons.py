@@ -172,6 +172,7 @@ _PRODUCERS = (
     "scanner/captures/subjects.py",
     "scanner/errors.py",
     "scanner/identification/comparison.py",
+    "scanner/identification/outcome.py",
     "scanner/identification/verdict.py",
     "scanner/sampling",
     "scanner/identification/conclusion.py",

@@ -132,7 +132,21 @@ SUMMARY = ScanSummary(
             "reason": "a pickle",
         },
     ],
+    files=2,
+    all_rows=2,
+    all_cases=1,
 )
+
+
+def test_the_report_says_what_it_leaves_out(case_store: CaseStore, case: Case) -> None:
+    whole = render_report(SUMMARY, [case], case_store)
+    assert "Only the" not in whole
+    summary = replace(SUMMARY, all_rows=1_000, all_cases=70)
+    text = render_report(summary, [case], case_store)
+    assert "70 findings need a person" in text
+    assert "Only the 2 most serious of 1000 results are shown." in text
+    assert "<code>portrait-scanner report scan-1 --json</code>" in text
+    assert "Only 1 of 70 cases are shown." in text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -29,11 +29,55 @@ from face_index.vault import Submission, Vault
 from face_index.vault.check import check_vault
 from face_index.vault.duties import duties
 from face_index.vault.keys import FileKeys
+from face_index.vault.people import PersonFilter
 from face_index.vault.receipts import verify_receipt
 from face_index.vault.witness import ERASURES_FILE
 from tests.conftest import NOON, PHOTO, VERSION, bytes_below, proof, prototypes_of
 
 Register = Callable[..., Identity]
+
+
+class TestLists:
+    @pytest.fixture
+    def people(self, register: Register, vault: Vault, submission: Submission) -> list[Identity]:
+        """Seven people by name; the consents of two end before those of the others."""
+        soon = replace(submission.consent, expires_on=NOON.date() + timedelta(days=20))
+        people = [
+            register(
+                f"person {number}", reference=f"Straße {number}", prototypes=prototypes_of(number)
+            )
+            for number in range(5)
+        ]
+        people += [
+            register(f"person {number}", consent=soon, prototypes=prototypes_of(number))
+            for number in (5, 6)
+        ]
+        return people
+
+    def test_pages_go_on_after_a_person(self, vault: Vault, people: list[Identity]) -> None:
+        first = vault.people.page(limit=5)
+        second = vault.people.page(after=first[-1].identity_id, limit=5)
+        assert first + second == people
+        assert vault.people.page(after="nobody") == []
+
+    def test_filters_are_joined(
+        self, vault: Vault, people: list[Identity], submission: Submission
+    ) -> None:
+        newcomer = replace(submission, name="person 7", prototypes=prototypes_of(7))
+        waiting = vault.enrolments.submit(newcomer, NOON + timedelta(days=1))
+        expected = {
+            PersonFilter(): [*people, waiting],
+            PersonFilter("STRASSE 3"): [people[3]],
+            PersonFilter(active=False): [waiting],
+            PersonFilter(active=True): people,
+            PersonFilter(expires_by=NOON.date() + timedelta(days=19)): [],
+            PersonFilter(expires_by=NOON.date() + timedelta(days=20)): people[5:],
+            PersonFilter("person 6", expires_by=NOON.date() + timedelta(days=20)): [people[6]],
+            PersonFilter(submitted_since=NOON + timedelta(days=1)): [waiting],
+        }
+        for wanted, found in expected.items():
+            assert vault.people.page(wanted) == found, wanted
+            assert vault.people.count(wanted) == len(found), wanted
 
 
 class TestWhoIsSearched:
@@ -426,6 +470,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from face_index.vault import Vault
 from face_index.vault.keys import FileKeys
+from face_index.vault.people import PersonFilter
 vault = Vault(Path(sys.argv[1]), FileKeys(Path(sys.argv[2])))
 vault.audit.record("told", "vault", "other", datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
 vault.close()

@@ -9,8 +9,9 @@ from face_index.faces.face import Vector, unit
 from scanner.errors import RefusedToSample
 from scanner.identification.clusters import clusters_of
 from scanner.identification.intervals import estimate
+from scanner.identification.outcome import Outcome
 from scanner.identification.policy import CONFIRMATION, Thresholds
-from scanner.identification.verdict import Outcome, Scored, decide, settled
+from scanner.identification.verdict import Scored, decide, settled
 from scanner.sampling.plans import plan_samples, subject_of
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.triage.minors import refuse_minors

@@ -14,7 +14,7 @@ from face_index.vault.audit import AuditLog
 from face_index.vault.backups import Backups
 from face_index.vault.database import empty_write_ahead_log, transaction
 from face_index.vault.gallery_version import increase_gallery_version
-from face_index.vault.people import People
+from face_index.vault.people import People, PersonFilter
 from face_index.vault.receipts import (
     ErasureReceipt,
     record_erasure,
@@ -67,8 +67,8 @@ class Erasure:
         Raises:
             ClockFarAhead: The clock may be ahead; nobody was erased.
         """
-        today = now.date()
-        ended = [person for person in self._people.all() if person.consent.expires_on < today]
+        yesterday = now.date() - timedelta(days=1)
+        ended = self._people.page(PersonFilter(expires_by=yesterday))
         if ended and not clock_is_right:
             silent_for = self._audit.silent_for(now)
             if silent_for > QUIET_AT_MOST:

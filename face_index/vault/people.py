@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -25,6 +26,44 @@ _IDENTITIES = (
     "select i.*, c.record from identities i "
     f"join consents c on c.consent_id = i.consent_id and {NOT_ERASED}"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFilter:
+    """Which people a list holds.
+
+    Attributes:
+        words: only those whose name, reference or id contains them, whatever their case.
+        active: only those who are approved, or only those who are not.
+        expires_by: only those whose consent ends on this day or before.
+        submitted_since: only those who were submitted at this time or later.
+    """
+
+    words: str = ""
+    active: bool | None = None
+    expires_by: date | None = None
+    submitted_since: datetime | None = None
+
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """Return SQL for the people of the list, and its values."""
+        conditions, values = [NOT_ERASED], dict[str, Any]()
+        if self.words:
+            text = "i.name || ' ' || coalesce(i.reference, '') || ' ' || i.identity_id"
+            conditions.append(f"instr(casefold({text}), :words) > 0")
+            values["words"] = self.words.casefold().replace("\0", "")
+        if self.active is not None:
+            conditions.append(f"i.status {'=' if self.active else '<>'} :active")
+            values["active"] = str(Status.ACTIVE)
+        if self.expires_by is not None:
+            conditions.append("c.expires_on <= :expires_by")
+            values["expires_by"] = self.expires_by.isoformat()
+        if self.submitted_since is not None:
+            conditions.append("i.submitted_at >= :since")
+            values["since"] = self.submitted_since.isoformat()
+        return " and ".join(conditions), values
+
+
+EVERYBODY = PersonFilter()
 
 
 class People:
@@ -60,21 +99,18 @@ class People:
 
     def page(
         self,
-        words: str = "",
+        wanted: PersonFilter = EVERYBODY,
         *,
-        active: bool | None = None,
         after: str | None = None,
         limit: int = -1,
     ) -> list[Identity]:
         """Return a page of people, by name.
 
         Args:
-            words: only those whose name, reference or id contains them, whatever their case.
-            active: only those who are approved, or only those who are not.
             after: id of the last person of the page before; an unknown one gives nobody.
             limit: -1 for everybody.
         """
-        where, values = _condition(words, active=active)
+        where, values = wanted.condition()
         if after is not None:
             where += (
                 " and (i.name, i.identity_id) > (select name, identity_id from identities "
@@ -84,10 +120,13 @@ class People:
         query = f"{_IDENTITIES} where {where} order by i.name, i.identity_id limit :limit"
         return [_identity_from(row) for row in self._db.query(query, values)]
 
-    def count(self, words: str = "", *, active: bool | None = None) -> int:
-        """Return how many people are stored, or how many of them a list holds (`page`)."""
-        where, values = _condition(words, active=active)
-        query = f"select count(*) from identities i where {where}"
+    def count(self, wanted: PersonFilter = EVERYBODY) -> int:
+        """Return how many people a list holds."""
+        where, values = wanted.condition()
+        query = (
+            "select count(*) from identities i join consents c on c.consent_id = i.consent_id "
+            f"where {where}"
+        )
         return int(self._db.execute(query, values).fetchone()[0])
 
     def registered_among(self, identity_ids: Iterable[str]) -> set[str]:
@@ -154,18 +193,6 @@ class People:
 
     def _select(self, condition: str, values: Iterable[str] = ()) -> list[Identity]:
         return [_identity_from(row) for row in self._db.query(_IDENTITIES + condition, [*values])]
-
-
-def _condition(words: str, *, active: bool | None) -> tuple[str, dict[str, Any]]:
-    """SQL for the people of a list, and its values."""
-    conditions = [NOT_ERASED]
-    if words:
-        text = "i.name || ' ' || coalesce(i.reference, '') || ' ' || i.identity_id"
-        conditions.append(f"instr(casefold({text}), :words) > 0")
-    if active is not None:
-        conditions.append(f"i.status {'=' if active else '<>'} :active")
-    values = {"words": words.casefold().replace("\0", ""), "active": str(Status.ACTIVE)}
-    return " and ".join(conditions), values
 
 
 def keep_out(db: Database, identity_ids: Iterable[str]) -> None:

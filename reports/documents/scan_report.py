@@ -19,14 +19,22 @@ from reports.documents.translation import environment, translations
 from reports.documents.words import false_match_words, known_words, plot_words, words_of
 from reports.reasons.reason import reasons_in_words
 
+# A browser has to show the table, and each case has sixteen pictures.
+MOST_ROWS = 500
+MOST_CASES = 50
+
 
 @dataclass(frozen=True, slots=True)
 class ScanSummary:
     """The scan as a whole.
 
     Attributes:
-        rows: the rows of the result table, one per checkpoint and identity.
         made_at: UTC, ISO 8601.
+        rows: the rows of the result table, one per checkpoint and identity; the most serious ones
+            if there are too many.
+        files: number of different checkpoints.
+        all_rows: number of rows, with those that are not shown.
+        all_cases: number of cases, with those that are not shown.
     """
 
     scan_id: str
@@ -35,6 +43,9 @@ class ScanSummary:
     gallery_size: int
     version: str
     rows: Sequence[Mapping[str, Any]]
+    files: int
+    all_rows: int
+    all_cases: int
 
 
 def render_report(
@@ -43,7 +54,7 @@ def render_report(
     """The report as HTML text.
 
     Args:
-        cases: of this scan, matches first.
+        cases: of this scan, matches first; those that are shown.
         case_store: where the images are.
         language: one of LANGUAGES.
 

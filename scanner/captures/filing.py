@@ -34,9 +34,9 @@ from scanner.captures.standing import standing_capture_case
 from scanner.captures.subjects import Subject, subjects_of
 from scanner.captures.verdicts import CaptureVerdicts
 from scanner.casework.filing import CaseFiling
+from scanner.identification.outcome import Outcome
 from scanner.identification.policy import LEAST_IMAGES
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Outcome
 from scanner.records import CaptureVerdict
 
 

@@ -20,10 +20,11 @@ from face_index.faces.packs import FacePack
 from face_index.faces.same_picture import MaskedPatch, Patch, different_photographs, is_one_picture
 from scanner.captures.subjects import Subject
 from scanner.identification.clusters import Cluster
+from scanner.identification.outcome import FINDINGS, Outcome
 from scanner.identification.policy import CAPTURES, LEAST_IMAGES, Thresholds
 from scanner.identification.search import search_clusters
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Outcome, Scored, decide
+from scanner.identification.verdict import Scored, decide
 
 # Average linkage needs memory with the square of the number of faces.
 MOST_FACES = 3_000
@@ -225,7 +226,7 @@ def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str
         thresholds = snapshot.thresholds_of(match.identity_id)
         scored = match.scored(snapshot, None)
         outcome, reason = decide(scored, thresholds)
-        if outcome not in (Outcome.MATCH, Outcome.POSSIBLE):
+        if outcome not in FINDINGS:
             continue
         in_mean = frozenset(faces[member].number for member in match.members)
         found[match.identity_id] = IdentityInImages(

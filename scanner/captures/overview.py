@@ -11,7 +11,7 @@ from reports.cases.case_store import CaseStore
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.subjects import subject_of
 from scanner.captures.verdicts import CaptureVerdicts
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 
 _STRONGEST_FIRST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.INCONCLUSIVE, Outcome.CLEAR)
 

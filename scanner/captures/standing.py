@@ -6,7 +6,7 @@ from reports.cases.case import Case
 from reports.cases.review import CaseStatus
 from reports.cases.sighting_record import SightingRecord
 from scanner.casework.filing import CaseFiling
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 
 _UNDECIDED = (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES, CaseStatus.SUPERSEDED)
 

@@ -9,8 +9,8 @@ import typer
 
 from scanner.cli.commands import CommandGroup
 from scanner.cli.context import app_context_of, settings_of, vault_of
-from scanner.cli.options import JsonFlag, date_from
-from scanner.cli.output import print_json, print_line, print_table
+from scanner.cli.options import AfterOption, JsonFlag, LimitOption, date_from, page_size
+from scanner.cli.output import print_json, print_line, print_page_end, print_table
 
 if TYPE_CHECKING:
     from scanner.web.auth.access import Role, Scope
@@ -92,12 +92,21 @@ def invite(
 
 
 @group.command("list")
-def list_accounts(context: typer.Context, as_json: JsonFlag = False) -> None:
+def list_accounts(
+    context: typer.Context,
+    words: Annotated[str, typer.Option("--search", help="A part of the name or address.")] = "",
+    after: AfterOption = None,
+    limit: LimitOption = None,
+    as_json: JsonFlag = False,
+) -> None:
     """List accounts and their tokens."""
+    size = page_size(limit, as_json=as_json) or -1
     with app_context_of(settings_of(context)) as app_context:
-        documents = [_document(app_context, account) for account in app_context.accounts.all()]
+        accounts = app_context.accounts
+        found, total = accounts.page(words, after=after or "", limit=size), accounts.count(words)
+        documents = [_document(app_context, account) for account in found]
     if as_json:
-        print_json({"accounts": documents})
+        print_json({"accounts": documents, "total": total})
         return
     print_table(
         ("account", "roles", "token", "scopes", "until", "last used"),
@@ -114,6 +123,8 @@ def list_accounts(context: typer.Context, as_json: JsonFlag = False) -> None:
             for token in document["tokens"] or [_NO_TOKEN]
         ],
     )
+    if len(found) == size:
+        print_page_end(len(found), total, f"--after {found[-1].email}")
 
 
 def _document(app_context: AppContext, account: Account) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _print_written(case: Case, written: dict[str, Any], *, authorities: bool) ->
 def _report_scan(
     settings: Settings, scan_id: str, options: ReportOptions, *, as_json: bool
 ) -> None:
-    from scanner.scanning.scan import result_of
+    from scanner.scanning.scan_result import result_of
 
     with scan_session_of(settings) as session:
         result = result_of(session, scan_id)
@@ -171,9 +171,8 @@ def _report_scan(
         if path.suffix.lower() != ".html":
             path = path / f"{result.scan.scan_id}.{options.language}.html"
         write_report(session, result, options.language, path)
-    if as_json:
-        print_json(
-            {"report": str(path), "scan": result.scan.scan_id, "results": result.to_json_rows()}
-        )
-    else:
+        if as_json:
+            scan = {"report": str(path), "scan": result.scan.scan_id}
+            print_json({**scan, "results": result.to_json_rows()})
+    if not as_json:
         typer.echo(f"Report: {path}")

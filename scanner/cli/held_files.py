@@ -9,8 +9,8 @@ import typer
 
 from scanner.cli.commands import CommandGroup
 from scanner.cli.context import held_files_of, settings_of
-from scanner.cli.options import JsonFlag
-from scanner.cli.output import print_json, print_table
+from scanner.cli.options import JsonFlag, LimitOption, page_size
+from scanner.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from scanner.scanning.held_files import HeldFile
@@ -29,6 +29,7 @@ def list_held(
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that somebody settled.")
     ] = False,
+    limit: LimitOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List files that are held because they name a registered minor.
@@ -36,9 +37,10 @@ def list_held(
     The likeliest likeness comes first.
     """
     with held_files_of(settings_of(context)) as session:
-        found = [
+        matching = [
             file for file in session.held.all(session.minors.ids) if everything or not file.settled
         ]
+        found = matching[: page_size(limit, as_json=as_json)]
         names = {
             file.identity_id: session.vault.people.find(file.identity_id).name for file in found
         }
@@ -52,7 +54,7 @@ def list_held(
             }
             for file in found
         ]
-        print_json({"held": documents})
+        print_json({"held": documents, "total": len(matching)})
         return
     if not found:
         typer.echo("No held file waits for anybody.")
@@ -61,6 +63,8 @@ def list_held(
         ("id", "likeness", "file", "listing", "title", "names", "in", "looks"),
         [_row(file, names[file.identity_id]) for file in found],
     )
+    if len(found) < len(matching):
+        print_line(f"{len(found):,} of {len(matching):,}. See all with --limit 0.")
     typer.echo("Look at the listing, then say what you saw: portrait-scanner held review ID --help")
 
 

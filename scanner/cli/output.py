@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +140,33 @@ def counted(number: int, thing: str) -> str:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One JSON object on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+    """One JSON object on standard output.
+
+    An iterator among its values becomes a list, each item of which is printed when it is read.
+    """
+    for piece in _json_pieces(document):
+        typer.echo(piece, nl=False)
+
+
+def _json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    opening = "{"
+    for name, value in document.items():
+        yield f"{opening}\n  {json.dumps(name)}: "
+        if isinstance(value, Iterator):
+            opening = "["
+            for item in value:
+                yield f"{opening}\n    {_indented(item, 4)}"
+                opening = ","
+            yield "[]" if opening == "[" else "\n  ]"
+        else:
+            yield _indented(value, 2)
+        opening = ","
+    yield "\n}\n" if document else "{}\n"
+
+
+def _indented(value: Any, columns: int) -> str:
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return text.replace("\n", "\n" + " " * columns)
 
 
 def write_text_file(path: Path, text: str) -> None:

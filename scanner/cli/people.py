@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from scanner.cli.context import enrolment_session_of, settings_of, vault_of
 from scanner.cli.options import (
+    AfterOption,
     FacePackOption,
     JsonFlag,
     LimitOption,
@@ -46,6 +47,7 @@ def identities(
     words: Annotated[
         str, typer.Option("--search", help="A part of the name, reference or id.")
     ] = "",
+    after: AfterOption = None,
     limit: LimitOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -55,26 +57,28 @@ def identities(
     anybody; the audit log records that it was shown.
     """
     from face_index.vault.duties import duties
+    from face_index.vault.people import PersonFilter
     from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     now = utc_now()
     today = now.date()
+    wanted = PersonFilter(
+        words,
+        active=False if waiting else None,
+        expires_by=None if expiring is None else today + timedelta(days=expiring),
+    )
     with vault_of(settings) as vault:
-        matching = [
-            identity
-            for identity in vault.people.page(words)
-            if (not waiting or identity.status in ("pending", "conflict"))
-            and (expiring is None or identity.consent.expires_within(expiring, today))
-        ]
-        found = matching[: page_size(limit, as_json=as_json)]
+        last = None if after is None else vault.people.find(after).identity_id
+        size = page_size(limit, as_json=as_json) or -1
+        found, total = vault.people.page(wanted, after=last, limit=size), vault.people.count(wanted)
         rows = [
             _row(identity, _lookalikes_shown(vault, identity, settings.operator, now), today)
             for identity in found
         ]
         warnings = duties(vault.people.count(), "en")
     if as_json:
-        print_json({"identities": rows, "total": len(matching), "warnings": warnings})
+        print_json({"identities": rows, "total": total, "warnings": warnings})
         return
     if not rows:
         typer.echo("Nobody to show; `portrait-scanner enroll NAME PHOTOS` submits someone.")
@@ -85,8 +89,8 @@ def identities(
     for row in rows:
         for other in row["looks_like"]:
             print_line(f"{row['name']} looks like {other['name']} (score {other['score']:.2f}).")
-    if len(found) < len(matching):
-        print_page_end(len(found), len(matching), "--search WORDS")
+    if len(found) == size:
+        print_page_end(len(found), total, f"--after {found[-1].identity_id}")
     for sentence in warnings:
         print_warning(sentence)
 

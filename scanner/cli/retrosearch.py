@@ -13,9 +13,10 @@ from scanner.cli.options import FacePackOption, JsonFlag
 from scanner.cli.output import print_json, print_warning
 from scanner.cli.progress import progress_bar
 from scanner.cli.scanning import RayOption
-from scanner.cli.verdict_tables import print_opened_cases, print_rows
+from scanner.cli.verdict_tables import print_results
 
 if TYPE_CHECKING:
+    from reports.cases.case_store import CaseStore
     from scanner.scanning.retrosearch import RetrosearchResult
 
 
@@ -47,34 +48,33 @@ def retrosearch(
     with scan_session_of(settings) as session:
         with progress_bar("searching") as observer:
             result = search(session, observer, draw_missing=draw_missing)
-        opened = session.case_store.named(result.case_ids)
-    if as_json:
-        print_json(
-            {
-                "gallery_version": result.gallery_version,
-                "files": result.files,
-                "unsearched": result.unsearched,
-                "unconfirmed": result.unconfirmed,
-                "results": [reported.to_json() for reported in result.rows],
-                "totals": asdict(result.totals),
-            }
-        )
-    else:
-        _print_retrosearch(result)
-        print_opened_cases(opened)
-    if result.has_findings:
+        if as_json:
+            print_json(
+                {
+                    "gallery_version": result.gallery_version,
+                    "files": result.files,
+                    "unsearched": result.unsearched,
+                    "unconfirmed": result.unconfirmed,
+                    "results": (reported.to_json() for reported in result.rows),
+                    "totals": asdict(result.totals),
+                }
+            )
+        else:
+            _print_retrosearch(result, session.case_store)
+        has_findings, unconfirmed = result.has_findings, result.unconfirmed
+    if has_findings:
         raise typer.Exit(ExitCode.FINDINGS)
-    raise typer.Exit(ExitCode.COULD_NOT_FINISH if result.unconfirmed else ExitCode.DONE)
+    raise typer.Exit(ExitCode.COULD_NOT_FINISH if unconfirmed else ExitCode.DONE)
 
 
-def _print_retrosearch(result: RetrosearchResult) -> None:
-    if result.rows:
-        print_rows([reported.to_json() for reported in result.rows])
-    showing = len({reported.row.sha256 for reported in result.rows if reported.is_open})
+def _print_retrosearch(result: RetrosearchResult, case_store: CaseStore) -> None:
+    scanned = result.rows.counts().rows
+    if scanned:
+        print_results(result.rows, case_store)
     typer.echo(
         f"Files that were drawn before and searched: {result.files:,}. Scanned again because "
-        f"somebody comes near or findings changed: {len(result.rows):,}; showing somebody: "
-        f"{showing:,}. "
+        f"somebody comes near or findings changed: {scanned:,}; showing somebody: "
+        f"{result.rows.open_files():,}. "
         f"Drawn: {result.totals.drawn_files:,} ({result.totals.denoiser_calls:,} denoiser calls), "
         f"{result.totals.seconds:.1f} s."
     )

@@ -26,10 +26,10 @@ from scanner.cli.output import (
     write_text_file,
 )
 from scanner.cli.progress import progress_bar
-from scanner.cli.verdict_tables import print_opened_cases, print_rows
+from scanner.cli.verdict_tables import print_results
 
 if TYPE_CHECKING:
-    from scanner.scanning.scan import ScanResult
+    from scanner.scanning.scan_result import ScanResult
     from scanner.scanning.session import ScanSession
     from scanner.settings import Settings
     from scanner.triage.header import Triage
@@ -201,18 +201,17 @@ def scan(
         path = report_path(settings, result.scan.scan_id, lang)
         write_report(session, result, lang, path)
         pack = f"Face pack {session.faces.pack.name}: {session.faces.pack.licence}."
-        opened = session.case_store.named(result.case_ids)
-    _print_warnings(result)
-    if as_json:
-        print_json(_scan_document(result, path))
-    else:
-        if result.rows:
-            print_rows(result.to_json_rows())
+        _print_warnings(result)
+        if as_json:
+            print_json(_scan_document(result, path))
         else:
-            typer.echo(f"No checkpoint was found in {result.scan.target}.")
-        print_opened_cases(opened)
-        typer.echo(f"{pack}\nReport: {path}")
-    raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)
+            if result.rows.counts().rows:
+                print_results(result.rows, session.case_store)
+            else:
+                typer.echo(f"No checkpoint was found in {result.scan.target}.")
+            typer.echo(f"{pack}\nReport: {path}")
+        has_findings = result.has_findings
+    raise typer.Exit(1 if has_findings else 3 if result.gaps else 0)
 
 
 def _print_warnings(result: ScanResult) -> None:
@@ -240,8 +239,12 @@ def write_report(session: ScanSession, result: ScanResult, language: str, path: 
     """Render a scan's report and write it to a file."""
     from importlib.metadata import version
 
-    from reports.documents.scan_report import ScanSummary, render_report
+    from reports.documents.scan_report import MOST_CASES, MOST_ROWS, ScanSummary, render_report
+    from scanner.scanning.scan_result import case_ids_of
 
+    counts = result.rows.counts()
+    shown = result.rows.most_serious(MOST_ROWS)
+    case_ids = result.case_ids
     summary = ScanSummary(
         scan_id=result.scan.scan_id,
         target=result.scan.target,
@@ -251,11 +254,14 @@ def write_report(session: ScanSession, result: ScanResult, language: str, path: 
         # The file may outlive a person's consent, so it names only people whom a case is about.
         # The others are named on the screen only.
         rows=[
-            row if row.get("case_id") else {**row, "identity": None}
-            for row in result.to_json_rows()
+            row.to_json() if row.row.case_id else {**row.to_json(), "identity": None}
+            for row in shown
         ],
+        files=counts.files,
+        all_rows=counts.rows,
+        all_cases=len(case_ids),
     )
-    cases = session.case_store.named(result.case_ids)
+    cases = session.case_store.named(case_ids_of(shown)[:MOST_CASES])
     for case in cases:
         session.records.vouched(case.case_id)
     text = render_report(summary, cases, session.case_store, language)

@@ -7,10 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from scanner.cli.output import console, print_line, print_table, visible
+from scanner.cli.output import console, counted, print_line, print_table, visible
 
 if TYPE_CHECKING:
-    from reports.cases.case import Case
+    from reports.cases.case_store import CaseStore
+    from scanner.scanning.scan_result import ReportedRows
+
+_MOST_ROWS = 200
+_MOST_CASES = 20
+
+
+def print_results(reported: ReportedRows, case_store: CaseStore) -> None:
+    """Print the most serious rows of scans, and the cases that they belong to."""
+    from scanner.scanning.scan_result import case_ids_of
+
+    shown = reported.most_serious(_MOST_ROWS)
+    print_rows([row.to_json() for row in shown])
+    if (total := reported.counts().rows) > len(shown):
+        print_line(
+            f"{len(shown):,} of {total:,} results, the most serious ones. --json prints all."
+        )
+    print_opened_cases(case_ids_of(reported.findings()), case_store)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -36,13 +53,16 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             console().print(visible(f"{row['file']}: {row['reason']}"), style="dim")
 
 
-def print_opened_cases(cases: Sequence[Case]) -> None:
+def print_opened_cases(case_ids: Sequence[str], case_store: CaseStore) -> None:
     """Print the cases of a scan, and how to decide about those that are open."""
     from reports.cases.review import OPEN
 
+    cases = case_store.named(case_ids[:_MOST_CASES])
     for case in cases:
         print_line(
             f"Case {case.case_id}: {case.identity_name} in {case.checkpoint.file}, {case.status}."
         )
+    if (more := len(case_ids) - _MOST_CASES) > 0:
+        print_line(f"{counted(more, 'case')} more: portrait-scanner cases")
     if any(case.status in OPEN for case in cases):
         typer.echo("Decide about one with: portrait-scanner review CASE --help")

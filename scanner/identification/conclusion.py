@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from face_index.faces.face import Vector
 from reports.reasons.reason import Reason, join_reasons
+from scanner.identification.outcome import FINDINGS, Outcome
 from scanner.identification.policy import Policy, Thresholds
 from scanner.identification.samples import CheckpointFaces, usable
 from scanner.identification.search import ClusterMatch
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Outcome, Scored, decide
+from scanner.identification.verdict import Scored, decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def conclude(
             _scores(faces, match, snapshot, confirmed=True),
         )
         for match, scored, outcome, reason in decided
-        if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
+        if outcome in FINDINGS
     )
     if findings:
         strongest = min(findings, key=_strongest_first)

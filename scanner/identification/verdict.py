@@ -8,29 +8,10 @@ never multiplied. The probe is the mean face; its uncertainty is a jackknife ove
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from reports.reasons.reason import Reason
+from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Thresholds
-
-
-class Outcome(StrEnum):
-    """The result for a checkpoint, or for a checkpoint and one identity."""
-
-    MATCH = "match"  # above the threshold, and above the control
-    POSSIBLE = "possible"  # a reviewer must decide
-    CLEAR = "clear"  # enough usable faces, none of them close to anyone registered
-    INCONCLUSIVE = "inconclusive"  # too few usable faces to decide
-    FAILED = "failed"  # unreadable, unsupported, not faithfully loaded or refused; see the reason
-
-
-# The gallery is empty, so `clear` says nothing about whose face a file draws and is no permission
-# to publish it. Stores keep the sentence.
-NOBODY_REGISTERED = Reason("nobody-registered").in_english()
-
-# The reason of every file that sampling cannot decide. It is the same whether too few faces were
-# found or a rule forbids to sample the file, so that it does not disclose which. Stores keep it.
-NEEDS_A_LOOK = Reason("needs-a-look").in_english()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ from scanner.miniature.story_record import Story, Withdrawn, story_of
 from scanner.miniature.world import load_world
 from scanner.progress import Progress
 from scanner.records import CaptureVerdict
-from scanner.scanning.scan import ScanResult, run_scan
+from scanner.scanning.scan import run_scan
+from scanner.scanning.scan_result import ScanResult
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from crawlers.listing import Listing, RemoteFile
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.records import ResultRow
 from scanner.scanning.file_faces import is_near_and_gone
 from scanner.scanning.item_store import Item

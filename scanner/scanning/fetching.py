@@ -19,7 +19,7 @@ from crawlers.sweeps.inquiries import Inquiries, WantedFile
 from crawlers.sweeps.query import FoundListing, search
 from scanner.clock import Clock
 from scanner.errors import RefusedToSample
-from scanner.identification.verdict import NEEDS_A_LOOK
+from scanner.identification.outcome import NEEDS_A_LOOK
 from scanner.scanning.held_files import HeldFiles
 from scanner.triage.minors import RegisteredMinors, refuse_minors, words_about
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from crawlers.hashes import sha256_of
 from crawlers.listing import RemoteFile
 from reports.reasons.reason import Reason, parse_reasons
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.records import ResultRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.weights_files import is_elsewhere

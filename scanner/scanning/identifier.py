@@ -17,9 +17,9 @@ from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.comparison import comparison_of
 from scanner.identification.faces import FaceFinder
+from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Outcome
 from scanner.records import VerdictRecord
 from scanner.sampling.base_models import BaseModel, Declared
 from scanner.sampling.drawings import Drawing

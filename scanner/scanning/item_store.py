@@ -182,11 +182,6 @@ class ItemStore:
             )
             yield from self._pages(scan.target, where, {"number": scan.number})
 
-    def of_scan(self, scan: ScanRow) -> Iterator[Item]:
-        """Yield all items of a scan in the order of the listing."""
-        where = "i.first_scan <= :number and i.last_scan >= :number"
-        yield from self._pages(scan.target, where, {"number": scan.number})
-
     def _pages(self, target: str, where: str, values: Mapping[str, Any]) -> Iterator[Item]:
         """Yield items a page at a time: no cursor stays open, and the memory does not grow."""
         query = (

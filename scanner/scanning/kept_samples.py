@@ -13,9 +13,9 @@ from scanner.identification.comparison import comparison_of
 from scanner.identification.conclusion import Identification, outcome_of_nobody
 from scanner.identification.faces import FaceTools
 from scanner.identification.identify import comes_near, identify
+from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import Outcome
 from scanner.records import VerdictRecord
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.images import Pixels

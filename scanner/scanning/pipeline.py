@@ -15,8 +15,8 @@ from crawlers.errors import CrawlError
 from crawlers.listing import RemoteFile
 from reports.reasons.reason import Reason
 from scanner.errors import NotScannable, ScanError
+from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.entries import Entry, Part, Waiting

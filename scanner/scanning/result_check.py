@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from scanner.identification.outcome import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.file_faces import destroy_faces, is_near_and_gone
 from scanner.scanning.kept_samples import Decision

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from crawlers.listing import Listing, RemoteFile
 from reports.reasons.reason import Reason
 from scanner.casework.filing import CaseFiling
-from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
+from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
 from scanner.records import AskedWords, FindingRecord, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.triage.header import Triage

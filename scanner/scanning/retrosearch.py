@@ -15,12 +15,14 @@ from itertools import islice
 from operator import itemgetter
 
 from crawlers.listing import Listing
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.progress import Progress
 from scanner.records import ResultRow
 from scanner.scanning.file_faces import is_near_and_gone
+from scanner.scanning.item_store import ScanRow
 from scanner.scanning.result_check import ResultState, check_results
-from scanner.scanning.scan import ReportedRow, case_ids_of, scan_listings
+from scanner.scanning.scan import scan_listings
+from scanner.scanning.scan_result import ReportedRows, case_ids_of
 from scanner.scanning.searched_file_store import JudgedFile, Retrosearch
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
@@ -46,7 +48,7 @@ class RetrosearchResult:
     gallery_version: int
     files: int
     unsearched: int
-    rows: tuple[ReportedRow, ...]
+    rows: ReportedRows
     totals: ScanTotals
 
     @property
@@ -57,12 +59,12 @@ class RetrosearchResult:
     @property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases that the findings belong to, each once."""
-        return case_ids_of(self.rows)
+        return case_ids_of(self.rows.findings())
 
     @property
     def has_findings(self) -> bool:
         """Whether there is an open finding."""
-        return any(row.is_open for row in self.rows)
+        return any(row.is_open for row in self.rows.findings())
 
 
 def retrosearch(
@@ -93,7 +95,7 @@ def retrosearch(
             if found.state == ResultState.CARRIED:
                 carried.append(found.file)
             elif found.state == ResultState.CHANGED or draw_missing:
-                scanned.append(found.file)
+                scanned.append(replace(found.file, rows=()))
             else:
                 unsearched.add(found.file.sha256)
         store.carry(carried, search_key, session.clock())
@@ -121,30 +123,36 @@ def _parts(files: Iterator[JudgedFile]) -> Iterator[list[JudgedFile]]:
 
 def _scan(
     session: ScanSession, files: Iterable[JudgedFile], progress: Progress
-) -> tuple[tuple[ReportedRow, ...], ScanTotals]:
+) -> tuple[ReportedRows, ScanTotals]:
     """Scan the listings of files again.
 
     Uploads keep their target, by which the gate knows the account that sent them. Other bytes
     that a listing had under the same name are scanned apart, because a scan has one item for each
     name.
     """
-    by_target: dict[tuple[str, bool, int], list[Listing]] = defaultdict(list)
+    by_target: dict[tuple[str, bool, int], list[JudgedFile]] = defaultdict(list)
     turns: Counter[tuple[str, str]] = Counter()
     for file in files:
         listed = session.scan_store.searched.listed(file)
         declared = listed.listing.declared
-        part = listed.listing.files[listed.file_number]
-        if not part.url.startswith(("http://", "https://")):
-            # If the file is gone, its kept samples still tell whether somebody comes near.
-            part = replace(part, sha256=file.sha256)
-        listing = replace(listed.listing, files=(part,))
         target = listed.target if declared else TARGET
-        by_target[target, declared, turns[target, file.item_key]].append(listing)
+        by_target[target, declared, turns[target, file.item_key]].append(file)
         turns[target, file.item_key] += 1
-    rows: list[ReportedRow] = []
+    scans: list[ScanRow] = []
     totals = ScanTotals()
-    for (target, declared, _), listings in sorted(by_target.items(), key=itemgetter(0)):
+    for (target, declared, _), changed in sorted(by_target.items(), key=itemgetter(0)):
+        listings = (_listing(session, file) for file in changed)
         result = scan_listings(session, target, listings, progress, supplied_by_caller=declared)
-        rows += result.rows
+        scans.append(result.scan)
         totals = totals.plus(result.totals)
-    return tuple(rows), totals
+    return ReportedRows(session, tuple(scans)), totals
+
+
+def _listing(session: ScanSession, file: JudgedFile) -> Listing:
+    """Return the listing of a file with this file only."""
+    listed = session.scan_store.searched.listed(file)
+    part = listed.listing.files[listed.file_number]
+    if not part.url.startswith(("http://", "https://")):
+        # If the file is gone, its kept samples still tell whether somebody comes near.
+        part = replace(part, sha256=file.sha256)
+    return replace(listed.listing, files=(part,))

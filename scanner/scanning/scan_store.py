@@ -27,6 +27,7 @@ from scanner.scanning.coverage import CoverageCounters
 from scanner.scanning.held_file_store import HeldFileStore
 from scanner.scanning.item_store import ItemStore, ScanRow
 from scanner.scanning.key import Key
+from scanner.scanning.scan_rows import ScanRows
 from scanner.scanning.scan_schema import open_scans_db
 from scanner.scanning.searched_file_store import SearchedFileStore
 from scanner.scanning.verdict_table import VerdictTable
@@ -53,6 +54,7 @@ class ScanStore:
         captures: verdicts on captured images.
         held: files that name a registered minor.
         items: listed files with their results.
+        rows: the results of one scan.
         searched: files whose results hold for a newer gallery too.
         table: the results of all scans.
         coverage: how many files were examined since a time.
@@ -65,6 +67,7 @@ class ScanStore:
         self.captures = CaptureVerdictStore(self._db)
         self.held = HeldFileStore(self._db)
         self.items = ItemStore(self._db)
+        self.rows = ScanRows(self._db)
         self.searched = SearchedFileStore(self._db)
         self.table = VerdictTable(self._db)
         self.coverage = CoverageCounters(self._db)

@@ -8,17 +8,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import FINDINGS, Outcome, seriousness
 
-# The first of these among all files and persons is the outcome of a scan.
-SERIOUS_FIRST = (
-    Outcome.MATCH,
-    Outcome.POSSIBLE,
-    Outcome.FAILED,
-    Outcome.INCONCLUSIVE,
-    Outcome.CLEAR,
-)
-FINDINGS = (Outcome.MATCH, Outcome.POSSIBLE)
+StoredRow = tuple[object, ...]
 
 
 def create_job_rows(db: Database) -> None:
@@ -42,27 +34,35 @@ def create_job_rows(db: Database) -> None:
 def keep_job_rows(db: Database, job_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Store the rows of a job, as JSON values, in the place of earlier ones."""
     db.execute("delete from job_rows where job_id = ?", [job_id])
-    stored = _stored(job_id, rows)
-    db.conn.executemany("insert into job_rows values (?, ?, ?, ?, ?, ?, ?, ?)", stored)
+    insert_rows(db, stored_rows(job_id, rows))
+    count_files(db, job_id)
+
+
+def insert_rows(db: Database, rows: Iterable[StoredRow]) -> None:
+    """Add rows to the table."""
+    db.conn.executemany("insert into job_rows values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def count_files(db: Database, job_id: str) -> None:
+    """Note the number of files that the rows of a job are about."""
     counted = "(select count(distinct file_number) from job_rows r where r.job_id = jobs.job_id)"
     db.execute(f"update jobs set files = {counted} where job_id = ?", [job_id])
 
 
-def _stored(job_id: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+def stored_rows(job_id: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[StoredRow]:
+    """Yield rows of the table for the rows of a job, as JSON values."""
     file, file_number = None, -1
     for number, row in enumerate(rows):
         own = row["file"], row.get("sha256")
         if own != file:
             file, file_number = own, file_number + 1
         outcome = Outcome(row["outcome"])
-        # An authorised use counts as clear.
-        counts_as = Outcome.CLEAR if row.get("authorised") else outcome
         words = f"{row['file']} {row.get('sha256')} {row.get('reason', '')}".casefold()
         yield (
             job_id,
             number,
             file_number,
-            SERIOUS_FIRST.index(counts_as),
+            seriousness(outcome, is_authorised=bool(row.get("authorised"))),
             str(outcome),
             # Decisions about its case, or a licence, may make its outcome another one.
             int(outcome in FINDINGS),

@@ -220,6 +220,8 @@ class WebStore:
         db: Database | None = getattr(self._own, "db", None)
         if db is None:
             db = Database(sqlite3.connect(self.path, timeout=30, check_same_thread=False))
+            # SQLite's own `lower` knows ASCII only.
+            db.conn.create_function("casefold", 1, str.casefold, deterministic=True)
             db.execute("pragma journal_mode = wal")
             db.execute("pragma synchronous = full")
             db.execute("pragma secure_delete = on")

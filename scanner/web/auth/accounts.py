@@ -131,10 +131,36 @@ class Accounts:
         rows = self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()])
         return next((_account(row) for row in rows), None)
 
-    def all(self) -> list[Account]:
-        return [
-            _account(row) for row in self._store.db.table("accounts").rows_where(order_by="email")
-        ]
+    def page(self, words: str = "", *, after: str = "", limit: int = -1) -> list[Account]:
+        """A page of accounts, by address.
+
+        Args:
+            words: only those whose name or address contains them, whatever their case.
+            after: address of the last account of the page before.
+            limit: -1 for all.
+        """
+        query = (
+            "select * from accounts where email > :after and instr(casefold(name || ' ' || email), "
+            ":words) > 0 order by email limit :limit"
+        )
+        values = {"after": after, "words": words.casefold().replace("\0", ""), "limit": limit}
+        return [_account(row) for row in self._store.db.query(query, values)]
+
+    def count(self, words: str = "") -> int:
+        """How many accounts `page` has in all."""
+        query = (
+            "select count(*) from accounts where instr(casefold(name || ' ' || email), :words) > 0"
+        )
+        values = {"words": words.casefold().replace("\0", "")}
+        return int(self._store.db.execute(query, values).fetchone()[0])
+
+    def staff(self) -> list[Account]:
+        """The accounts with a role of staff, by address."""
+        holds = " or ".join("instr(' ' || roles || ' ', ?) > 0" for _ in STAFF)
+        rows = self._store.db.table("accounts").rows_where(
+            holds, [f" {role} " for role in STAFF], order_by="email"
+        )
+        return [_account(row) for row in rows]
 
     def authenticate(self, email: str, password: str, device: str = "") -> Account | None:
         """The account with this address and password.
@@ -248,7 +274,7 @@ class Accounts:
         """Raise AccountRefused if two members of staff would share a name: it signs decisions."""
         if not STAFF & set(roles):
             return
-        others = (one for one in self.all() if one.is_staff and one.account_id != but)
+        others = (one for one in self.staff() if one.account_id != but)
         if any(same_person(other.name, name) for other in others):
             raise AccountRefused("name-taken")
 

@@ -14,7 +14,7 @@ from reports.cases.case_store import CaseStore
 from scanner.captures.subjects import subject_of
 from scanner.clock import Clock
 from scanner.factories import open_capture_search, open_intake
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings

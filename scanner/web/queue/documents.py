@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.web.queue.job import JobState
 
 

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlite_utils import Database
 
-from scanner.web.job_row_table import FINDINGS, SERIOUS_FIRST, keep_job_rows
+from scanner.identification.outcome import FINDINGS, SERIOUS_FIRST
+from scanner.web.job_row_table import (
+    StoredRow,
+    count_files,
+    insert_rows,
+    keep_job_rows,
+    stored_rows,
+)
 from scanner.web.queue.job_row import JobRow
 
 # A job is shown with so many of its rows, and in a list of jobs with so many.
 MOST_SHOWN = 200
 MOST_LISTED = 20
+_ROWS_AT_ONCE = 1_000
+# The rows of a running job are not complete.
+_OF_JOB = (
+    "job_id = :job_id and not exists "
+    "(select 1 from jobs j where j.job_id = :job_id and j.state = 'running')"
+)
 _LEAST_SERIOUS_FINDING = max(map(SERIOUS_FIRST.index, FINDINGS))
 
 
@@ -42,15 +56,27 @@ class JobRows:
         """Store the rows of a job in the place of earlier ones."""
         keep_job_rows(self._db, job_id, (row.to_json() for row in rows))
 
+    def discard(self, job_id: str) -> None:
+        """Delete the rows of a job."""
+        self._db.execute("delete from job_rows where job_id = ?", [job_id])
+
+    def append(self, rows: Sequence[StoredRow]) -> None:
+        """Store more rows of a running job, which nobody reads before it has ended."""
+        insert_rows(self._db, rows)
+
+    def count_files(self, job_id: str) -> None:
+        """Note the number of files that the rows of a job are about."""
+        count_files(self._db, job_id)
+
     def most_serious(self, job_id: str, most: int) -> tuple[JobRow, ...]:
         """Return the most serious rows, in their own order.
 
         They are all findings, because decisions about their cases change what they count as, and
         others up to a number.
         """
-        findings = "select count(*) from job_rows where job_id = :job_id and seriousness <= :least"
+        findings = f"select count(*) from job_rows where {_OF_JOB} and seriousness <= :least"
         query = (
-            "select record from (select number, record from job_rows where job_id = :job_id "
+            f"select record from (select number, record from job_rows where {_OF_JOB} "
             f"order by seriousness, number limit max(:most, ({findings}))) order by number"
         )
         values = {"job_id": job_id, "most": most, "least": _LEAST_SERIOUS_FINDING}
@@ -58,8 +84,8 @@ class JobRows:
 
     def counts(self, job_id: str) -> dict[str, int]:
         """Return the number of rows by outcome."""
-        query = "select outcome, count(*) from job_rows where job_id = ? group by outcome"
-        return dict(self._db.execute(query, [job_id]).fetchall())
+        query = f"select outcome, count(*) from job_rows where {_OF_JOB} group by outcome"
+        return dict(self._db.execute(query, {"job_id": job_id}).fetchall())
 
     def page(
         self,
@@ -80,7 +106,7 @@ class JobRows:
             limit: number of files.
         """
         files = (
-            "select distinct file_number from job_rows where job_id = :job_id "
+            f"select distinct file_number from job_rows where {_OF_JOB} "
             "and file_number > :after and (is_open or ((:outcome = '' or outcome = :outcome) "
             "and (:words = '' or instr(words, :words) > 0))) order by file_number limit :limit"
         )
@@ -103,6 +129,13 @@ class JobRows:
     def forget_orphans(self) -> None:
         """Delete the rows of jobs that were deleted."""
         self._db.execute("delete from job_rows where job_id not in (select job_id from jobs)")
+
+
+def parts_of(job_id: str, rows: Iterable[JobRow]) -> Iterator[list[StoredRow]]:
+    """Yield rows as the table stores them, in parts that are quickly written."""
+    following = stored_rows(job_id, (row.to_json() for row in rows))
+    while part := list(islice(following, _ROWS_AT_ONCE)):
+        yield part
 
 
 def _row(stored: Sequence[Any]) -> JobRow:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.queue.job import ENDED, Job, JobKind, JobRequest, JobState
 from scanner.web.queue.job_row import JobRow
-from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN, JobRows, RowPage
+from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN, JobRows, RowPage, parts_of
 from scanner.web.store import WebStore
 
 MAX_ATTEMPTS = 5
@@ -265,15 +265,33 @@ class Jobs:
                 ).rowcount
             )
 
+    def keep_rows(self, job_id: str, rows: Iterable[JobRow]) -> None:
+        """Store the rows of a running job in the place of earlier ones.
+
+        They are stored in parts, so that nobody who writes waits for all of them, until the job is
+        cancelled.
+        """
+        with self._store.transaction() as db:
+            if self._is_running(job_id):
+                JobRows(db).discard(job_id)
+        for part in parts_of(job_id, rows):
+            with self._store.transaction() as db:
+                if not self._is_running(job_id):
+                    return
+                JobRows(db).append(part)
+
+    def _is_running(self, job_id: str) -> bool:
+        query = "select 1 from jobs where job_id = ? and state = ?"
+        found = self._store.db.execute(query, [job_id, str(JobState.RUNNING)]).fetchone()
+        return found is not None
+
     def finish(
-        self,
-        job_id: str,
-        rows: Sequence[JobRow],
-        scan_id: str | None,
-        problem: str | None,
-        also: Callable[[Job], None],
+        self, job_id: str, scan_id: str | None, problem: str | None, also: Callable[[Job], None]
     ) -> Job:
-        """End a job, and call `also` in the same transaction; a cancelled job stays cancelled."""
+        """End a job, and call `also` in the same transaction; a cancelled job stays cancelled.
+
+        A job with a problem, or that was cancelled, loses its rows.
+        """
         state = JobState.FAILED if problem else JobState.FINISHED
         with self._store.transaction() as db:
             changed = db.conn.execute(
@@ -288,8 +306,9 @@ class Jobs:
                     str(JobState.RUNNING),
                 ],
             ).rowcount
-            if changed:
-                JobRows(db).keep(job_id, rows)
+            if self.get(job_id).state != JobState.FINISHED:
+                JobRows(db).discard(job_id)
+            JobRows(db).count_files(job_id)
             job = self.get(job_id)
             if changed:
                 also(job)

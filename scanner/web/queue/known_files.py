@@ -19,7 +19,7 @@ from crawlers.listing import Listing
 from face_index.vault.gallery_version import gallery_version_of
 from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
-from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
+from scanner.identification.outcome import FINDINGS, NEEDS_A_LOOK, Outcome
 from scanner.records import ResultRow
 from scanner.scanning.item_store import JudgedItem
 from scanner.scanning.scan_store import ScanStore
@@ -251,7 +251,7 @@ def _row(row: ResultRow, gallery_version: int, searched_at: str) -> JobRow:
 
 def shows_somebody(rows: Sequence[JobRow]) -> bool:
     """Whether somebody was found, so that it matters who uploads the file where."""
-    return any(row.outcome in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
+    return any(row.outcome in FINDINGS for row in rows)
 
 
 def _renamed(judged: _KnownItem, rows: Sequence[JobRow], name: str) -> list[JobRow]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from face_index.identity import Identity, Status
+from face_index.vault.people import PersonFilter
 from reports.cases.case import Entry
 from reports.cases.case_list import CaseFilter
 from reports.cases.case_summary import CaseSummary
@@ -24,6 +25,8 @@ CONSENT_REMINDERS_DAYS = (30, 7)
 DEADLINE_REMINDER = timedelta(hours=24)
 # Older events were reported when they were new, or happened before reports could be sent.
 _FRESH = timedelta(days=2)
+# Proofs are sealed: they are opened for recent registrations only.
+_LONGEST_APPROVAL = timedelta(days=60)
 _DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
@@ -52,7 +55,8 @@ class Reminders:
 
     def send(self) -> int:
         """Put due reminders into the outbox; how many."""
-        fresh = (self._service.clock() - _FRESH).isoformat()
+        now = self._service.clock()
+        fresh = (now - _FRESH).isoformat()
         count = 0
         for case in self._service.case_store.lists.page(CaseFilter(changed_since=fresh)):
             if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
@@ -63,8 +67,12 @@ class Reminders:
                 and review.at >= fresh
             ):
                 count += self._decided(case, review)
-        for identity in self._service.vault.people.all():
-            count += self._registration(identity, fresh) + self._ending_consent(identity)
+        people = self._service.vault.people
+        for identity in people.page(PersonFilter(submitted_since=now - _LONGEST_APPROVAL)):
+            count += self._registration(identity, fresh)
+        last = now.date() + timedelta(days=max(CONSENT_REMINDERS_DAYS))
+        for identity in people.page(PersonFilter(expires_by=last)):
+            count += self._ending_consent(identity)
         return count + sum(
             self._deadline(notice) for notice in notice_page(self._service.case_store, RUNNING)
         )
@@ -153,12 +161,6 @@ class Reminders:
         """Return when a registration was approved; None if it was not, or not recently."""
         if identity.status != Status.ACTIVE:
             return None
-        # Proofs are sealed: they are opened for recent registrations only.
-        if (
-            identity.submitted_at.isoformat()
-            < (self._service.clock() - timedelta(days=60)).isoformat()
-        ):
-            return None
         proofs = self._service.vault.documents.proofs_of(identity.identity_id)
         at = proofs[-1].checked_at.isoformat() if proofs else ""
         return at if at >= fresh else None
@@ -237,7 +239,7 @@ class Reminders:
     def _staff(self, permission: Permission) -> Iterable[Account]:
         return [
             account
-            for account in self._accounts.all()
+            for account in self._accounts.staff()
             if account.may(permission) and not account.disabled
         ]
 

@@ -10,9 +10,14 @@ from typing import Any
 from reports.cases.case_store import CaseStore
 from reports.cases.case_summary import Standing
 from reports.cases.review import CaseStatus
-from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
+from scanner.identification.outcome import (
+    FINDINGS,
+    NEEDS_A_LOOK,
+    NOBODY_REGISTERED,
+    SERIOUS_FIRST,
+    Outcome,
+)
 from scanner.settings import Settings
-from scanner.web.job_row_table import SERIOUS_FIRST
 from scanner.web.queue.documents import (
     AskedDocument,
     FindingDocument,
@@ -115,7 +120,7 @@ class ScanSerializer:
         return VerdictDocument(
             outcome=outcome,
             action="review" if unsearched else _ACTION[outcome],
-            label="real-person-likeness" if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else None,
+            label="real-person-likeness" if outcome in FINDINGS else None,
             priority=_priority(outcome, max(scores, default=0.0)),
             gallery_version=max(versions, default=None),
             searched_through=_searched_through(rows),
@@ -255,9 +260,7 @@ def _priority(outcome: Outcome, score: float) -> int:
         Outcome.FAILED: 20,
         Outcome.CLEAR: 0,
     }[outcome]
-    return base + (
-        round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0
-    )
+    return base + (round(max(0.0, min(1.0, score)) * 30) if outcome in FINDINGS else 0)
 
 
 def _searched_through(rows: Sequence[JobRow]) -> SearchedThroughDocument | None:

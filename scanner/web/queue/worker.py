@@ -13,7 +13,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from reports.errors import ReportError
 from scanner.clock import Clock, utc_now
 from scanner.errors import ClusterUnreachable, ScanError, is_expected, sentence_of
 from scanner.factories import open_scan_session
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.scanning.retrosearch import retrosearch
-from scanner.scanning.scan import ScanResult, run_scan, scan_listings
+from scanner.scanning.scan import run_scan, scan_listings
+from scanner.scanning.scan_result import ScanResult
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.queue.capture_jobs import capture_rows
@@ -175,13 +176,14 @@ class QueueWorker:
             "%d files that were drawn before were searched, %d could not be; %d show somebody",
             result.files,
             result.unsearched,
-            len({reported.row.sha256 for reported in result.rows if reported.is_open}),
+            result.rows.open_files(),
         )
         self.store.set_fact(SNAPSHOT_FACT, f"{key} {self.clock().isoformat()}")
 
     def _work(self, job: Job) -> None:
         try:
             rows, scan_id = self._captures(job) if job.kind == JobKind.CAPTURE else self._scan(job)
+            self.jobs.keep_rows(job.job_id, rows)
         except JobCancelled:
             log.info("job %s was cancelled", job.job_id)
             return
@@ -192,7 +194,7 @@ class QueueWorker:
             self._stop.wait(_TRY_AGAIN_S)
             return
         except (CrawlError, ScanError, FaceIndexError, ReportError) as error:
-            self.jobs.finish(job.job_id, [], None, str(error), self._post_result)
+            self.jobs.finish(job.job_id, None, str(error), self._post_result)
             return
         except (OSError, sqlite3.OperationalError) as error:
             if getattr(error, "errno", None) in (
@@ -203,7 +205,6 @@ class QueueWorker:
             ):
                 self.jobs.finish(
                     job.job_id,
-                    [],
                     None,
                     (getattr(error, "strerror", None) or "the file cannot be opened")[:300],
                     self._post_result,
@@ -222,25 +223,25 @@ class QueueWorker:
                 f"a mistake of the program's ({type(error).__name__}); its log has more under job "
                 f"{job.job_id}"
             )
-            self.jobs.finish(job.job_id, [], None, problem, self._post_result)
+            self.jobs.finish(job.job_id, None, problem, self._post_result)
             return
-        self.jobs.finish(job.job_id, rows, scan_id, None, self._post_result)
+        self.jobs.finish(job.job_id, scan_id, None, self._post_result)
 
-    def _scan(self, job: Job) -> tuple[list[JobRow], str | None]:
+    def _scan(self, job: Job) -> tuple[Iterable[JobRow], str | None]:
         # Whoever is approved during a long scan is searched for between two of its files.
         between = partial(self._search_present_gallery, in_job=True)
         progress = JobProgress(self.jobs, job.job_id, between)
         scan_session = self.scan_session
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
-            return _rows_of_result(run_scan(scan_session, [job.source], progress))
+            result = run_scan(scan_session, [job.source], progress)
+            return _rows_of(result), result.scan.scan_id
         listings = (with_declared(listing, job.declared) for listing in self._listings(job))
         target = f"{JOB_TARGET}{job.job_id}"
-        return _rows_of_result(
-            scan_listings(scan_session, target, listings, progress, supplied_by_caller=True)
-        )
+        result = scan_listings(scan_session, target, listings, progress, supplied_by_caller=True)
+        return _rows_of(result), result.scan.scan_id
 
-    def _captures(self, job: Job) -> tuple[list[JobRow], str | None]:
+    def _captures(self, job: Job) -> tuple[Iterable[JobRow], str | None]:
         progress = JobProgress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         return capture_rows(self.scan_session, self.settings, job, progress), None
@@ -279,12 +280,12 @@ class QueueWorker:
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
 
-def _rows_of_result(result: ScanResult) -> tuple[list[JobRow], str]:
-    rows = [JobRow.of(reported.row) for reported in result.rows]
+def _rows_of(result: ScanResult) -> Iterator[JobRow]:
+    for reported in result.rows:
+        yield JobRow.of(reported.row)
     for gap in result.gaps:
         reason = f"listings may be missing: {gap}; scan it again"
-        rows.append(JobRow(result.scan.target, None, str(Outcome.FAILED), reason))
-    return rows, result.scan.scan_id
+        yield JobRow(result.scan.target, None, str(Outcome.FAILED), reason)
 
 
 def work(settings: Settings) -> None:

@@ -228,11 +228,17 @@ def _accounts_page(
     problem: Exception | None = None,
     link: str | None = None,
 ) -> Response:
+    words = request.query_params.get("q", "")[:200]
+    after = request.query_params.get("after", "")[:300]
+    found = context.accounts.page(words, after=after, limit=_PAGE_SIZE + 1)
     return render_page(
         request,
         "accounts.html",
         problem=problem,
-        accounts=context.accounts.all(),
+        q=words,
+        accounts=found[:_PAGE_SIZE],
+        total=context.accounts.count(words),
+        following=found[_PAGE_SIZE - 1].email if len(found) > _PAGE_SIZE else None,
         invitations=context.invitations.unused(),
         roles=list(Role),
         link=link,

@@ -191,7 +191,7 @@ def _is_code_right(request: Request, context: AppContext, session: Session, form
 
 
 def _has_other_admin(context: AppContext, account: Account) -> bool:
-    others = (one for one in context.accounts.all() if one.account_id != account.account_id)
+    others = (one for one in context.accounts.staff() if one.account_id != account.account_id)
     return any(Role.ADMIN in other.roles and not other.disabled for other in others)
 
 

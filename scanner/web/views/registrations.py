@@ -14,6 +14,7 @@ from markupsafe import Markup
 from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
 from face_index.faces.photos import PhotoRefused, photo_from
 from face_index.identity import Identity, Proof, Status
+from face_index.vault.people import PersonFilter
 from reports.documents.pictures import pixels_uri
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, holder_actor
@@ -43,16 +44,18 @@ def listed(request: Request, context: Context, session: Decider) -> Response:
         people = service.vault.people
         waiting = [
             _as_shown_to(context, session.account, person)
-            for person in people.page(query, active=False)
+            for person in people.page(PersonFilter(query, active=False))
         ]
-        found = people.page(query, active=True, after=after, limit=_PAGE_SIZE + 1)
-        total = people.count(query, active=True)
+        approved = PersonFilter(query, active=True)
+        found = people.page(approved, after=after, limit=_PAGE_SIZE + 1)
+        total = people.count(approved)
     waiting.sort(key=lambda person: person.submitted_at)
     active = found[:_PAGE_SIZE]
     return render_page(
         request,
         "registrations.html",
-        waiting=waiting,
+        waiting=waiting[:_PAGE_SIZE],
+        more_waiting=max(0, len(waiting) - _PAGE_SIZE),
         active=active,
         total=total,
         following=active[-1].identity_id if len(found) > _PAGE_SIZE else None,

@@ -20,7 +20,7 @@ from crawlers.http.destinations import is_address, refuse_credentials
 from crawlers.hubs.registry import REMOTE_HUBS
 from crawlers.hubs.storage import is_storage
 from scanner.casework.exports import csv_lines
-from scanner.identification.verdict import Outcome
+from scanner.identification.outcome import Outcome
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
 from scanner.web.context import AppContext
