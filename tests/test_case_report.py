@@ -6,7 +6,7 @@ import io
 import itertools
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pikepdf
@@ -21,7 +21,7 @@ from reports.documents.monthly import month_html
 from reports.documents.translation import LANGUAGES
 from reports.documents.words import ratio_words, verbal_scale
 from reports.errors import FontMissing
-from tests.cases import AT, make_case, png, reviewed
+from tests.cases import AT, make_case, make_sighted_case, png, reviewed
 
 
 @pytest.fixture
@@ -226,6 +226,12 @@ def test_ratios_are_numbers_while_people_read_them() -> None:
         "10^9.2",
         "10^-3.0",
     ]
+
+
+def test_a_record_holds_every_field(case_store: CaseStore) -> None:
+    for case in (make_case(case_store), make_sighted_case(case_store)):
+        assert case_to_dict(case) == asdict(case)
+        assert json.dumps(case_to_dict(case)) == json.dumps(asdict(case))
 
 
 def test_older_records_are_read(case_store: CaseStore) -> None:

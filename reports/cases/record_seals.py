@@ -17,7 +17,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from reports.cases.case import Case, case_to_dict
-from reports.verify.case_record import canonical_record, record_digest
+from reports.verify.case_record import canonical_digest, canonical_record
 
 Mac = Callable[[bytes], str]
 """A MAC under a key of the vault, lower-case hex."""
@@ -71,8 +71,8 @@ class RecordSeals:
         """
         if self._mac is None:
             return
-        known, record = self.of(case.case_id), case_to_dict(case)
-        parts, sha256 = _parts(record), record_digest(record)
+        known, record = self.of(case.case_id), canonical_record(case_to_dict(case))
+        parts, sha256 = _parts(record), canonical_digest(record)
         version = max(least, known.version + 1 if known else 1)
         if (
             known is not None
@@ -100,8 +100,8 @@ class RecordSeals:
             return "this program never wrote it: it was put into cases.db from outside"
         if not self._is_ours(case, seal):
             return "its seal was not made with this installation's vault"
-        record = case_to_dict(case)
-        if record_digest(record) == seal.sha256:
+        record = canonical_record(case_to_dict(case))
+        if canonical_digest(record) == seal.sha256:
             return None
         parts = _parts(record)
         changed = sorted(
@@ -120,8 +120,8 @@ def _sealed_text(case_id: str, version: int, sha256: str, parts: dict[str, str])
     return json.dumps([case_id, version, sha256, parts], sort_keys=True).encode()
 
 
-def _parts(case: dict[str, Any]) -> dict[str, str]:
-    record: dict[str, Any] = canonical_record(case)
+def _parts(canonical: dict[str, Any]) -> dict[str, str]:
+    record = dict(canonical)
     for name in _OPENED:
         record |= {f"{name}.{field}": value for field, value in record.pop(name, {}).items()}
     return {

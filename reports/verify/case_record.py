@@ -36,10 +36,13 @@ def _without_empty(value: Any) -> Any:
 
 
 def record_digest(case: dict[str, Any]) -> str:
-    """Return the SHA-256 of a case's record as JSON with sorted keys, no spaces, and UTF-8."""
-    text = json.dumps(
-        canonical_record(case), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    """Return the SHA-256 of a case's record."""
+    return canonical_digest(canonical_record(case))
+
+
+def canonical_digest(record: dict[str, Any]) -> str:
+    """Return the SHA-256 of a record as JSON with sorted keys, no spaces, and UTF-8."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

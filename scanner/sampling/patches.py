@@ -22,9 +22,10 @@ def strip_bytes(patches: Sequence[Pixels]) -> bytes:
         patches: 1 to MOST_IN_A_STRIP of uint8 [112, 112, 3] RGB.
     """
     buffer = io.BytesIO()
-    # Quality is the effort of a lossless WebP; more than 80 takes four times as long for 7 % less.
+    # Quality is the effort of a lossless WebP. Twenty faces take 0.3 s; with quality 100 they take
+    # 4 s and 5 % less room.
     Image.fromarray(np.concatenate(patches)).save(
-        buffer, "WEBP", lossless=True, quality=80, method=4
+        buffer, "WEBP", lossless=True, quality=50, method=6
     )
     return buffer.getvalue()
 

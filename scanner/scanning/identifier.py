@@ -13,7 +13,7 @@ from typing import Protocol
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import FacePack
 from reports.reasons.reason import Reason
-from scanner.adapters.loading import SCANNABLE_KINDS
+from scanner.adapters.formats.registry import SCANNABLE_KINDS
 from scanner.errors import NotScannable, ScanError
 from scanner.identification.comparison import comparison_of
 from scanner.identification.faces import FaceFinder

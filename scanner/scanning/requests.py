@@ -9,7 +9,7 @@ from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from reports.reasons.reason import Reason
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
-from scanner.adapters.loading import SCANNABLE_KINDS
+from scanner.adapters.formats.registry import SCANNABLE_KINDS
 from scanner.clock import Clock
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared

@@ -48,6 +48,9 @@ KIND_RULES = tuple(
 """The first rule that holds names the kind of a file."""
 
 ADAPTER_KINDS = tuple(rule.kind for rule in KIND_RULES)
+SCANNABLE_KINDS = (*ADAPTER_KINDS, "textual-inversion", "checkpoint")
+"""The kinds that can be loaded and sampled."""
+
 WEIGHTS_BESIDE = tuple(
     adapter.weight_beside for adapter in FORMATS if adapter.weight_beside is not None
 )
