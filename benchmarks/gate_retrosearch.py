@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,8 +57,10 @@ class Answered:
     status: int
 
 
-async def load(url: str, headers: dict[str, str], files: int, seconds: float) -> list[Answered]:
-    """Ask for verdicts at a constant rate; each request starts on time."""
+async def load(
+    url: str, headers: dict[str, str], hash_of: Callable[[int], str], files: int, seconds: float
+) -> list[Answered]:
+    """Ask for the verdicts of files at a constant rate; each request starts on time."""
     answers: list[Answered] = []
     limits = httpx.Limits(max_connections=100)
     begun = time.perf_counter()
@@ -65,7 +68,7 @@ async def load(url: str, headers: dict[str, str], files: int, seconds: float) ->
 
         async def request(number: int) -> None:
             started = time.perf_counter()
-            place = f"{url}/api/v1/verdicts/{hash_of_copy(number * 97 % files)}"
+            place = f"{url}/api/v1/verdicts/{hash_of(number * 97 % files)}"
             answer = await client.get(place)
             ended = time.perf_counter()
             answers.append(Answered(started - begun, ended - started, answer.status_code))
@@ -137,10 +140,10 @@ def main() -> None:
 
         thread = threading.Thread(target=enrol)
         thread.start()
-        answers = asyncio.run(load(url, headers, files, BEFORE_S + AFTER_S))
+        answers = asyncio.run(load(url, headers, hash_of_copy, files, BEFORE_S + AFTER_S))
         thread.join()
     with running([sys.executable, "-c", BARE, str(bare_port)], f"{bare}/docs", home):
-        plain = asyncio.run(load(bare, {}, files, BEFORE_S))
+        plain = asyncio.run(load(bare, {}, hash_of_copy, files, BEFORE_S))
     [enrolled] = enrolled_at
     last = max((one.at_s + one.seconds for one in answers if one.status != 200), default=enrolled)
     print(f"{files:,} known files: 200 again {last - enrolled:.1f} s after the enrolment")

@@ -35,7 +35,7 @@ from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.job_row import JobRow
 from tests.cases import make_case
 
-NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 28, 12, 0, 0, 123456, tzinfo=UTC)
 FIRST = NOW - timedelta(days=365)
 TARGET = "civitai:LORA"
 HUB = "civitai"
@@ -60,9 +60,10 @@ class Sizes:
     people: int
 
     @classmethod
-    def of(cls, number: int) -> Sizes:
-        """Return the sizes of a home with so many cases; items are as many, or four times."""
-        return cls(4 * number if number >= 100_000 else number, number, max(10, number // 10))
+    def of(cls, number: int, most_cases: int = 100_000) -> Sizes:
+        """Return the sizes of a home with so many files; cases are as many, up to a number."""
+        cases = min(number, most_cases)
+        return cls(number, cases, max(10, cases // 10))
 
 
 def clock() -> datetime:
@@ -224,7 +225,7 @@ def scan_items(session: ScanSession, count: int) -> None:
         sampling_key = session.prompting(request).sampling_key.digest
         searched = Searched(search_key, session.settings_key, (sampling_key,))
         scan_store.items.note_judged(item, scan, file.sha256, [result_row(number)], searched, NOW)
-    scan_store.mark_finished(scan.scan_id, NOW)
+    scan_store.mark_finished(scan.scan_id, NOW, 7)
 
 
 _TRIAGE = Triage("", None, "lora", "Miniature", size_bytes=144_000_000, readable=True)
@@ -246,12 +247,16 @@ def result_row(number: int) -> ResultRow:
 
 
 def open_desk(app: AppContext, sizes: Sizes, ids: list[str]) -> None:
-    """Create accounts, and a finished job with a row for each item."""
+    """Create an account for every second person, and a finished job with a row for each item."""
     desk = app.accounts.create(DESK, "Desk", [Role.REVIEWER, Role.LEGAL, Role.OPERATOR], None)
     app.accounts.create(ADMIN, "Ada", [Role.ADMIN, Role.AUDITOR], None)
     holder = app.accounts.create(HOLDER, "Holder", [Role.RIGHTS_HOLDER], None)
     agent = app.accounts.create(AGENT, "Agent", [Role.AGENT], None)
     app.accounts.give_mandate(holder.account_id, ids[0], "self")
+    for number, identity_id in enumerate(ids[1::2]):
+        name = f"Holder {number}"
+        account = app.accounts.create(f"{number}@hub.example", name, [Role.RIGHTS_HOLDER], None)
+        app.accounts.give_mandate(account.account_id, identity_id, "self")
     for identity_id in ids[:50]:
         app.accounts.give_mandate(agent.account_id, identity_id, "agent")
     request = JobRequest(desk.account_id, JobKind.TARGET, TARGET, TARGET)

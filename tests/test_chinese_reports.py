@@ -160,7 +160,7 @@ def test_a_report_of_a_scan(case_store: CaseStore) -> None:
         {**blank, "file": "f.safetensors", "outcome": "failed", "reason": reason}
         for reason in reasons
     ]
-    summary = ScanSummary("scan-1", "folder", AT.isoformat(), 10, "0.1", rows, 1, 501, 51)
+    summary = ScanSummary("scan-1", "folder", AT.isoformat(), 10, "0.1", rows, 1, 3, 501, 51)
     html = render_report(summary, [case], case_store, "zh-CN")
     assert english_in(html) == []
     unknown = replace(summary, rows=[{**rows[0], "reason": "the moon is full"}])

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crawlers.hashes import sha256_of
 from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent
+from face_index.gallery.calibration import Calibration
 from face_index.gallery.templates import make_prototypes
 from face_index.vault import Submission
+from reports.cases.listings import listings_of
 from scanner.factories import open_scan_session
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
@@ -32,7 +35,7 @@ from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.item_store import ItemStore
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
 from scanner.scanning.scan import run_scan, scan_listings
-from scanner.scanning.scan_result import ScanResult
+from scanner.scanning.scan_result import ScanResult, result_of
 from scanner.scanning.session import ScanSession
 from scanner.settings import SampleSettings, Settings
 from scanner.triage.header import triage_file
@@ -359,6 +362,54 @@ class TestRetrosearch:
             [coverage] = session.scan_store.coverage.since(home.now.isoformat())
             assert coverage.examined == 2
 
+    @pytest.mark.parametrize("decision", ["confirm", "reject", None])
+    def test_what_was_confirmed_stays_found_where_thresholds_rise(
+        self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch, decision: str | None
+    ) -> None:
+        home.register(TRAINED_ON)
+        [case_id] = home.scan(uploads).case_ids
+        if decision is not None:
+            details = {"decision": decision, "reason": "as I see it", "eyes": 1}
+            with home.session() as session:
+                session.case_store.add(case_id, "review", "Li Na", NOON, details)
+        monkeypatch.setattr(Calibration, "threshold", lambda *_: 0.99)
+        home.register(NOBODY_SHOWN)
+        searched = home.retrosearch()
+        assert searched.totals.denoiser_calls == 0
+        with home.session() as session:
+            newest = session.scan_store.items.judged(sha256_of(PERSON))[0]
+        scanned = home.scan(uploads)
+        expected = [("match", case_id)] if decision == "confirm" else [("clear", None)]
+        assert [(row.outcome, row.case_id) for row in newest.rows] == expected
+        assert [(row.row.outcome, row.row.case_id) for row in scanned.rows][:1] == expected
+        assert scanned.has_findings is (decision == "confirm")
+
+    def test_a_confirmed_case_is_found_again_in_a_copy_that_scores_less(
+        self, home: Home, uploads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        identity_id = home.register(TRAINED_ON)
+        [case_id] = home.scan(uploads).case_ids
+        details = {"decision": "confirm", "reason": "as I see it", "eyes": 1}
+        with home.session() as session:
+            session.case_store.add(case_id, "review", "Li Na", NOON, details)
+        monkeypatch.setattr(Calibration, "threshold", lambda *_: 0.99)
+        home.register(NOBODY_SHOWN)
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        shutil.copy(PERSON, copy / "another_name.safetensors")
+        [row] = home.scan(copy).rows
+        assert (row.row.outcome, row.row.case_id) == ("match", case_id)
+        assert "a case about the same weights was confirmed" in row.row.reason
+        with home.session() as session:
+            listings = listings_of(session.case_store.case(case_id))
+            assert [listing.file for listing in listings] == [
+                PERSON.name,
+                "another_name.safetensors",
+            ]
+            session.vault.erasure.withdraw(identity_id, home.now, "olga")
+        [row] = home.scan(copy).rows
+        assert (row.row.outcome, row.row.case_id) == ("clear", None)
+
     def test_whoever_leaves_is_found_no_more(self, home: Home, uploads: Path) -> None:
         identity_id = home.register(TRAINED_ON)
         home.register(NOBODY_SHOWN)
@@ -422,6 +473,46 @@ class TestRetrosearch:
         home.register(NOBODY_SHOWN + 1)
         back = home.retrosearch()
         assert (back.unconfirmed, [row.row.outcome for row in back.rows]) == (0, ["match"])
+
+    def test_a_gone_file_gets_the_result_of_its_bytes(
+        self, home: Home, uploads: Path, tmp_path: Path
+    ) -> None:
+        home.scan(uploads)
+        away = tmp_path / "away"
+        away.mkdir()
+        shutil.move(uploads / PERSON.name, away / PERSON.name)
+        home.register(TRAINED_ON)
+        assert home.retrosearch().unconfirmed == 1
+        [case_id] = home.scan(away).case_ids
+        settled = home.retrosearch()
+        assert (settled.unconfirmed, settled.case_ids) == (0, (case_id,))
+        assert home.retrosearch().rows == ()
+
+    def test_a_result_says_through_which_gallery_it_holds_in_its_scan(
+        self, home: Home, uploads: Path
+    ) -> None:
+        empty = home.scan(uploads)
+        home.register(NOBODY_SHOWN)
+        first = home.scan(uploads)
+        home.register(NOBODY_SHOWN + 1)
+        home.retrosearch()
+        explained = home.explain(STYLE)
+        assert (explained.would, explained.differs) == ("nothing", ())
+        second = home.scan(uploads)
+        assert second.totals.drawn_files == 0
+        with home.session() as session:
+            later = [
+                read_result(result_of(session, result.scan.scan_id))
+                for result in (empty, first, second)
+            ]
+            exported = [
+                (row.scan_id, row.gallery_version) for row in session.scan_store.table.rows()
+            ]
+        versions = [empty.scan.gallery_size, 1, 2]
+        for version, before, after in zip(versions, (empty, first, second), later, strict=True):
+            assert [row.searched_through for row in after.rows] == [version] * 2
+            assert [row.row for row in after.rows] == [row.row for row in before.rows]
+        assert [version for _, version in exported] == [0, 0, 1, 1, 1, 1]
 
     def test_a_killed_search_goes_on(
         self, home: Home, uploads: Path, monkeypatch: pytest.MonkeyPatch

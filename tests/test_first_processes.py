@@ -45,7 +45,7 @@ def work(home, me):
         store.items.add(scan, [LISTING])
         for item in store.items.pending(scan):
             store.items.note_judged(item, scan, None, [], Searched("", "", ()), now)
-        store.mark_finished(scan.scan_id, now)
+        store.mark_finished(scan.scan_id, now, 1)
         store.remember_verdict(me, Key({"number": number}), VerdictRecord("clear"), now)
         store.captures.keep_verdict("1", str(number), CaptureVerdict(me, me, "clear", ""), now)
     store.close()

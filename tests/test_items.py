@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from crawlers.listing import Listing, RemoteFile, bare_listing, listing_to_dict
 from scanner.records import ResultRow
-from scanner.scanning.item_store import Item, ScanRow
+from scanner.scanning.item_store import CarriedItem, Item, ScanRow
 from scanner.scanning.scan_schema import migrations
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.searched_file_store import Searched
@@ -62,14 +62,14 @@ def scan(
         number = int(item.listing.listing_id)
         row = row_of(number, (outcomes or {}).get(number, "clear"))
         store.items.note_judged(item, begun, sha256_of(number), [row], SEARCHED, now)
-    store.mark_finished(begun.scan_id, now)
+    store.mark_finished(begun.scan_id, now, 1)
     return begun
 
 
 def outcomes(store: ScanStore, of: ScanRow) -> dict[str, str]:
     return {
         f"civitai:{row.file.removesuffix('.safetensors')}:{row.file}": row.outcome
-        for row in store.rows.of_scan(of)
+        for row in (one.row for one in store.rows.of_scan(of))
     }
 
 
@@ -144,7 +144,7 @@ def test_a_known_file_comes_with_its_results(store: ScanStore) -> None:
     assert [(item.rows, item.searched) for item in known] == [
         ((row_of(number),), SEARCHED) for number in range(2)
     ]
-    store.items.carry([(item, NOON) for item in known], begun)
+    store.items.carry([CarriedItem(item.item_id, NOON, 1) for item in known], begun)
     assert store.items.count(begun) == (2, 3)
     assert [item.item_key for item in store.items.pending(begun)] == names(2)
 
@@ -201,7 +201,7 @@ class TestCoverage:
         registered = NOON + timedelta(days=1, hours=1)
         assert store.coverage.drawn_before(registered.isoformat()) == 0
         stale = list(store.searched.stale("present key"))
-        store.searched.carry(stale[:1], "present key", registered + timedelta(hours=1))
+        store.searched.carry(stale[:1], "present key", 1, registered + timedelta(hours=1))
         assert store.coverage.drawn_before(registered.isoformat()) == 1
 
 
@@ -331,11 +331,11 @@ class TestScansThatStop:
         second = self.begin(store, "scan 2", "other")
         known = list(store.items.pending(second))
         self.judge(store, second, known[0], "clear")
-        store.mark_finished(second.scan_id, NOON)
+        store.mark_finished(second.scan_id, NOON, 1)
         third = scan(store, 3, listings)
         for item in known:
             self.judge(store, second, item, "clear")
-        store.items.carry([(item, NOON) for item in known], second)
+        store.items.carry([CarriedItem(item.item_id, NOON, 1) for item in known], second)
         assert len(outcomes(store, third)) == 3
         assert store.items.count(third) == (3, 3)
 
@@ -371,7 +371,7 @@ def test_a_retrosearch_leaves_earlier_months_as_they_were(store: ScanStore) -> N
     first, second = scan(store, 1, listings), scan(store, 2, listings)
     [stale, *others] = store.searched.stale("present key")
     changed = replace(stale, rows=(replace(stale.rows[0], outcome="inconclusive"),))
-    store.searched.carry([changed, *others], "present key", NOON + timedelta(days=40))
+    store.searched.carry([changed, *others], "present key", 1, NOON + timedelta(days=40))
     assert set(outcomes(store, first).values()) == {"clear"}
     assert sorted(outcomes(store, second).values()) == ["clear", "clear", "inconclusive"]
     assert list(store.searched.stale("present key")) == []

@@ -18,7 +18,7 @@ from scanner.settings import Settings
 from scanner.web.queue.job import Job, JobKind, JobRequest
 from scanner.web.queue.job_row import JobRow
 from scanner.web.queue.job_rows import MOST_LISTED, MOST_SHOWN
-from scanner.web.queue.jobs import Jobs
+from scanner.web.queue.jobs import MAX_ATTEMPTS, Jobs
 from scanner.web.queue.verdicts import CaseStandings, ScanSerializer
 from scanner.web.store import WebStore, migrations
 
@@ -197,6 +197,29 @@ def test_a_job_that_fails_or_is_cancelled_has_no_rows(jobs: Jobs) -> None:
     jobs.keep_rows(cancelled.job_id, rows_of(MANY))
     jobs.finish(cancelled.job_id, "scan", None, lambda _: None)
     assert (jobs.get(cancelled.job_id).files, jobs.rows.counts(cancelled.job_id)) == (0, {})
+
+
+def test_rows_of_a_job_that_is_queued_again_are_not_shown(jobs: Jobs) -> None:
+    job = running(jobs)
+    jobs.keep_rows(job.job_id, rows_of(9))
+    jobs.requeue_running_jobs()
+    assert jobs.rows.counts(job.job_id) == {}
+    jobs.cancel(job.job_id)
+    assert jobs._store.db.table("job_rows").count == 0
+
+
+def test_a_job_that_failed_too_often_is_told_of_and_has_no_rows(jobs: Jobs) -> None:
+    jobs.submit(REQUEST)
+    for _ in range(MAX_ATTEMPTS):
+        job = jobs.claim()
+        assert job is not None
+        jobs.keep_rows(job.job_id, rows_of(9))
+        jobs.requeue_running_jobs()
+    told: list[Job] = []
+    failed = jobs.claim(told.append)
+    assert failed is not None
+    assert (failed.state, told) == ("failed", [failed])
+    assert jobs._store.db.table("job_rows").count == 0
 
 
 def test_a_job_that_another_worker_has_finished_keeps_its_rows(jobs: Jobs) -> None:

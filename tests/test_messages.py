@@ -111,7 +111,7 @@ class Office:
         """Store a retrosearch in everything that was scanned."""
         with closing(open_scan_store(self.settings)) as store:
             now = self.clock()
-            store.searched.carry(list(store.searched.stale("present key")), "present key", now)
+            store.searched.carry(list(store.searched.stale("present key")), "present key", 1, now)
             at = now.isoformat()
             store.searched.note(Retrosearch("present key", 2, 3, 0, at, at))
 

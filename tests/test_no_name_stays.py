@@ -301,7 +301,7 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1]))
     scan_store = ScanStore(path)
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
-    found = list(scan_store.rows.of_scan(scan_store.scan("scan")))
+    found = [one.row for one in scan_store.rows.of_scan(scan_store.scan("scan"))]
     assert [row.authorised for row in found[:3]] == [
         None,
         "licence 0123abcd until 2029-01-01",

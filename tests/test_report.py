@@ -132,7 +132,8 @@ SUMMARY = ScanSummary(
             "reason": "a pickle",
         },
     ],
-    files=2,
+    examined=1,
+    failed=1,
     all_rows=2,
     all_cases=1,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from scanner.cli.output import print_json
 from scanner.records import ResultRow
 from scanner.scanning.item_store import ScanRow
+from scanner.scanning.scan_rows import ScannedRow
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.searched_file_store import Searched
 
@@ -55,6 +56,10 @@ def rows_of(number: int) -> list[ResultRow]:
     return [row]
 
 
+def rows(scanned: Iterable[ScannedRow]) -> list[ResultRow]:
+    return [one.row for one in scanned]
+
+
 def judged(store: ScanStore, numbers: range) -> ScanRow:
     scan = store.begin("scan", "target", "key", 0, NOON)
     store.items.add(scan, map(listing_of, numbers))
@@ -67,16 +72,17 @@ def judged(store: ScanStore, numbers: range) -> ScanRow:
 def test_all_rows_come_in_the_order_of_the_listing(store: ScanStore) -> None:
     scan = judged(store, range(MANY))
     expected = [row for number in range(MANY) for row in rows_of(number)]
-    assert list(store.rows.of_scan(scan)) == expected
+    assert rows(store.rows.of_scan(scan)) == expected
     findings = [row for row in expected if row.outcome in ("match", "possible")]
-    assert list(store.rows.of_scan(scan, only_findings=True)) == findings
+    assert rows(store.rows.of_scan(scan, only_findings=True)) == findings
 
 
 def test_counts_are_of_files_and_of_rows(store: ScanStore) -> None:
     scan = judged(store, range(MANY))
     counts = store.rows.counts(scan)
     expected = [row for number in range(MANY) for row in rows_of(number)]
-    assert (counts.files, counts.rows) == (MANY, len(expected))
+    examined = {row.sha256 for row in expected if row.outcome != "failed"}
+    assert (counts.examined, counts.rows) == (len(examined), len(expected))
     assert counts.by_outcome == {
         outcome: [row.outcome for row in expected].count(outcome)
         for outcome in ("clear", "failed", "match", "possible")
@@ -85,10 +91,10 @@ def test_counts_are_of_files_and_of_rows(store: ScanStore) -> None:
 
 def test_the_most_serious_keep_the_order_of_the_listing(store: ScanStore) -> None:
     scan = judged(store, range(MANY))
-    found = store.rows.most_serious(scan, 30)
-    matches = [row for row in store.rows.of_scan(scan) if row.outcome == "match" and row.case_id]
-    possible = [row for row in store.rows.of_scan(scan) if row.outcome == "possible"]
-    failed = [row for row in store.rows.of_scan(scan) if row.outcome == "failed"]
+    found, every = rows(store.rows.most_serious(scan, 30)), rows(store.rows.of_scan(scan))
+    matches = [row for row in every if row.outcome == "match" and row.case_id]
+    possible = [row for row in every if row.outcome == "possible"]
+    failed = [row for row in every if row.outcome == "failed"]
     serious = [*matches, *possible, *failed[:6]]
     assert found == sorted(serious, key=lambda row: int(row.file.removesuffix(".safetensors")))
     assert "a licence" not in [row.authorised for row in found]  # it counts as clear
@@ -97,7 +103,7 @@ def test_the_most_serious_keep_the_order_of_the_listing(store: ScanStore) -> Non
 def test_a_scan_without_files_has_no_rows(store: ScanStore) -> None:
     scan = judged(store, range(0))
     assert list(store.rows.of_scan(scan)) == []
-    assert (store.rows.counts(scan).files, store.rows.counts(scan).rows) == (0, 0)
+    assert (store.rows.counts(scan).examined, store.rows.counts(scan).rows) == (0, 0)
 
 
 JSON = st.recursive(

@@ -50,7 +50,8 @@ class PersonFilter:
         if self.words:
             text = "i.name || ' ' || coalesce(i.reference, '') || ' ' || i.identity_id"
             conditions.append(f"instr(casefold({text}), :words) > 0")
-            values["words"] = self.words.casefold().replace("\0", "")
+            words = unicodedata.normalize("NFC", self.words)
+            values["words"] = words.casefold().replace("\0", "")
         if self.active is not None:
             conditions.append(f"i.status {'=' if self.active else '<>'} :active")
             values["active"] = str(Status.ACTIVE)

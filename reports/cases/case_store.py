@@ -22,7 +22,7 @@ from reports.cases.case_tables import columns_of, migrations
 from reports.cases.evidence_files import EvidenceFiles
 from reports.cases.listings import ListingRecord, listing_details
 from reports.cases.record_seals import Mac, RecordSeal, RecordSeals
-from reports.cases.review import status_of, successor_of
+from reports.cases.review import CaseStatus, is_confirmed, status_of, successor_of
 from reports.errors import CaseAltered, CasesLost, UnknownCase
 
 # One JSON parameter for any number of ids: SQLite limits the number of parameters.
@@ -199,6 +199,14 @@ class CaseStore:
         rows = self._db.table("cases").rows_where(query, [identity_id, weights], order_by="rowid")
         return [self._case_of(row) for row in list(rows)]
 
+    def confirmed_about(self, weights: str) -> list[Case]:
+        """The confirmed cases about these weights, in the order of opening."""
+        query = "case_id in (select case_id from summaries where weights = ? and status in (?, ?))"
+        values = [weights, str(CaseStatus.CONFIRMED), str(CaseStatus.APPEALED)]
+        rows = self._db.table("cases").rows_where(query, values, order_by="rowid")
+        cases = [self._case_of(row) for row in list(rows)]
+        return [case for case in cases if is_confirmed(case.entries)]
+
     def resting_on(self, capture_id: str) -> list[Case]:
         """The cases that use a capture."""
         query = "case_id in (select case_id from case_captures where capture_id = ?)"
@@ -251,7 +259,7 @@ class CaseStore:
         while (successor := successor_of(entries)) is not None and successor not in seen:
             seen.add(successor)
             case_id, entries = successor, self.entries(successor)
-        return Standing(case_id, status_of(entries), name)
+        return Standing(case_id, status_of(entries), name, is_confirmed(entries))
 
     def _row(self, case_id: str) -> dict[str, Any] | None:
         return next(iter(self._db.table("cases").rows_where("case_id = ?", [case_id])), None)

@@ -47,11 +47,13 @@ class Standing:
     Attributes:
         status: a CaseStatus.
         identity_name: the person that the case is about.
+        is_confirmed: whether it was confirmed, also while somebody contests that.
     """
 
     case_id: str
     status: str
     identity_name: str
+    is_confirmed: bool = False
 
 
 def weights_of(case: Case) -> str | None:

@@ -122,6 +122,11 @@ def lists_that_follow_the_cases(db: Database) -> None:
             NoticeList(db).follow(case_id, entry)
 
 
+@migrations()
+def cases_by_weights(db: Database) -> None:
+    db.table("summaries").create_index(["weights"])
+
+
 def columns_of(case: Case) -> dict[str, str]:
     """The columns beside a record by which SQLite finds a case."""
     return {

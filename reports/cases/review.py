@@ -70,6 +70,16 @@ def last_review(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in reversed(entries) if entry.kind == "review"), None)
 
 
+def is_confirmed(entries: Sequence[Entry]) -> bool:
+    """Whether a case is confirmed; it stays so while somebody contests that."""
+    newest = last_review(entries)
+    return (
+        status_of(entries) in (CaseStatus.CONFIRMED, CaseStatus.APPEALED)
+        and newest is not None
+        and newest.details["decision"] == Decision.CONFIRM
+    )
+
+
 def successor_of(entries: Sequence[Entry]) -> str | None:
     """Id of the case that took the place of a superseded one; None for a case that stands."""
     if status_of(entries) != CaseStatus.SUPERSEDED:

@@ -32,7 +32,8 @@ class ScanSummary:
         made_at: UTC, ISO 8601.
         rows: the rows of the result table, one per checkpoint and identity; the most serious ones
             if there are too many.
-        files: number of different checkpoints.
+        examined: number of different checkpoints that were examined.
+        failed: number of files that could not be.
         all_rows: number of rows, with those that are not shown.
         all_cases: number of cases, with those that are not shown.
     """
@@ -43,7 +44,8 @@ class ScanSummary:
     gallery_size: int
     version: str
     rows: Sequence[Mapping[str, Any]]
-    files: int
+    examined: int
+    failed: int
     all_rows: int
     all_cases: int
 

@@ -46,7 +46,7 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
         ),
         "near-and-gone": (
             "samples that were drawn before come near somebody who is registered, but the file "
-            "cannot be had to confirm it: {cause}"
+            "cannot be had to confirm it: {cause:cause}"
         ),
         "different-faces": (
             "{faces:d} usable faces, a different one each time: the file does not reproduce one "
@@ -55,6 +55,10 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
         "nobody-registered": "nobody is registered, so nobody can be matched",
         "needs-a-look": (
             "nothing can be said of whom it shows from samples: a person must look at it"
+        ),
+        "confirmed-before": (
+            "its samples do not come near enough to this person by now, but a case about the same "
+            "weights was confirmed"
         ),
         "withdrawn": "who it showed has withdrawn meanwhile",
         "terms-permit": "the person's terms permit it",

@@ -52,6 +52,17 @@ class CaseFiling:
         except UnknownIdentity:
             return False
 
+    def confirmed_about(self, weights: str) -> list[Case]:
+        """The confirmed cases about these weights and people who are registered.
+
+        A decision of reviewers holds where thresholds rise or somebody draws other samples.
+        """
+        return [
+            case
+            for case in self.case_store.confirmed_about(weights)
+            if self.is_registered(case.identity_id) and self.records.is_sound(case)
+        ]
+
     def new_case(
         self,
         finding: FindingRecord,
@@ -119,7 +130,7 @@ class CaseFiling:
         known = standing_case(sound, own_listing(case), uploader_known=uploader_known)
         change = material_change(known, case) if known else None
         if known is not None and change is None:
-            self._attach(known, own_listing(case))
+            self.attach(known, own_listing(case))
             return known
         case = self._named(case, len(earlier))
         replaces = known is not None and known.status in (
@@ -159,7 +170,8 @@ class CaseFiling:
             lines.append((known.case_id, Entry(0, at, "superseded", actor, by)))
         return lines
 
-    def _attach(self, case: Case, listing: ListingRecord) -> None:
+    def attach(self, case: Case, listing: ListingRecord) -> None:
+        """Add another listing of a case's weights to the case, unless it has it."""
         if listing.is_place_of(own_listing(case)):
             return
         if self.case_store.attach(case.case_id, listing, self.operator, self.clock()):

@@ -40,6 +40,8 @@ def explain_files(
         documents = [asdict(explanation) for explanation in found]
         print_json(documents[0] if len(documents) == 1 else {"files": documents})
         return
+    if not found:
+        print_line(f"No checkpoint was found in {' '.join(targets)}.")
     for explanation in found:
         print_line(
             f"{explanation.file}: would {_WOULD[explanation.would]}, because {explanation.why}."

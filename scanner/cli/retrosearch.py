@@ -40,7 +40,8 @@ def retrosearch(
 ) -> None:
     """Search new people in everything that was drawn before.
 
-    Only files in which somebody comes near are drawn again.
+    Only files in which somebody comes near are drawn again, and files of one face whose faces are
+    not kept.
     """
     from scanner.scanning.retrosearch import retrosearch as search
 
@@ -61,10 +62,12 @@ def retrosearch(
             )
         else:
             _print_retrosearch(result, session.case_store)
-        has_findings, unconfirmed = result.has_findings, result.unconfirmed
+        _print_warnings(result, drawn=draw_missing)
+        has_findings, is_complete = result.has_findings, not result.unsearched
+        is_complete = is_complete and not result.unconfirmed
     if has_findings:
         raise typer.Exit(ExitCode.FINDINGS)
-    raise typer.Exit(ExitCode.COULD_NOT_FINISH if unconfirmed else ExitCode.DONE)
+    raise typer.Exit(ExitCode.DONE if is_complete else ExitCode.COULD_NOT_FINISH)
 
 
 def _print_retrosearch(result: RetrosearchResult, case_store: CaseStore) -> None:
@@ -72,12 +75,15 @@ def _print_retrosearch(result: RetrosearchResult, case_store: CaseStore) -> None
     if scanned:
         print_results(result.rows, case_store)
     typer.echo(
-        f"Files that were drawn before and searched: {result.files:,}. Scanned again because "
-        f"somebody comes near or findings changed: {scanned:,}; showing somebody: "
+        f"Files that were drawn before and searched: {result.files:,}. Results of files that were "
+        f"scanned again: {scanned:,}; files of them that show somebody: "
         f"{result.rows.open_files():,}. "
         f"Drawn: {result.totals.drawn_files:,} ({result.totals.denoiser_calls:,} denoiser calls), "
         f"{result.totals.seconds:.1f} s."
     )
+
+
+def _print_warnings(result: RetrosearchResult, *, drawn: bool) -> None:
     if result.unconfirmed:
         print_warning(
             f"files in which somebody comes near and which cannot be had: {result.unconfirmed:,}. "
@@ -87,5 +93,5 @@ def _print_retrosearch(result: RetrosearchResult, case_store: CaseStore) -> None
     if result.unsearched:
         print_warning(
             f"files that could not be searched, because no samples of them are kept: "
-            f"{result.unsearched:,}. Scan them again, or pass --draw-missing"
+            f"{result.unsearched:,}. Scan them again{'' if drawn else ', or pass --draw-missing'}"
         )

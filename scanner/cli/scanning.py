@@ -244,11 +244,13 @@ def write_report(session: ScanSession, result: ScanResult, language: str, path: 
 
     counts = result.rows.counts()
     shown = result.rows.most_serious(MOST_ROWS)
+    if counts.rows > len(shown):
+        shown.sort(key=lambda one: one.seriousness)
     case_ids = result.case_ids
     summary = ScanSummary(
         scan_id=result.scan.scan_id,
         target=result.scan.target,
-        made_at=session.clock().isoformat(timespec="seconds"),
+        made_at=(result.scan.finished_at or session.clock().isoformat())[:19] + "+00:00",
         gallery_size=result.scan.gallery_size,
         version=version("portrait-scanner"),
         # The file may outlive a person's consent, so it names only people whom a case is about.
@@ -257,7 +259,8 @@ def write_report(session: ScanSession, result: ScanResult, language: str, path: 
             row.to_json() if row.row.case_id else {**row.to_json(), "identity": None}
             for row in shown
         ],
-        files=counts.files,
+        examined=counts.examined,
+        failed=counts.by_outcome.get("failed", 0),
         all_rows=counts.rows,
         all_cases=len(case_ids),
     )

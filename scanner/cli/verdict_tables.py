@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,19 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 200
 _MOST_CASES = 20
+_MOST_REASONS = 20
 
 
 def print_results(reported: ReportedRows, case_store: CaseStore) -> None:
     """Print the most serious rows of scans, and the cases that they belong to."""
     from scanner.scanning.scan_result import case_ids_of
 
+    total = reported.counts().rows
     shown = reported.most_serious(_MOST_ROWS)
+    if total > len(shown):
+        shown.sort(key=lambda one: one.seriousness)
     print_rows([row.to_json() for row in shown])
-    if (total := reported.counts().rows) > len(shown):
+    if total > len(shown):
         print_line(
             f"{len(shown):,} of {total:,} results, the most serious ones. --json prints all."
         )
@@ -48,9 +53,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
         ],
         numbers=numbers,
     )
+    files = defaultdict[str, list[str]](list)
     for row in rows:
         if row["outcome"] in ("failed", "inconclusive"):
-            console().print(visible(f"{row['file']}: {row['reason']}"), style="dim")
+            files[row["reason"]].append(row["file"])
+    for reason, (first, *others) in list(files.items())[:_MOST_REASONS]:
+        more = f" and {counted(len(others), 'file')} more" if others else ""
+        console().print(visible(f"{first}{more}: {reason}"), style="dim", soft_wrap=True)
 
 
 def print_opened_cases(case_ids: Sequence[str], case_store: CaseStore) -> None:

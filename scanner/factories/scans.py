@@ -80,11 +80,15 @@ def open_sample_store(settings: Settings, vault: Vault) -> SampleStore:
 
 def _choice_of(settings: Settings) -> str:
     """Return what an operator chooses about faces that files draw, as a sentence."""
-    days = settings.sample_keep_days
-    kept = f"for {days} days, sealed" if days else "not at all"
+    choose = "choose with samples.keep_days in portrait-scanner.toml (docs/safety.md)"
+    if (days := settings.sample_keep_days) == 0:
+        return (
+            "no faces that files draw are kept, so people who register later are searched for "
+            f"only in files that are drawn again; {choose}"
+        )
     return (
-        f"faces that files draw again and again are kept {kept}, to search people who register "
-        "later; choose with samples.keep_days in portrait-scanner.toml (docs/safety.md)"
+        f"faces that files draw again and again are kept for {days} days, sealed, to search people "
+        f"who register later; {choose}"
     )
 
 

@@ -67,6 +67,7 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
     record.parent.mkdir(parents=True, exist_ok=True)
     with open_scan_session(settings) as session:
         scan = _scanned(session, settings, progress)
+        rows = tuple(scan.to_json_rows())
         judged, offers = _captured(session, settings, progress)
         reuploads = tuple(_reuploads(session))
         registered = tuple(one.name for one in session.vault.people.all())
@@ -92,7 +93,7 @@ def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
     story = Story(
         scan.scan.scan_id,
         registered,
-        tuple(scan.to_json_rows()),
+        rows,
         tuple(map(_finding, cases)),
         reuploads,
         tuple(asdict(verdict) for verdict in judged),

@@ -34,7 +34,12 @@ def forget_deleted(db: Database) -> None:
 
     While another connection reads, the log stays; the next call empties it.
     """
-    db.execute("pragma wal_checkpoint(truncate)").fetchall()
+    # A connection that reads keeps the log; the next call after it has closed empties it.
+    db.execute("pragma busy_timeout = 1000")
+    try:
+        db.execute("pragma wal_checkpoint(truncate)").fetchall()
+    finally:
+        db.execute("pragma busy_timeout = 30000")
 
 
 @samples()

@@ -49,13 +49,14 @@ class Entry:
 
     Attributes:
         sha256: of the file; None before it is fetched or known.
-        is_carried: the results that the item has hold as they are.
+        carried_through: version of the gallery in which the results that the item has hold as they
+            are; None if they do not.
     """
 
     item: Item
     sha256: str | None = None
     parts: list[Part] = field(default_factory=list)
-    is_carried: bool = False
+    carried_through: int | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -76,6 +76,8 @@ def _explanation(session: ScanSession, listing: Listing, file: RemoteFile) -> Ex
         would, why = "draw", "--redraw draws every file anew"
     elif stored is not None:
         would, why, differs = "nothing", "the verdict is stored", []
+    elif session.scan_store.items.judged(request.sha256, session.search_key(snapshot).digest):
+        would, why, differs = "nothing", "its result holds for the present gallery", []
     elif isinstance(session.kept.decide(digest, snapshot), VerdictRecord):
         would, why = "search", "kept samples decide"
     else:

@@ -20,7 +20,7 @@ from sqlite_utils import Database
 from crawlers.listing import Listing, listing_from_dict, listing_to_dict
 from scanner.databases import transaction
 from scanner.records import ResultRow
-from scanner.scanning.searched_file_store import Searched, rows_in, rows_record
+from scanner.scanning.searched_file_store import Searched, lasting, rows_in, rows_record
 
 _ITEMS_AT_ONCE = 200
 # Counters of a listing change daily and decide nothing.
@@ -34,6 +34,8 @@ class ScanRow:
     Attributes:
         fingerprint: the search key of its settings and gallery (scanner.scanning.keys).
         number: counts all scans.
+        gallery_version: of the newest gallery that it searched; None before it is finished, and for
+            scans of earlier versions.
     """
 
     scan_id: str
@@ -44,6 +46,7 @@ class ScanRow:
     finished_at: str | None
     gallery_size: int
     number: int
+    gallery_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,20 @@ class JudgedItem:
     listing: Listing
     file_number: int
     rows: tuple[ResultRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedItem:
+    """An item whose results hold as they are.
+
+    Attributes:
+        at: when that was found.
+        gallery_version: of the gallery in which they hold.
+    """
+
+    item_id: int
+    at: datetime
+    gallery_version: int
 
 
 class ItemStore:
@@ -234,9 +251,13 @@ class ItemStore:
             "settings_key": searched.settings_key,
             "sampling_keys": json.dumps(searched.sampling_keys),
             "searched_at": now.isoformat(),
+            "searched_through": max(
+                (row.gallery_version for row in rows if row.gallery_version is not None),
+                default=None,
+            ),
             "last_scan": scan.number,
         }
-        is_same = item.sha256 == sha256 and _lasting(item.rows or ()) == _lasting(rows)
+        is_same = item.sha256 == sha256 and lasting(item.rows or ()) == lasting(rows)
         with transaction(self._db):
             items = self._db.table("items")
             stored = items.get(item.item_id)
@@ -259,16 +280,16 @@ class ItemStore:
             else:
                 items.insert({**row, **record, **number})
 
-    def carry(self, items: Iterable[tuple[Item, datetime]], scan: ScanRow) -> None:
-        """Note that the results of items hold in a scan too.
-
-        Args:
-            items: each with the time at which that was found.
-        """
+    def carry(self, items: Iterable[CarriedItem], scan: ScanRow) -> None:
+        """Note that the results of items hold in a scan too."""
         with transaction(self._db):
             self._db.conn.executemany(
-                "update items set last_scan = max(last_scan, ?), searched_at = ? where item_id = ?",
-                [(scan.number, at.isoformat(), item.item_id) for item, at in items],
+                "update items set last_scan = max(last_scan, ?), searched_at = ?, "
+                "searched_through = ? where item_id = ?",
+                [
+                    (scan.number, item.at.isoformat(), item.gallery_version, item.item_id)
+                    for item in items
+                ],
             )
 
     def judged(self, sha256: str, search_key: str | None = None) -> list[JudgedItem]:
@@ -309,7 +330,10 @@ def keep_listing(db: Database, record: Mapping[str, Any]) -> int:
 _NOTHING_KNOWN: dict[str, str | None] = {
     "state": "listed",
     **dict.fromkeys(
-        ("sha256", "verdict", "search_key", "settings_key", "sampling_keys", "searched_at")
+        (
+            *("sha256", "verdict", "search_key", "settings_key", "sampling_keys"),
+            *("searched_at", "searched_through"),
+        )
     ),
 }
 
@@ -334,15 +358,6 @@ def _item(row: Mapping[str, Any], listing: Listing) -> Item:
         searched,
         row["first_scan"],
     )
-
-
-def _lasting(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
-    """Return what of results does not differ between two scans that found the same."""
-    changing = ("seconds", "gallery_version")
-    return [
-        {name: value for name, value in row.to_json().items() if name not in changing}
-        for row in rows
-    ]
 
 
 def _deciding_facts(listing: Mapping[str, Any], file_number: int) -> list[Any]:

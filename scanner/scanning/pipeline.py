@@ -8,7 +8,6 @@ so that a killed scan repeats at most the steps that were under way.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from crawlers.errors import CrawlError
@@ -22,9 +21,10 @@ from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.entries import Entry, Part, Waiting
 from scanner.scanning.file_faces import destroy_faces, why_failed
 from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
-from scanner.scanning.item_store import Item, ScanRow
+from scanner.scanning.item_store import CarriedItem, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
+from scanner.scanning.known_verdicts import KnownVerdicts
 from scanner.scanning.observations import KnownSamples
 from scanner.scanning.results import WITHDRAWN, failed_row, held_row
 from scanner.scanning.searched_file_store import Searched
@@ -61,10 +61,10 @@ class Pipeline:
         self._session, self._scan, self._items = session, scan, session.scan_store.items
         self._progress, self._supplied_by_caller = progress, supplied_by_caller
         self.totals = ScanTotals()
-        self._redrawn: set[str] = set()
+        self._verdicts = KnownVerdicts(session)
         self._client: PoolClient | None = None
         self._waiting: dict[str, Waiting] = {}
-        self._carried: list[tuple[Item, datetime]] = []
+        self._carried: list[CarriedItem] = []
         self._done, self._total = self._items.count(scan)
 
     def run(self) -> None:
@@ -106,7 +106,10 @@ class Pipeline:
                 rows = (self._held_row(file, file.sha256),)
                 entry.parts = [Part(file, rows=rows, held=True)]
                 return self._finish_if_done(entry)
-            if (part := self._known_without_fetching(entry, file)) is not None:
+            if (
+                file.url.startswith(("http://", "https://"))
+                and (part := self._known_part(entry, file)) is not None
+            ):
                 entry.parts, entry.sha256 = [part], file.sha256
                 return self._finish_if_done(entry)
             stored = self._session.acquisition.obtain(listing, file, ask_again=True)
@@ -116,6 +119,11 @@ class Pipeline:
             self._items.note_fetched(entry.item, self._scan, sha256)
             found = weights_files(file, stored.path, stored.members)
         except (CrawlError, ScanError) as error:
+            if isinstance(error, CrawlError) and (
+                known := self._known_part(entry, file, is_gone=True)
+            ):
+                entry.parts, entry.sha256 = [known], file.sha256
+                return self._finish_if_done(entry)
             row = failed_row(file, sha256, why_failed(self._session, error, sha256), entry.seconds)
             entry.parts = [Part(file, rows=(row,))]
             return self._finish_if_done(entry)
@@ -169,7 +177,7 @@ class Pipeline:
             return Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
         if len(entry.parts) == 1 and self._stands(entry, part, request.sha256, snapshot):
             return None
-        known = self._known(part.prompting, request.sha256, snapshot)
+        known = self._verdicts.known(part.prompting, request.sha256, snapshot)
         if isinstance(known, VerdictRecord):
             part.rows = self._filed(entry, part, known, session.search_key(snapshot))
             return None
@@ -186,35 +194,6 @@ class Pipeline:
         key = prompting.identification_key(self._session.search_key(snapshot))
         return Submission(f"{request.sha256} {key.digest}", request, snapshot, known)
 
-    def _known(
-        self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
-    ) -> VerdictRecord | KnownSamples | None:
-        """Return the stored verdict, or else what the kept samples of a file tell."""
-        session = self._session
-        key = prompting.identification_key(session.search_key(snapshot))
-        if session.options.redraw and key.digest not in self._redrawn:
-            self._redrawn.add(key.digest)
-            return None
-        stored = session.scan_store.known_verdict(sha256, key.digest)
-        return stored or self._searched(prompting, sha256, snapshot)
-
-    def _searched(
-        self, prompting: Prompting, sha256: str, snapshot: GallerySnapshot
-    ) -> VerdictRecord | KnownSamples | None:
-        """Decide from kept samples and store the verdict.
-
-        The result is the samples if more must be drawn, and None if all must be.
-        """
-        session = self._session
-        found = session.kept.decide(prompting.sampling_key.digest, snapshot)
-        if isinstance(found, VerdictRecord):
-            search_key = session.search_key(snapshot)
-            key = prompting.identification_key(search_key)
-            session.scan_store.remember_verdict(
-                sha256, key, found, session.clock(), search_key.digest
-            )
-        return found
-
     def _submit(self, entry: Entry, part: Part, submission: Submission) -> None:
         """Submit a part to the workers, unless the same bytes are being examined already."""
         waiting = self._waiting.setdefault(submission.key, Waiting(submission))
@@ -225,9 +204,13 @@ class Pipeline:
     def _held_row(self, file: RemoteFile, sha256: str | None) -> ResultRow:
         return held_row(file, sha256, self._session.vault.gallery_version)
 
-    def _known_without_fetching(self, entry: Entry, file: RemoteFile) -> Part | None:
-        """Return the part with its rows if a verdict is stored for the hub's SHA-256; else None."""
-        if file.sha256 is None or not file.url.startswith(("http://", "https://")):
+    def _known_part(self, entry: Entry, file: RemoteFile, *, is_gone: bool = False) -> Part | None:
+        """Return the part with its rows if the bytes that a listing names were judged; else None.
+
+        Args:
+            is_gone: the file cannot be had, so that what other words found in its bytes counts.
+        """
+        if file.sha256 is None:
             return None
         session, listing = self._session, entry.listing
         remembered = session.scan_store.known_triage(file.sha256)
@@ -238,14 +221,16 @@ class Pipeline:
             return None
         request = session.requests.request(listing, file, triage, Path(), only_load=False)
         prompting, snapshot = session.prompting(request), session.take_snapshot()
-        part = Part(file, triage, prompting)
+        part, search_key = Part(file, triage, prompting), session.search_key(snapshot)
         if self._stands(entry, part, file.sha256, snapshot):
             return part
-        verdict = self._known(prompting, file.sha256, snapshot)
+        verdict = self._verdicts.known(prompting, file.sha256, snapshot)
+        if not isinstance(verdict, VerdictRecord) and is_gone:
+            verdict = self._verdicts.of_other_words(file.sha256, prompting, search_key)
         if not isinstance(verdict, VerdictRecord):
             return None
         self._items.note_triaged(entry.item, self._scan, file.sha256)
-        part.rows = self._filed(entry, part, verdict, session.search_key(snapshot))
+        part.rows = self._filed(entry, part, verdict, search_key)
         return part
 
     def _stands(self, entry: Entry, part: Part, sha256: str, snapshot: GallerySnapshot) -> bool:
@@ -276,7 +261,7 @@ class Pipeline:
         ):
             return False
         part.rows, part.search_key = item.rows, search_key.digest
-        entry.is_carried = True
+        entry.carried_through = snapshot.gallery_version
         return True
 
     def _filed(
@@ -292,9 +277,10 @@ class Pipeline:
         part.search_key = search_key.digest
         results = self._session.results
         if not verdict.findings:
-            others = self._other_verdicts(part.triage.sha256 or "", part.prompting, search_key)
-            found = [other for other in others if results.shows_somebody(other)]
-            verdict = min(found, key=_strongest_first, default=verdict)
+            found = self._verdicts.of_other_words(
+                part.triage.sha256 or "", part.prompting, search_key
+            )
+            verdict = found or verdict
         return results.rows(
             self._scan.scan_id,
             entry.listing,
@@ -303,21 +289,6 @@ class Pipeline:
             verdict,
             part.prompting.asked_words(),
         )
-
-    def _other_verdicts(
-        self, sha256: str, prompting: Prompting, search_key: Key
-    ) -> list[VerdictRecord]:
-        """Return the verdicts on these bytes in the same gallery that other words have given."""
-        session = self._session
-        found = session.scan_store.other_verdicts(sha256, search_key.digest)
-        kept = set(session.kept.store.sampling_keys_of(sha256)) - {prompting.sampling_key.digest}
-        if not kept:
-            return found
-        snapshot = session.take_snapshot()
-        if session.search_key(snapshot).digest != search_key.digest:
-            return found
-        decided = (session.kept.decide(sampling_key, snapshot) for sampling_key in sorted(kept))
-        return found + [one for one in decided if isinstance(one, VerdictRecord)]
 
     def _collect(self, *, wait: bool) -> None:
         for key, answer in self._workers().finished(wait=wait):
@@ -346,7 +317,7 @@ class Pipeline:
             snapshot = session.take_snapshot()
             if snapshot.snapshot_id != answer.snapshot_id and answer.drawing is not None:
                 search_key = session.search_key(snapshot)
-                found = self._searched(prompting, request.sha256, snapshot)
+                found = self._verdicts.decided(prompting, request.sha256, snapshot)
                 if not isinstance(found, VerdictRecord):
                     again = self._sampling_of(request, prompting, snapshot, found)
                     for entry, part in waiting.parts:
@@ -376,8 +347,9 @@ class Pipeline:
             return
         rows = [row for part in entry.parts for row in part.rows or ()]
         session = self._session
-        if entry.is_carried:
-            self._carried.append((entry.item, session.clock()))
+        if entry.carried_through is not None:
+            version = entry.carried_through
+            self._carried.append(CarriedItem(entry.item.item_id, session.clock(), version))
             if len(self._carried) >= _CARRIED_AT_ONCE:
                 self._store_carried()
         else:
@@ -392,8 +364,3 @@ class Pipeline:
     def _store_carried(self) -> None:
         self._items.carry(self._carried, self._scan)
         self._carried.clear()
-
-
-def _strongest_first(verdict: VerdictRecord) -> tuple[bool, float]:
-    best = max(finding.score for finding in verdict.findings)
-    return verdict.outcome != Outcome.MATCH, -best

@@ -118,7 +118,11 @@ class _Comparison:
             or searched.settings_key != self._session.settings_key
             or not all(self._session.kept.store.has(key) for key in searched.sampling_keys)
         ):
-            return CheckedFile(file, ResultState.MISSING, is_searched=False)
+            # Another listing of the same bytes may have been drawn and searched.
+            search_key = self._session.search_key(self._snapshot).digest
+            found = self._session.scan_store.has_finding(file.sha256, search_key)
+            state = ResultState.CHANGED if found else ResultState.MISSING
+            return CheckedFile(file, state, is_searched=False)
         own = {key: self._decisions.get(key) for key in searched.sampling_keys}
         decided = {key: decision for key, decision in own.items() if decision is not None}
         rows = self._rows_now(examined, decided) if len(decided) == len(own) else None
@@ -137,7 +141,10 @@ class _Comparison:
         for sha256 in {row.sha256 or "" for row in examined}:
             rows = [row for row in examined if (row.sha256 or "") == sha256]
             before = {(row.identity_id, row.outcome) for row in rows if row.identity_id}
-            if sha256 not in found or (found[sha256] or self._of_bytes[sha256]) != before:
+            if sha256 not in found:
+                return None
+            now = found[sha256] or self._of_bytes[sha256]
+            if now | self._confirmed(rows, now) != before:
                 return None
             if before or not self._differs(rows[0], decided[keys[sha256]]):
                 continue
@@ -146,6 +153,23 @@ class _Comparison:
                 return None
             renewed |= {id(row): renewed_row(row, verdict) for row in rows}
         return renewed
+
+    def _confirmed(self, rows: Sequence[ResultRow], found: Found) -> Found:
+        """Return the findings whose case was confirmed, of people who are not found now."""
+        named = {identity_id for identity_id, _ in found}
+        of_others = [
+            row
+            for row in rows
+            if row.case_id and row.identity_id is not None and row.identity_id not in named
+        ]
+        standings = self._session.case_store.standings({row.case_id or "" for row in of_others})
+        return frozenset(
+            (row.identity_id or "", row.outcome)
+            for row in of_others
+            if (standing := standings.get(row.case_id or "")) is not None
+            and standing.is_confirmed
+            and self._session.filing.is_registered(row.identity_id or "")
+        )
 
     def _differs(self, row: ResultRow, decision: Decision) -> bool:
         """Whether a row without a finding says something else than the present gallery does."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from crawlers.listing import Listing, RemoteFile
+from reports.cases.case import Case
+from reports.cases.listings import own_listing
 from reports.reasons.reason import Reason
 from scanner.casework.filing import CaseFiling
 from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
@@ -66,15 +68,40 @@ class ResultFiling:
             for finding in verdict.findings
             if self.filing.is_registered(finding.identity_id)
         ]
-        if not findings:
-            return (_row_without_finding(row, verdict),)
-        if verdict.method is None:
-            raise AssertionError("a verdict with findings has a method")
         rows = [
             self._row_of_finding(row, scan_id, listing, file, triage, finding, verdict.method)
             for finding in findings
         ]
-        return tuple(sorted(rows, key=_strongest_first))
+        named = {finding.identity_id for finding in findings}
+        rows += [
+            self._row_of_confirmed(row, case, listing, file, triage)
+            for case in self.filing.confirmed_about(triage.weights_hash or triage.sha256 or "")
+            if case.identity_id not in named
+        ]
+        return tuple(sorted(rows, key=_strongest_first)) or (_row_without_finding(row, verdict),)
+
+    def _row_of_confirmed(
+        self, row: ResultRow, case: Case, listing: Listing, file: RemoteFile, triage: Triage
+    ) -> ResultRow:
+        """Return the row of a person who is not found any more, and whose case was confirmed."""
+        known = not listing.declared
+        found = replace(case, checkpoint=self.facts.record(listing, file, triage))
+        authorised = self.filing.authorised_by(found, uploader_known=known)
+        if authorised:
+            self.filing.note_authorised(found, authorised)
+        else:
+            self.filing.attach(case, own_listing(found))
+        return replace(
+            row,
+            outcome=case.outcome,
+            identity_id=case.identity_id,
+            score=_rounded(case.score),
+            threshold=_rounded(case.threshold),
+            lift=_rounded(case.lift),
+            reason=Reason("confirmed-before").in_english(),
+            case_id=None if authorised else case.case_id,
+            authorised=authorised,
+        )
 
     def _row_of_finding(
         self,
@@ -84,8 +111,10 @@ class ResultFiling:
         file: RemoteFile,
         triage: Triage,
         finding: FindingRecord,
-        method: VerdictMethod,
+        method: VerdictMethod | None,
     ) -> ResultRow:
+        if method is None:
+            raise AssertionError("a verdict with findings has a method")
         known = not listing.declared
         checkpoint = self.facts.record(listing, file, triage)
         case = self.filing.new_case(finding, method, checkpoint, scan_id, uploader_known=known)

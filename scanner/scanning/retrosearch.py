@@ -98,11 +98,13 @@ def retrosearch(
                 scanned.append(replace(found.file, rows=()))
             else:
                 unsearched.add(found.file.sha256)
-        store.carry(carried, search_key, session.clock())
+        store.carry(carried, search_key, version, session.clock())
         done += len(part)
         progress.step(done, max(done, total), TARGET)
-    rows, totals = _scan(session, scanned, progress)
-    unsearched |= {one.row.sha256 for one in rows if _is_gone(one.row) and one.row.sha256}
+    rows, totals = _scan(session, scanned, search_key, progress)
+    # Members of an archive that cannot be drawn have hashes of their own.
+    gone = {one.row.sha256 or "" for one in rows if _is_gone(one.row)}
+    unsearched |= gone & {file.sha256 for file in scanned}
     searched -= unsearched
     finished_at = session.clock().isoformat()
     files = len(searched)
@@ -122,7 +124,7 @@ def _parts(files: Iterator[JudgedFile]) -> Iterator[list[JudgedFile]]:
 
 
 def _scan(
-    session: ScanSession, files: Iterable[JudgedFile], progress: Progress
+    session: ScanSession, files: Iterable[JudgedFile], search_key: str, progress: Progress
 ) -> tuple[ReportedRows, ScanTotals]:
     """Scan the listings of files again.
 
@@ -138,11 +140,21 @@ def _scan(
         target = listed.target if declared else TARGET
         by_target[target, declared, turns[target, file.item_key]].append(file)
         turns[target, file.item_key] += 1
+    # What a retrosearch that was stopped has found is reported by the next one.
+    if session.scan_store.unfinished(TARGET, search_key) is not None:
+        by_target[TARGET, False, 0] += []
     scans: list[ScanRow] = []
     totals = ScanTotals()
     for (target, declared, _), changed in sorted(by_target.items(), key=itemgetter(0)):
         listings = (_listing(session, file) for file in changed)
-        result = scan_listings(session, target, listings, progress, supplied_by_caller=declared)
+        result = scan_listings(
+            session,
+            target,
+            listings,
+            progress,
+            supplied_by_caller=declared,
+            list_again=True,
+        )
         scans.append(result.scan)
         totals = totals.plus(result.totals)
     return ReportedRows(session, tuple(scans)), totals
@@ -152,7 +164,6 @@ def _listing(session: ScanSession, file: JudgedFile) -> Listing:
     """Return the listing of a file with this file only."""
     listed = session.scan_store.searched.listed(file)
     part = listed.listing.files[listed.file_number]
-    if not part.url.startswith(("http://", "https://")):
-        # If the file is gone, its kept samples still tell whether somebody comes near.
-        part = replace(part, sha256=file.sha256)
+    # If the file is gone, its kept samples still tell whether somebody comes near.
+    part = replace(part, sha256=file.sha256)
     return replace(listed.listing, files=(part,))

@@ -42,12 +42,14 @@ def scan_listings(
     progress: Progress,
     *,
     supplied_by_caller: bool = False,
+    list_again: bool = False,
 ) -> ScanResult:
     """Scan listings, or continue an unfinished scan with the same target and settings.
 
     Args:
         target: name of the scan.
         listings: not read if an earlier run has stored all of them.
+        list_again: read them even then, because they are others.
         supplied_by_caller: the caller supplied the files and their listings
             (scanner.scanning.pipeline).
 
@@ -57,7 +59,14 @@ def scan_listings(
     # A target of uploads belongs to one job, which one worker runs.
     alone = nullcontext() if supplied_by_caller else session.scan_store.alone_with(target)
     with alone:
-        return _scan(session, target, listings, progress, supplied_by_caller=supplied_by_caller)
+        return _scan(
+            session,
+            target,
+            listings,
+            progress,
+            supplied_by_caller=supplied_by_caller,
+            list_again=list_again,
+        )
 
 
 def _scan(
@@ -67,6 +76,7 @@ def _scan(
     progress: Progress,
     *,
     supplied_by_caller: bool,
+    list_again: bool,
 ) -> ScanResult:
     now, started = session.clock(), time.monotonic()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -75,13 +85,15 @@ def _scan(
     scan = store.begin(
         scan_id, target, session.search_key(snapshot).digest, len(snapshot.gallery), now
     )
-    gaps = () if scan.listed_at else _list(session, scan, listings, progress)
+    is_listed = scan.listed_at and not list_again
+    gaps = () if is_listed else _list(session, scan, listings, progress)
     pipeline = Pipeline(session, scan, progress, supplied_by_caller=supplied_by_caller)
     pipeline.run()
     if pipeline.totals.drawn_files:
         session.erase_expired()  # what was drawn may exceed the budget
     if not gaps:
-        store.mark_finished(scan.scan_id, session.clock())
+        version = session.take_snapshot().gallery_version
+        store.mark_finished(scan.scan_id, session.clock(), version)
     totals = replace(pipeline.totals, seconds=round(time.monotonic() - started, 2))
     return replace(result_of(session, scan.scan_id), gaps=gaps, totals=totals)
 

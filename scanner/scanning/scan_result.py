@@ -13,7 +13,7 @@ from reports.cases.review import CaseStatus
 from scanner.identification.outcome import FINDINGS, seriousness
 from scanner.records import ResultRow
 from scanner.scanning.item_store import ScanRow
-from scanner.scanning.scan_rows import RowCounts
+from scanner.scanning.scan_rows import RowCounts, ScannedRow
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 
@@ -26,10 +26,12 @@ class ReportedRow:
 
     Attributes:
         identity: name of the person; None without a finding, or after a withdrawal without a case.
+        searched_through: version of the newest gallery for which the result held in the scan.
         case_status: present status of the case; None without a case.
     """
 
     row: ResultRow
+    searched_through: int | None
     identity: str | None
     case_status: str | None = None
 
@@ -39,12 +41,17 @@ class ReportedRow:
         decided = self.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
         return self.row.outcome in FINDINGS and not self.row.authorised and not decided
 
+    @property
+    def seriousness(self) -> int:
+        """Its place among others, 0 for the most serious one."""
+        return _seriousness(self.row)
+
     def to_json(self) -> dict[str, Any]:
         """Return the row in the JSON contract of `scan`."""
         record = self.row.to_json()
         del record["identity_id"]
         record["identity"] = self.identity
-        record["searched_through"] = self.row.gallery_version
+        record["searched_through"] = self.searched_through
         if self.case_status is not None:
             record["case_status"] = self.case_status
         return record
@@ -82,31 +89,32 @@ class ReportedRows:
         by_outcome = Counter[str]()
         for count in counts:
             by_outcome.update(count.by_outcome)
-        return RowCounts(sum(count.files for count in counts), dict(by_outcome))
+        return RowCounts(sum(count.examined for count in counts), dict(by_outcome))
 
     def most_serious(self, most: int) -> list[ReportedRow]:
         """Return the most serious rows, in the order of the listing."""
         store = self.session.scan_store.rows
         found = [row for scan in self.scans for row in store.most_serious(scan, most)]
-        places = [seriousness(row.outcome, is_authorised=bool(row.authorised)) for row in found]
+        places = [_seriousness(one.row) for one in found]
         numbers = sorted(range(len(found)), key=places.__getitem__)[:most]
         return list(self._present(found[number] for number in sorted(numbers)))
 
-    def _present(self, rows: Iterable[ResultRow]) -> Iterator[ReportedRow]:
+    def _present(self, rows: Iterable[ScannedRow]) -> Iterator[ReportedRow]:
         """Yield rows as they are now: with the names of people and the status of cases."""
         following = iter(rows)
         while page := list(islice(following, _ROWS_AT_ONCE)):
-            case_ids = {row.case_id for row in page if row.case_id}
+            case_ids = {one.row.case_id for one in page if one.row.case_id}
             standings = self.session.case_store.standings(case_ids)
-            identity_ids = {row.identity_id for row in page if row.identity_id}
+            identity_ids = {one.row.identity_id for one in page if one.row.identity_id}
             names = {identity_id: self._name_of(identity_id) for identity_id in identity_ids}
-            for row in page:
+            for one in page:
+                row, through = one.row, one.searched_through
                 standing = standings.get(row.case_id or "")
                 if standing is None:
-                    yield ReportedRow(row, names.get(row.identity_id or ""))
+                    yield ReportedRow(row, through, names.get(row.identity_id or ""))
                 else:
-                    changed = replace(row, case_id=standing.case_id)
-                    yield ReportedRow(changed, standing.identity_name, standing.status)
+                    row = replace(row, case_id=standing.case_id)
+                    yield ReportedRow(row, through, standing.identity_name, standing.status)
 
     def _name_of(self, identity_id: str) -> str | None:
         try:
@@ -142,6 +150,10 @@ class ScanResult:
     def to_json_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows in the JSON contract of `scan`."""
         return (reported.to_json() for reported in self.rows)
+
+
+def _seriousness(row: ResultRow) -> int:
+    return seriousness(row.outcome, is_authorised=bool(row.authorised))
 
 
 def case_ids_of(rows: Iterable[ReportedRow]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlite_utils import Database
@@ -31,11 +31,12 @@ class RowCounts:
     """How many results a scan has.
 
     Attributes:
-        files: number of different files, archives' members counted one by one.
+        examined: number of different files that were examined, archives' members counted one by
+            one.
         by_outcome: number of rows by outcome.
     """
 
-    files: int
+    examined: int
     by_outcome: dict[str, int]
 
     @property
@@ -44,13 +45,27 @@ class RowCounts:
         return sum(self.by_outcome.values())
 
 
+@dataclass(frozen=True, slots=True)
+class ScannedRow:
+    """A result as it was in one scan.
+
+    Attributes:
+        row: with the gallery version in which it was found, at most that of the scan.
+        searched_through: version of the newest gallery for which the result held in the scan; None
+            if the file was not searched.
+    """
+
+    row: ResultRow
+    searched_through: int | None
+
+
 class ScanRows:
     """Reads the rows of a scan in the order of its listing; nothing is held in memory."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def of_scan(self, scan: ScanRow, *, only_findings: bool = False) -> Iterator[ResultRow]:
+    def of_scan(self, scan: ScanRow, *, only_findings: bool = False) -> Iterator[ScannedRow]:
         """Yield the rows of a scan, or those that name somebody."""
         condition = _IS_FINDING if only_findings else "1"
         items = (
@@ -59,41 +74,57 @@ class ScanRows:
             "order by i.position limit :limit"
         )
         query = (
-            f"select i.position, r.value {_ROWS} and i.item_id in ({items}) and {condition} "
-            "order by i.position, r.key"
+            f"select i.position, r.value, i.searched_through {_ROWS} "
+            f"and i.item_id in ({items}) and {condition} order by i.position, r.key"
         )
         last = -1
         values = {**_values(scan), "limit": _ITEMS_AT_ONCE}
         while page := self._db.execute(query, {**values, "last": last}).fetchall():
-            for _, record in page:
-                yield _row(record)
+            for _, record, searched_through in page:
+                yield _scanned(record, searched_through, scan)
             last = page[-1][0]
 
-    def most_serious(self, scan: ScanRow, most: int) -> list[ResultRow]:
+    def most_serious(self, scan: ScanRow, most: int) -> list[ScannedRow]:
         """Return the most serious rows of a scan, in the order of the listing."""
         query = (
-            "select record from (select i.position, r.key as number, r.value as record "
-            f"{_ROWS} order by {_SERIOUSNESS}, i.position, r.key limit :most) "
-            "order by position, number"
+            "select record, searched_through from (select i.position, r.key as number, "
+            f"r.value as record, i.searched_through {_ROWS} "
+            f"order by {_SERIOUSNESS}, i.position, r.key limit :most) order by position, number"
         )
         found = self._db.execute(query, {**_values(scan), "most": most}).fetchall()
-        return [_row(record) for (record,) in found]
+        return [_scanned(record, searched_through, scan) for record, searched_through in found]
 
     def counts(self, scan: ScanRow) -> RowCounts:
         """Return the numbers of files and rows of a scan."""
-        # A file that could not be read has no SHA-256.
-        file = "coalesce(r.value ->> '$.sha256', i.item_key)"
-        files = self._db.execute(f"select count(distinct {file}) {_ROWS}", _values(scan))
+        examined = self._db.execute(
+            f"select count(distinct r.value ->> '$.sha256') {_ROWS} and {_OUTCOME} <> 'failed'",
+            _values(scan),
+        )
         outcomes = self._db.execute(
             f"select {_OUTCOME}, count(*) {_ROWS} group by 1 order by 1",
             _values(scan),
         )
-        return RowCounts(int(files.fetchone()[0]), dict(outcomes.fetchall()))
+        return RowCounts(int(examined.fetchone()[0]), dict(outcomes.fetchall()))
 
 
 def _values(scan: ScanRow) -> dict[str, Any]:
     return {"target": scan.target, "number": scan.number}
 
 
-def _row(record: str) -> ResultRow:
-    return ResultRow.from_json(json.loads(record))
+def _scanned(record: str, searched_through: int | None, scan: ScanRow) -> ScannedRow:
+    row = ResultRow.from_json(json.loads(record))
+    found_in = version_in_scan(row.gallery_version, scan.gallery_version)
+    if found_in is None or searched_through is None:
+        return ScannedRow(replace(row, gallery_version=found_in), found_in)
+    through = version_in_scan(searched_through, scan.gallery_version)
+    return ScannedRow(replace(row, gallery_version=found_in), through)
+
+
+def version_in_scan(version: int | None, newest: int | None) -> int | None:
+    """Return a gallery version of a result as it was in a scan.
+
+    Args:
+        version: of the item, which may have been searched in newer galleries since.
+        newest: of the scan; None if it is not finished or of an earlier version of the program.
+    """
+    return version if version is None or newest is None else min(version, newest)

@@ -269,6 +269,13 @@ def counters_of_examined_files(db: Database) -> None:
     create_coverage(db)
 
 
+@migrations()
+def galleries_of_results(db: Database) -> None:
+    # NULL in what earlier versions stored: the gallery version of the rows holds then.
+    db.table("items").add_column("searched_through", int)
+    db.table("scans").add_column("gallery_version", int)
+
+
 def forget_older_pages(db: Database) -> None:
     """Remove what an earlier version wrote from free pages of the database and from its log.
 

@@ -83,22 +83,25 @@ class ScanStore:
         Scans of one target follow each other (`alone_with`), and an older one does not go on once
         another has begun.
         """
-        where = (
-            "target = ? and fingerprint = ? and finished_at is null "
-            "and number = (select max(number) from scans s where s.target = scans.target)"
-        )
         scans = self._db.table("scans")
         with transaction(self._db):
-            for row in scans.rows_where(
-                where, [target, search_key], order_by="started_at desc", limit=1
-            ):
-                return ScanRow(**row)
+            if (unfinished := self.unfinished(target, search_key)) is not None:
+                return unfinished
             query = "select coalesce(max(number), 0) + 1 from scans"
             number = self._db.execute(query).fetchone()[0]
             begun = (scan_id, target, search_key, now.isoformat())
             scan = ScanRow(*begun, None, None, gallery_size, number)
             scans.insert(asdict(scan))
         return scan
+
+    def unfinished(self, target: str, search_key: str) -> ScanRow | None:
+        """Return the newest scan of a target if it is unfinished and has this key."""
+        where = (
+            "target = ? and fingerprint = ? and finished_at is null "
+            "and number = (select max(number) from scans s where s.target = scans.target)"
+        )
+        rows = self._db.table("scans").rows_where(where, [target, search_key], limit=1)
+        return next((ScanRow(**row) for row in rows), None)
 
     @contextmanager
     def alone_with(self, target: str) -> Iterator[None]:
@@ -140,10 +143,15 @@ class ScanStore:
         with transaction(self._db):
             self._db.table("scans").update(scan_id, {"listed_at": now.isoformat()})
 
-    def mark_finished(self, scan_id: str, now: datetime) -> None:
-        """Note that every item is judged."""
+    def mark_finished(self, scan_id: str, now: datetime, gallery_version: int) -> None:
+        """Note that every item is judged.
+
+        Args:
+            gallery_version: of the newest gallery that was searched.
+        """
+        finished = {"finished_at": now.isoformat(), "gallery_version": gallery_version}
         with transaction(self._db):
-            self._db.table("scans").update(scan_id, {"finished_at": now.isoformat()})
+            self._db.table("scans").update(scan_id, finished)
 
     def known_verdict(self, sha256: str, verdict_key: str) -> VerdictRecord | None:
         """Return the verdict on these bytes under that key; None if there is none."""

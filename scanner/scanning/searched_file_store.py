@@ -92,7 +92,7 @@ class SearchedFileStore:
             "from items where state = 'judged' and sha256 is not null and sha256 > :last "
             "and sha256 <= (select max(sha256) from (select sha256 from items "
             "where state = 'judged' and sha256 > :last order by sha256 limit :limit)) "
-            "order by sha256, searched_at desc, item_id desc"
+            "order by sha256, last_scan desc, item_id desc"
         )
         last = ""
         # Pages of whole files instead of an open cursor, because results are stored meanwhile.
@@ -138,6 +138,7 @@ class SearchedFileStore:
         self,
         files: Iterable[JudgedFile],
         search_key: str,
+        gallery_version: int,
         at: datetime,
     ) -> None:
         """Store that the results of files hold for another gallery too."""
@@ -146,9 +147,9 @@ class SearchedFileStore:
                 record = json.dumps(rows_record(file.rows), ensure_ascii=False)
                 self._keep_for_earlier_scans(file)
                 self._db.execute(
-                    "update items set search_key = ?, searched_at = ?, verdict = ? "
-                    "where item_id = ? and state = 'judged'",
-                    [search_key, at.isoformat(), record, file.number],
+                    "update items set search_key = ?, searched_through = ?, searched_at = ?, "
+                    "verdict = ? where item_id = ? and state = 'judged'",
+                    [search_key, gallery_version, at.isoformat(), record, file.number],
                 )
 
     def _keep_for_earlier_scans(self, file: JudgedFile) -> None:
@@ -157,8 +158,7 @@ class SearchedFileStore:
         The item then holds for the newest scan only.
         """
         stored = self._db.table("items").get(file.number)
-        outcomes = [row.outcome for row in rows_in(stored["verdict"])]
-        is_changed = outcomes != [row.outcome for row in file.rows]
+        is_changed = lasting(rows_in(stored["verdict"])) != lasting(file.rows)
         if not is_changed or stored["first_scan"] >= stored["last_scan"]:
             return
         newest = {"first_scan": stored["last_scan"]}
@@ -178,6 +178,15 @@ class SearchedFileStore:
         """Return the newest retrosearch; None if there was none."""
         rows = self._db.table("retrosearches").rows_where(order_by="finished_at desc", limit=1)
         return next((Retrosearch(**row) for row in rows), None)
+
+
+def lasting(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
+    """Return what of results does not differ between two scans that found the same."""
+    changing = ("seconds", "gallery_version")
+    return [
+        {name: value for name, value in row.to_json().items() if name not in changing}
+        for row in rows
+    ]
 
 
 def rows_record(rows: Sequence[ResultRow]) -> dict[str, Any]:

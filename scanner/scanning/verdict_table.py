@@ -8,6 +8,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from scanner.casework.exports import MonthOfResults, VerdictRow
+from scanner.scanning.scan_rows import version_in_scan
 from scanner.scanning.searched_file_store import rows_in
 
 _ROWS_AT_ONCE = 500
@@ -26,7 +27,8 @@ class VerdictTable:
     def rows(self) -> Iterator[VerdictRow]:
         """Yield every result of every scan, the oldest scan first."""
         query = (
-            "select s.scan_id, s.started_at, s.target, i.verdict, i.position, l.hub, "
+            "select s.scan_id, s.started_at, s.target, s.gallery_version, i.verdict, i.position, "
+            "l.hub, "
             "l.record ->> '$.listing_id' as listing_id "
             f"from {_ITEMS_OF_SCANS} join item_listings l using (listing_number) "
             "where s.number = ? and i.position > ? "
@@ -86,7 +88,7 @@ def _verdict_rows(item: dict[str, Any]) -> Iterator[VerdictRow]:
             lift=row.lift,
             samples=row.samples,
             seconds=row.seconds,
-            gallery_version=row.gallery_version,
+            gallery_version=version_in_scan(row.gallery_version, item["gallery_version"]),
             authorised=row.authorised,
             case_id=row.case_id,
             reason=row.reason,

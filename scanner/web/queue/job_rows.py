@@ -24,10 +24,10 @@ from scanner.web.queue.job_row import JobRow
 MOST_SHOWN = 200
 MOST_LISTED = 20
 _ROWS_AT_ONCE = 1_000
-# The rows of a running job are not complete.
+# The rows of other jobs are not complete.
 _OF_JOB = (
-    "job_id = :job_id and not exists "
-    "(select 1 from jobs j where j.job_id = :job_id and j.state = 'running')"
+    "job_id = :job_id and exists "
+    "(select 1 from jobs j where j.job_id = :job_id and j.state = 'finished')"
 )
 _LEAST_SERIOUS_FINDING = max(map(SERIOUS_FIRST.index, FINDINGS))
 

@@ -207,6 +207,8 @@ class Jobs:
                     str(JobState.RUNNING),
                 ],
             )
+            if self.get(job_id).state == JobState.CANCELLED:
+                JobRows(db).discard(job_id)
         return self.get(job_id)
 
     def requeue_running_jobs(self) -> int:
@@ -227,10 +229,13 @@ class Jobs:
                 [str(JobState.QUEUED), job_id, str(JobState.RUNNING)],
             )
 
-    def claim(self) -> Job | None:
+    def claim(self, ended: Callable[[Job], None] = lambda _: None) -> Job | None:
         """Take the oldest queued job; None if there is none.
 
         A job whose worker has died too often fails instead.
+
+        Args:
+            ended: called in the same transaction with a job that fails.
         """
         with self._store.transaction() as db:
             for row in db.table("jobs").rows_where(
@@ -252,7 +257,11 @@ class Jobs:
                         "started_at": started,
                     }
                 db.table("jobs").update(row["job_id"], changes)
-                return self.get(row["job_id"])
+                job = self.get(row["job_id"])
+                if job.ended:
+                    JobRows(db).discard(job.job_id)
+                    ended(job)
+                return job
         return None
 
     def progress(self, job_id: str, done: int, total: int | None, doing: str) -> bool:

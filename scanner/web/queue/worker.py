@@ -103,18 +103,19 @@ class QueueWorker:
             delivery.start()
             while not self._stop.is_set() and alive():
                 self._search_present_gallery()
-                job = self.jobs.claim()
+                job = self.jobs.claim(self._post_result)
                 if job is None:
                     self._stop.wait(_IDLE_S)
-                elif not job.ended:
+                    continue
+                if not job.ended:
                     self._work(job)
-                    if self._searched_in_job:
-                        # Files of the job may have been stored after that search.
-                        self._searched_in_job = False
-                        self._search_present_gallery(again=True)
-                    if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
-                        # The store of checkpoints or captures has the file now.
-                        Path(job.source).unlink(missing_ok=True)
+                if self._searched_in_job:
+                    # Files of the job may have been stored after that search.
+                    self._searched_in_job = False
+                    self._search_present_gallery(again=True)
+                if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
+                    # The store of checkpoints or captures has the file now.
+                    Path(job.source).unlink(missing_ok=True)
         finally:
             self._stop.set()
             delivery.join(timeout=15.0)
@@ -210,11 +211,15 @@ class QueueWorker:
                     self._post_result,
                 )
                 return
-            # A full disk or a locked file says nothing about the job: it is queued again a few
-            # times.
-            full = getattr(error, "errno", None) == errno.ENOSPC
-            log.warning("job %s: %s%s", job.job_id, error, "; free some disk space" if full else "")
-            self.jobs.requeue_running_jobs()
+            # A locked file says little about the job: it is queued again a few times. A full disk
+            # says nothing about it.
+            is_full = getattr(error, "errno", None) == errno.ENOSPC or "is full" in str(error)
+            advice = "; free some disk space" if is_full else ""
+            log.warning("job %s: %s%s", job.job_id, error, advice)
+            if is_full:
+                self.jobs.put_back(job.job_id)
+            else:
+                self.jobs.requeue_running_jobs()
             self._stop.wait(_TRY_AGAIN_S)
             return
         except Exception as error:  # an error in one job must not end the worker
@@ -282,7 +287,7 @@ class QueueWorker:
 
 def _rows_of(result: ScanResult) -> Iterator[JobRow]:
     for reported in result.rows:
-        yield JobRow.of(reported.row)
+        yield replace(JobRow.of(reported.row), searched_through=reported.searched_through)
     for gap in result.gaps:
         reason = f"listings may be missing: {gap}; scan it again"
         yield JobRow(result.scan.target, None, str(Outcome.FAILED), reason)
