@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -289,3 +292,29 @@ def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: Sc
     assert triggers == ()
     assert candidates
     assert usable_triggers(candidates) == candidates
+
+
+def test_where_everything_is_known_no_image_model_is_loaded(
+    scan_session: ScanSession, consent: Consent, uploads: Path
+) -> None:
+    """Loading torch takes two seconds and 200 MB."""
+    enrol(scan_session, consent, "Somebody Else")
+    shutil.copy(STYLE, uploads / "a.safetensors")
+    run_scan(scan_session, [str(uploads)], Silent())
+    again = (
+        "import sys; from scanner.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: print([name for name in ('torch', 'diffusers') if name in sys.modules])"
+    )
+    home = str(scan_session.settings.home)
+    command = [sys.executable, "-c", again, "--home", home, "scan", str(uploads), "--json"]
+    settings = {"PORTRAIT_SCANNER_FACE_PACK": scan_session.settings.face_pack}
+    scanned = subprocess.run(
+        [*command, "--face-pack", "miniature"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"drawn_files": 0' in scanned.stdout
+    assert scanned.stdout.splitlines()[-1] == "[]"

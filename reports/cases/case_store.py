@@ -131,9 +131,17 @@ class CaseStore:
         try:
             if (row := self._row(case_id)) is None:
                 raise UnknownCase(case_id)
-            return self._case_of(row), self._seals.of(case_id), self._fault(row)
+            case, seal = self._case_of(row), self._seals.of(case_id)
+            return case, seal, self._fault(row, case, seal)
         finally:
             self._db.conn.rollback()
+
+    def identity_of(self, case_id: str) -> str:
+        """Id of the person that a case is about; raises UnknownCase."""
+        query = "select identity_id from cases where case_id = ?"
+        if (row := self._db.execute(query, [case_id]).fetchone()) is None:
+            raise UnknownCase(case_id)
+        return str(row[0])
 
     def seal_of(self, case_id: str) -> RecordSeal | None:
         """The newest seal of a case."""
@@ -166,12 +174,13 @@ class CaseStore:
 
     def case(self, case_id: str) -> Case:
         """The case of that id, or of the only id that begins so; raises UnknownCase."""
-        rows = list(
-            self._db.table("cases").rows_where(
-                "case_id = ? or case_id like ?", [case_id, _prefix(case_id)]
-            )
+        if (row := self._row(case_id)) is not None:
+            return self._case_of(row)
+        # GLOB finds the beginning by the index, and LIKE would read every case.
+        beginnings = [_beginning(case_id), _beginning(case_id.lower())]
+        found = list(
+            self._db.table("cases").rows_where("case_id glob ? or case_id glob ?", beginnings)
         )
-        found = [row for row in rows if row["case_id"] == case_id] or rows
         if len(found) != 1:
             raise UnknownCase(case_id)
         return self._case_of(found[0])
@@ -310,7 +319,10 @@ class CaseStore:
         return len(self.entries(case.case_id)) != len(case.entries)
 
     def _require_sealed(self, case_id: str) -> None:
-        if self._seals.can_seal and (row := self._row(case_id)) and (fault := self._fault(row)):
+        if not self._seals.can_seal or (row := self._row(case_id)) is None:
+            return
+        fault = self._fault(row, self._case_of(row), self._seals.of(case_id))
+        if fault is not None:
             raise CaseAltered(case_id, fault)
 
     def _seal(self, case_id: str, least: int = 1) -> None:
@@ -319,14 +331,13 @@ class CaseStore:
             self._seals.renew(case, least)
             self.lists.renew(case)
 
-    def _fault(self, row: dict[str, Any]) -> str | None:
-        case = self._case_of(row)
+    def _fault(self, row: dict[str, Any], case: Case, seal: RecordSeal | None) -> str | None:
         columns = {**columns_of(case), "case_id": case.case_id}
         if wrong := sorted(name for name, value in columns.items() if row[name] != value):
             return f"changed since this program wrote it: the columns {', '.join(wrong)}"
-        return self._seals.fault(case)
+        return self._seals.fault(case, seal)
 
 
-def _prefix(case_id: str) -> str:
+def _beginning(case_id: str) -> str:
     # Fewer than six characters, or characters with a meaning in SQL, name no case.
-    return f"{case_id}%" if len(case_id) >= _SHORTEST_PREFIX and case_id.isalnum() else ""
+    return f"{case_id}*" if len(case_id) >= _SHORTEST_PREFIX and case_id.isalnum() else ""

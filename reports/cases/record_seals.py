@@ -91,11 +91,10 @@ class RecordSeals:
         }
         self._db.table("seals").upsert(row, pk="case_id")
 
-    def fault(self, case: Case) -> str | None:
+    def fault(self, case: Case, seal: RecordSeal | None) -> str | None:
         """How a record differs from its seal, as a sentence; None if it does not."""
         if self._mac is None:
             raise AssertionError("a seal can be checked only with the vault's key")
-        seal = self.of(case.case_id)
         if seal is None:
             return "this program never wrote it: it was put into cases.db from outside"
         if not self._is_ours(case, seal):

@@ -96,10 +96,11 @@ class CaseRecords:
             CaseAltered: its record is not the one that the log names.
         """
         for attempt in range(_TRIES):
-            before = self._case_store.vouched(case_id)[0]
-            lines = self._lines(before)  # read before the case: the log is written after it
+            identity_id = self._case_store.identity_of(case_id)
+            # They are read before the case: the log is written after it.
+            lines = self._lines(identity_id, case_id)
             case, seal, fault = self._case_store.vouched(case_id)
-            if fault is not None or seal is None or case.identity_id != before.identity_id:
+            if fault is not None or seal is None or case.identity_id != identity_id:
                 raise CaseAltered(case_id, fault or "it is not sealed")
             known = _newest(lines)
             if known is not None and known[0] > seal.version:
@@ -154,7 +155,7 @@ class CaseRecords:
         try:
             self._case_store.vouched(case.case_id)
         except UnknownCase:
-            return bool(self._lines(case))
+            return bool(self._lines(case.identity_id, case.case_id))
         except CaseAltered:
             pass
         return True
@@ -193,7 +194,7 @@ class CaseRecords:
         for case_id in self._case_store.case_ids():
             with suppress(CaseAltered):
                 case, seal, fault = self._case_store.vouched(case_id)
-                known = _newest(self._lines(case))
+                known = _newest(self._lines(case.identity_id, case_id))
                 if (
                     fault is None
                     and seal is not None
@@ -205,8 +206,8 @@ class CaseRecords:
                     accepted.append(case_id)
         return accepted
 
-    def _lines(self, case: Case) -> list[AuditEntry]:
-        return list(self._vault.audit.vouched_about(case.identity_id, case.case_id))
+    def _lines(self, identity_id: str, case_id: str) -> list[AuditEntry]:
+        return list(self._vault.audit.vouched_about(identity_id, case_id))
 
     def _known_cases(self) -> set[str]:
         entries = self._vault.audit.entries()
