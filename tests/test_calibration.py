@@ -138,9 +138,23 @@ class TestCrowding:
         best = snapshot.closest(templates[0])
         assert best[0].identity_id == "id-0"
 
+    def test_crowding_is_the_same_in_blocks(self) -> None:
+        rng = np.random.default_rng(2)
+        scores = rng.normal(0, 0.1, (301, 900)).astype(np.float32)
+        scores[:20] += 0.05
+        scores[np.arange(301), np.arange(301)] = np.nan
+        start = np.nanquantile(scores, 0.999)
+        counts = np.nansum(scores > start, axis=1)
+        prior = counts.mean() ** 2 / (counts.var() - counts.mean())
+        expected = (counts + prior) / (counts.mean() + prior)
+        for size in (1, 50, 301):
+            parts = [scores[first : first + size] for first in range(0, 301, size)]
+            found = crowding_of(lambda parts=parts: parts)  # type: ignore[misc]
+            np.testing.assert_allclose(found, expected)
+
     def test_equal_neighbourhoods_stay_equal(self) -> None:
         scores = np.random.default_rng(1).normal(0, 0.1, (300, 2000))
-        assert np.ptp(crowding_of(scores)) < 0.5
+        assert np.ptp(crowding_of(lambda: [scores])) < 0.5
 
     def test_a_small_gallery_has_one_threshold(self, calibration: Calibration) -> None:
         people = [

@@ -13,7 +13,6 @@ import pytest
 from reports.cases.case import Case
 from reports.cases.case_list import CaseFilter, CaseOrder, urgent_cursor
 from reports.cases.case_store import CaseStore
-from reports.cases.case_tables import migrations
 from reports.cases.notice_list import NoticeState
 from reports.cases.review import OPEN
 from reports.cases.urgency import queued
@@ -263,9 +262,10 @@ def test_cases_of_before_are_listed(tmp_path: Path) -> None:
             db.execute(f"alter table summaries drop column {column}")
         for table in ("case_words", "case_captures", "notices"):
             db.execute(f"drop table {table}")
-        db.execute("drop index idx_entries_kind_at")
-        newest = list(migrations.applied(db))[-1].name
-        db.execute("delete from _sqlite_migrations where name = ?", [newest])
+        for index in ("idx_entries_kind_at", "idx_summaries_weights"):
+            db.execute(f"drop index {index}")
+        for name in ("lists_that_follow_the_cases", "cases_by_weights"):
+            db.execute("delete from _sqlite_migrations where name = ?", [name])
         db.conn.commit()
     with closing(CaseStore(path, tmp_path / "evidence")) as store:
         assert _lists(store) == before

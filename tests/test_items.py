@@ -196,6 +196,27 @@ class TestCoverage:
         assert len(store.coverage.since(at.isoformat())) == 1
         assert store.coverage.since((at + timedelta(seconds=1)).isoformat()) == []
 
+    def test_counters_of_drawn_files_are_those_of_reading_every_file(
+        self, store: ScanStore
+    ) -> None:
+        rng = random.Random(3)
+        insert = (
+            "insert into examined_files values (?, ?, 0, ?, ?, ?) on conflict (hub, file) "
+            "do update set is_sampled = excluded.is_sampled, seen_at = excluded.seen_at "
+            "where excluded.seen_at >= seen_at"
+        )
+        for number in range(400):
+            first = NOON + timedelta(seconds=rng.randrange(600))
+            seen = first + timedelta(seconds=rng.randrange(600))
+            file, is_sampled = str(number % 150), rng.random() < 0.9
+            values = [rng.choice("ab"), file, is_sampled, first.isoformat(), seen.isoformat()]
+            store._db.execute(insert, values)
+        plain = "select count(*) from drawn_files where first_at < ? and seen_at >= ?"
+        for second in range(0, 1_300, 7):
+            since = (NOON + timedelta(seconds=second)).isoformat()
+            expected = store._db.execute(plain, [since, since]).fetchone()[0]
+            assert store.coverage.drawn_before(since) == expected
+
     def test_what_was_drawn_before(self, store: ScanStore) -> None:
         scan(store, 1, {0: listing_of(0), 1: listing_of(1)})
         registered = NOON + timedelta(days=1, hours=1)

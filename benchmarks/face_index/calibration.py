@@ -95,7 +95,7 @@ def own_thresholds(
     sample = np.random.default_rng(0).permutation(len(gallery))[:4_000]
     cross = gallery @ gallery[sample].T
     cross[sample, np.arange(len(sample))] = np.nan
-    crowding = crowding_of(cross)
+    crowding = crowding_of(lambda: [cross])
     genuine = (gallery * mates).sum(axis=1)
     print(
         "a threshold for each template against one for all, FNIR at the FPIR that both really have:"

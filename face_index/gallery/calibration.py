@@ -12,8 +12,9 @@ scores.
 from __future__ import annotations
 
 import json
+import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,9 @@ def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibr
     return Calibration(pack_sha256, source, len(vectors), len(impostor), tail, replicates)
 
 
-def crowding_of(own_scores: Floats, tail_share: float = 1e-3) -> npt.NDArray[np.float64]:
+def crowding_of(
+    blocks: Callable[[], Iterable[Floats]], tail_share: float = 1e-3
+) -> npt.NDArray[np.float64]:
     """Return the crowding of each template: its own share of the impostor tail over the mean share.
 
     The share is a count of impostors above a common score. It is shrunk towards 1 by a gamma prior
@@ -241,20 +244,33 @@ def crowding_of(own_scores: Floats, tail_share: float = 1e-3) -> npt.NDArray[np.
     comparisons change little.
 
     Args:
-        own_scores: float [n, m], each template against m templates of other people; nan for the
-            template itself.
+        blocks: yields float [k, m] for k of the n templates after the other, the same ones in each
+            of three calls: scores against m templates of other people; nan for the template itself.
+            So the memory does not hold n times m scores.
 
     Returns:
         float64 [n], mean about 1.
     """
-    start = np.nanquantile(own_scores, 1 - tail_share)
-    counts = np.nansum(own_scores > start, axis=1).astype(np.float64)
+    count = sum(int((~np.isnan(block)).sum()) for block in blocks())
+    start = _upper_quantile(blocks(), count, tail_share)
+    counts = np.concatenate([(block > start).sum(axis=1) for block in blocks()]).astype(np.float64)
     mean = max(counts.mean(), 1e-9)
     excess_variance = counts.var() - mean
     if excess_variance <= 0:
         return np.ones(len(counts))
     prior = mean**2 / excess_variance
     return np.asarray((counts + prior) / (mean + prior))
+
+
+def _upper_quantile(blocks: Iterable[Floats], count: int, share: float) -> float:
+    """Return the score that a share of `count` scores exceeds, as numpy.nanquantile does."""
+    largest, needed = np.empty(0), math.ceil(share * count) + 2
+    for block in blocks:
+        largest = np.concatenate([largest, block[~np.isnan(block)]])
+        if len(largest) > needed:
+            largest = np.partition(largest, len(largest) - needed)[-needed:]
+    position = (count - 1) * (1 - share) - (count - len(largest))
+    return float(np.interp(position, np.arange(len(largest)), np.sort(largest)))
 
 
 def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from face_index.faces.face import PackVersion, Prototypes, Vector
 from face_index.gallery.calibration import Calibration, crowding_of
@@ -20,6 +21,9 @@ from scanner.identification.policy import (
     Thresholds,
     uncalibrated,
 )
+
+# Identities that are compared with the sample at a time.
+_CROWDING_BLOCK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,16 @@ def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
     size = min(MOST_FOR_CROWDING, MOST_CROSS_SCORES // len(rows))
     sample = np.random.default_rng(0).permutation(len(known))[:size]
     # As a probe an identity is represented by its first prototype, the mean of all its photos.
-    scores = np.maximum.reduceat(rows @ rows[starts[sample]].T, starts, axis=0)
-    scores[sample, np.arange(len(sample))] = np.nan
-    return dict(
-        zip((identity_id for identity_id, _ in known), crowding_of(scores).tolist(), strict=True)
-    )
+    probes = rows[starts[sample]].T
+
+    def blocks() -> Iterator[npt.NDArray[np.float32]]:
+        for first in range(0, len(known), _CROWDING_BLOCK):
+            own = starts[first : first + _CROWDING_BLOCK]
+            last = starts[first + len(own)] if first + len(own) < len(starts) else len(rows)
+            scores = np.maximum.reduceat(rows[own[0] : last] @ probes, own - own[0], axis=0)
+            inside = (sample >= first) & (sample < first + len(own))
+            scores[sample[inside] - first, np.flatnonzero(inside)] = np.nan
+            yield scores
+
+    crowding = crowding_of(blocks).tolist()
+    return dict(zip((identity_id for identity_id, _ in known), crowding, strict=True))

@@ -13,7 +13,7 @@ from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from scanner.databases import open_database
-from scanner.scanning.coverage import create_coverage
+from scanner.scanning.coverage import create_coverage, create_drawn_counters
 from scanner.scanning.item_migration import take_over_items
 
 migrations = Migrations("scans")
@@ -274,6 +274,11 @@ def galleries_of_results(db: Database) -> None:
     # NULL in what earlier versions stored: the gallery version of the rows holds then.
     db.table("items").add_column("searched_through", int)
     db.table("scans").add_column("gallery_version", int)
+
+
+@migrations()
+def counters_of_drawn_files(db: Database) -> None:
+    create_drawn_counters(db)
 
 
 def forget_older_pages(db: Database) -> None:

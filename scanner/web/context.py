@@ -12,6 +12,7 @@ from scanner.web.auth.second_factors import SecondFactors
 from scanner.web.auth.sessions import Sessions
 from scanner.web.auth.tokens import Tokens
 from scanner.web.drafts import Drafts
+from scanner.web.month_results import MonthResults
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import KnownFiles
 from scanner.web.queue.outbox import Outbox
@@ -51,6 +52,7 @@ class AppContext:
         self.outbox = Outbox(settings, self.store, clock)
         self.drafts = Drafts(self.store)
         self.services = ServicePool(settings, clock)
+        self.month_results = MonthResults()
         self.face_service = FaceService(settings)
         self.openid_client: Any = None  # Authlib's, made when somebody first signs in with it
 

@@ -105,4 +105,5 @@ def month_counts(
         open_case_service(settings, context.clock) as service,
         closing(open_scan_store(settings)) as scan_store,
     ):
-        return transparency(service, scan_store.table.month(month), month)
+        results = context.month_results.of(month, scan_store.table.month)
+        return transparency(service, results, month)

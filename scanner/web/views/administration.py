@@ -163,7 +163,8 @@ def month_counts(
     is_month = re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted)
     month = wanted if is_month else f"{context.clock():%Y-%m}"
     with context.services.acquire(session.account.actor) as service:
-        counts = transparency(service, service.scan_store.table.month(month), month)
+        results = context.month_results.of(month, service.scan_store.table.month)
+        counts = transparency(service, results, month)
     if request.query_params.get("as") == "json":
         name = f"transparency-{month}.json"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
