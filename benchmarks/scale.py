@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -37,11 +38,15 @@ from benchmarks.scale_home import (
     AGENT,
     DESK,
     HOLDER,
+    TARGET,
     Sizes,
     fill,
+    listing_of,
     name_of_person,
     sha256_of,
 )
+from scanner.scanning.scan import LISTINGS_AT_ONCE
+from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
 from scanner.web.auth.access import Scope
 from scanner.web.context import AppContext
@@ -134,6 +139,19 @@ Measurements = dict[str, Measured]
 def run_command(settings: Settings, words: list[str]) -> Measured:
     """Run a command of the program."""
     return run([sys.executable, "-m", "scanner.cli.app", "--home", str(settings.home), *words])
+
+
+def list_new(items: int) -> Measurements:
+    """Store the listings of a target that was never scanned, in a database of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = ScanStore(Path(folder) / "scans.db")
+        scan = store.begin("scan", TARGET, "key", 0, datetime.now(UTC))
+        started, listings = time.perf_counter(), map(listing_of, range(items))
+        while part := list(islice(listings, LISTINGS_AT_ONCE)):
+            store.items.add(scan, part)
+        seconds = time.perf_counter() - started
+        store.close()
+    return {"listing of a new target": Measured(seconds, 0)}
 
 
 def rescan(settings: Settings, items: int) -> Measurements:
@@ -282,6 +300,7 @@ def measure(folder: Path, number: int, most_cases: int) -> Measurements:
     steps: list[Callable[[], Measurements]] = [
         lambda: commands(settings, folder),
         lambda: answers(settings, sizes.items),
+        lambda: list_new(sizes.items),
         lambda: rescan(settings, sizes.items),
     ]
     return {name: one for step in steps for name, one in step().items()}

@@ -23,7 +23,7 @@ from scanner.identification.policy import (
 )
 
 # Identities that are compared with the sample at a time.
-_CROWDING_BLOCK = 500
+_CROWDING_BLOCK = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from scanner.scanning.pipeline import Pipeline
 from scanner.scanning.scan_result import ScanResult, result_of
 from scanner.scanning.session import ScanSession
 
-_LISTINGS_AT_ONCE = 100
+LISTINGS_AT_ONCE = 100
 
 
 def run_scan(session: ScanSession, targets: Sequence[str], progress: Progress) -> ScanResult:
@@ -107,7 +107,7 @@ def _list(
     try:
         for listing in listings:
             waiting.append(listing)
-            if len(waiting) >= _LISTINGS_AT_ONCE:
+            if len(waiting) >= LISTINGS_AT_ONCE:
                 # `add` leaves out the hub's raw answer, which is stored in crawl.db.
                 items.add(scan, waiting)
                 waiting.clear()
