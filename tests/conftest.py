@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -146,6 +147,11 @@ def register(vault: Vault, submission: Submission) -> Callable[..., Identity]:
         return vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
     return do
+
+
+def hear_ctrl_c() -> None:
+    """Make a process that is about to start react to SIGINT, as jobs in the background do not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def bytes_below(folder: Path) -> bytes:
