@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -70,6 +69,17 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     A gzip file contains the time, so the test processes would collect different test names.
     """
     return "bytes" if isinstance(val, bytes) else None
+
+
+# The program, which reacts to SIGINT even if the tests run in the background of a shell.
+HEARING_CTRL_C = (
+    sys.executable,
+    "-c",
+    (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from scanner.cli.app import main; main()"
+    ),
+)
 
 
 @pytest.fixture
@@ -147,11 +157,6 @@ def register(vault: Vault, submission: Submission) -> Callable[..., Identity]:
         return vault.enrolments.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
     return do
-
-
-def hear_ctrl_c() -> None:
-    """Make a process that is about to start react to SIGINT, as jobs in the background do not."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def bytes_below(folder: Path) -> bytes:

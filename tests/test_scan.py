@@ -25,7 +25,7 @@ from scanner.sampling.plans import plan_samples
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.triage.header import triage_file
-from tests.conftest import hear_ctrl_c, scan_the_hub_apart
+from tests.conftest import HEARING_CTRL_C, scan_the_hub_apart
 from tests.test_cli import run
 
 COMMAND = [sys.executable, "-c", "from scanner.cli.app import main; main()"]
@@ -273,11 +273,10 @@ _exit(ExitCode[sys.argv[1]])
 
 def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "--home", str(registered_home), "scan", str(folder)],
+        [*HEARING_CTRL_C, "--home", str(registered_home), "scan", str(folder)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 60
     while states(registered_home).count("judged") < 1 and time.monotonic() < deadline:

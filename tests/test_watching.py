@@ -28,7 +28,7 @@ from crawlers.sweeps.rounds import go_round, since_when
 from crawlers.sweeps.sweep import sweep
 from crawlers.sweeps.webhooks import SIGNATURE_HEADER, Webhook, signature_of
 from scanner.triage.crawled_headers import read_headers
-from tests.conftest import NOON, hear_ctrl_c
+from tests.conftest import HEARING_CTRL_C, NOON
 from tests.servers.civitai import FakeCivitai, model, serve_civitai
 from tests.servers.files import FileServer
 from tests.servers.serving import Answer, serve_answers
@@ -181,17 +181,13 @@ def test_watch_prints_a_line_for_each_event(tmp_path: Path, hub: FakeCivitai) ->
 
 def test_watch_stops_at_once_when_it_is_told_to(tmp_path: Path, hub: FakeCivitai) -> None:
     command = [
-        sys.executable,
-        "-c",
-        "from scanner.cli.app import main; main()",
+        *HEARING_CTRL_C,
         "--home",
         str(tmp_path),
         "watch",
         f"civitai={hub.url}",
     ]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and len(hub.requests) < 3:
         time.sleep(0.05)
