@@ -63,8 +63,8 @@ def retrosearch(
         else:
             _print_retrosearch(result, session.case_store)
         _print_warnings(result, drawn=draw_missing)
-        has_findings, is_complete = result.has_findings, not result.unsearched
-        is_complete = is_complete and not result.unconfirmed
+        has_findings = result.has_findings
+        is_complete = result.unsearched == result.unconfirmed == 0
     if has_findings:
         raise typer.Exit(ExitCode.FINDINGS)
     raise typer.Exit(ExitCode.DONE if is_complete else ExitCode.COULD_NOT_FINISH)

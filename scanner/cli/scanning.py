@@ -243,9 +243,7 @@ def write_report(session: ScanSession, result: ScanResult, language: str, path: 
     from scanner.scanning.scan_result import case_ids_of
 
     counts = result.rows.counts()
-    shown = result.rows.most_serious(MOST_ROWS)
-    if counts.rows > len(shown):
-        shown.sort(key=lambda one: one.seriousness)
+    shown = result.rows.shown(MOST_ROWS, counts.rows)
     case_ids = result.case_ids
     summary = ScanSummary(
         scan_id=result.scan.scan_id,

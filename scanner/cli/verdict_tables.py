@@ -24,9 +24,7 @@ def print_results(reported: ReportedRows, case_store: CaseStore) -> None:
     from scanner.scanning.scan_result import case_ids_of
 
     total = reported.counts().rows
-    shown = reported.most_serious(_MOST_ROWS)
-    if total > len(shown):
-        shown.sort(key=lambda one: one.seriousness)
+    shown = reported.shown(_MOST_ROWS, total)
     print_rows([row.to_json() for row in shown])
     if total > len(shown):
         print_line(

@@ -91,17 +91,8 @@ class ResultFiling:
             self.filing.note_authorised(found, authorised)
         else:
             self.filing.attach(case, own_listing(found))
-        return replace(
-            row,
-            outcome=case.outcome,
-            identity_id=case.identity_id,
-            score=_rounded(case.score),
-            threshold=_rounded(case.threshold),
-            lift=_rounded(case.lift),
-            reason=Reason("confirmed-before").in_english(),
-            case_id=None if authorised else case.case_id,
-            authorised=authorised,
-        )
+        row = _row_of(row, case, None if authorised else case.case_id, authorised)
+        return replace(row, reason=Reason("confirmed-before").in_english())
 
     def _row_of_finding(
         self,
@@ -122,17 +113,26 @@ class ResultFiling:
         if authorised:
             self.filing.note_authorised(case, authorised)
         filed = None if authorised else self.filing.file(case, uploader_known=known)
-        return replace(
-            row,
-            outcome=finding.outcome,
-            identity_id=case.identity_id,
-            score=_rounded(finding.score),
-            threshold=_rounded(finding.threshold),
-            lift=_rounded(finding.lift),
-            reason=finding.reason,
-            case_id=filed.case_id if filed else None,
-            authorised=authorised,
-        )
+        return _row_of(row, case, filed.case_id if filed else None, authorised)
+
+
+def _row_of(row: ResultRow, case: Case, case_id: str | None, authorised: str | None) -> ResultRow:
+    """Return the row of a person with what a case says.
+
+    Args:
+        case_id: of the case that stands for it.
+    """
+    return replace(
+        row,
+        outcome=case.outcome,
+        identity_id=case.identity_id,
+        score=_rounded(case.score),
+        threshold=_rounded(case.threshold),
+        lift=_rounded(case.lift),
+        reason=case.reason,
+        case_id=case_id,
+        authorised=authorised,
+    )
 
 
 def _row_without_finding(row: ResultRow, verdict: VerdictRecord) -> ResultRow:

@@ -41,11 +41,6 @@ class ReportedRow:
         decided = self.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
         return self.row.outcome in FINDINGS and not self.row.authorised and not decided
 
-    @property
-    def seriousness(self) -> int:
-        """Its place among others, 0 for the most serious one."""
-        return _seriousness(self.row)
-
     def to_json(self) -> dict[str, Any]:
         """Return the row in the JSON contract of `scan`."""
         record = self.row.to_json()
@@ -98,6 +93,15 @@ class ReportedRows:
         places = [_seriousness(one.row) for one in found]
         numbers = sorted(range(len(found)), key=places.__getitem__)[:most]
         return list(self._present(found[number] for number in sorted(numbers)))
+
+    def shown(self, most: int, total: int) -> list[ReportedRow]:
+        """Return the rows that a table shows: all, or the most serious ones, these first.
+
+        Args:
+            total: number of all rows.
+        """
+        shown = self.most_serious(most)
+        return sorted(shown, key=lambda one: _seriousness(one.row)) if total > most else shown
 
     def _present(self, rows: Iterable[ScannedRow]) -> Iterator[ReportedRow]:
         """Yield rows as they are now: with the names of people and the status of cases."""
