@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -33,6 +33,7 @@ import httpx
 
 from benchmarks.gate import free_port, memory_mb, running
 from benchmarks.gate_retrosearch import load, print_phase
+from benchmarks.scale_captures import capture_id_of
 from benchmarks.scale_home import (
     ADMIN,
     AGENT,
@@ -40,11 +41,13 @@ from benchmarks.scale_home import (
     HOLDER,
     TARGET,
     Sizes,
+    crawl_listings,
     fill,
     listing_of,
     name_of_person,
     sha256_of,
 )
+from crawlers.sweeps.crawl_store import CrawlStore
 from scanner.scanning.scan import LISTINGS_AT_ONCE
 from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
@@ -80,6 +83,7 @@ COMMANDS = {
     "listings, changes": ["listings", "--events"],
     "notice list": ["notice", "list"],
     "captures list": ["captures", "list"],
+    "captures list, by words": ["captures", "list", "--find", "seller3"],
     "audit show": ["audit", "show"],
     "held list": ["held", "list"],
     "vault status": ["vault", "status"],
@@ -96,6 +100,8 @@ PAGES = {
     "/cases/{case_id}": DESK,
     "/notices": DESK,
     "/captures": DESK,
+    "/captures?find=seller3": DESK,
+    "/captures/{capture_id}": DESK,
     "/scans": DESK,
     "/scans/{job_id}": DESK,
     "/held": DESK,
@@ -152,6 +158,16 @@ def list_new(items: int) -> Measurements:
         seconds = time.perf_counter() - started
         store.close()
     return {"listing of a new target": Measured(seconds, 0)}
+
+
+def sweep_again(settings: Settings, items: int) -> Measurements:
+    """Store what a hub lists once more; nothing of it has changed."""
+    started = time.perf_counter()
+    with closing(CrawlStore(settings.crawl_path)) as crawl:
+        crawl_listings(crawl, items, sweep_id=2)
+    return {
+        "sweep with nothing new, without the network": Measured(time.perf_counter() - started, 0)
+    }
 
 
 def rescan(settings: Settings, items: int) -> Measurements:
@@ -217,6 +233,7 @@ def access_to(settings: Settings) -> Access:
     values = {
         "case_id": case.case_id,
         "job_id": job.job_id,
+        "capture_id": capture_id_of(3),
         "sha256": case.checkpoint.sha256,
         "identity_id": next(iter(app.accounts.identities_of(accounts[HOLDER].account_id))),
     }
@@ -302,6 +319,7 @@ def measure(folder: Path, number: int, most_cases: int) -> Measurements:
         lambda: answers(settings, sizes.items),
         lambda: list_new(sizes.items),
         lambda: rescan(settings, sizes.items),
+        lambda: sweep_again(settings, sizes.items),
     ]
     return {name: one for step in steps for name, one in step().items()}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.scale_captures import add_captures
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.faces.face import PackVersion, unit
@@ -37,6 +38,9 @@ from tests.cases import make_case
 
 NOW = datetime(2026, 11, 28, 12, 0, 0, 123456, tzinfo=UTC)
 FIRST = NOW - timedelta(days=365)
+# People register and files are examined over the last half year, the files until a day ago.
+OPENED = NOW - timedelta(days=180)
+OPEN_FOR = timedelta(days=179)
 TARGET = "civitai:LORA"
 HUB = "civitai"
 PAGE = 200
@@ -115,6 +119,11 @@ def fill(settings: Settings, sizes: Sizes) -> None:
         timed(f"{sizes.cases:,} cases", lambda: open_cases(settings, vault, ids, sizes.cases))
     with closing(CrawlStore(settings.crawl_path)) as crawl:
         timed(f"{sizes.items:,} listings", lambda: crawl_listings(crawl, sizes.items))
+    with closing(open_vault(settings)) as vault:
+        captures = sizes.cases // 10
+        timed(
+            f"{captures:,} captures", lambda: add_captures(settings, vault, captures, OPENED, NOW)
+        )
     with open_scan_session(settings, clock) as session:
         timed(f"{sizes.items:,} items", lambda: scan_items(session, sizes.items))
     app = AppContext(settings, clock)
@@ -126,14 +135,14 @@ def register(vault: Vault, version: PackVersion, people: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(people):
         prototypes = unit(rng.normal(size=version.dimension).astype(np.float32))[None]
-        name = name_of_person(number)
+        name, at = name_of_person(number), OPENED + OPEN_FOR * (number / people)
         submission = Submission(
-            name, demo_consent(name, NOW.date()), prototypes, version, (), 4, "benchmark"
+            name, demo_consent(name, at.date()), prototypes, version, (), 4, "benchmark"
         )
-        identity = vault.enrolments.submit(submission, NOW)
-        proof = Proof("none: nobody", None, "benchmark", NOW)
+        identity = vault.enrolments.submit(submission, at)
+        proof = Proof("none: nobody", None, "benchmark", at)
         vault.enrolments.approve(
-            identity.identity_id, "benchmark", proof, NOW, "benchmark", two_people=False
+            identity.identity_id, "benchmark", proof, at, "benchmark", two_people=False
         )
 
 
@@ -199,10 +208,11 @@ def _case(base: Case, number: int, ids: list[str]) -> Case:
     )
 
 
-def crawl_listings(crawl: CrawlStore, count: int) -> None:
+def crawl_listings(crawl: CrawlStore, count: int, sweep_id: int = 1) -> None:
     for page in _pages(count):
         with crawl.transaction():
-            crawl.see([listing_of(number) for number in page], TARGET, 1, NOW, first=True)
+            listings = [listing_of(number) for number in page]
+            crawl.see(listings, TARGET, sweep_id, NOW, first=sweep_id == 1)
 
 
 def _pages(count: int) -> Iterator[range]:
@@ -213,10 +223,10 @@ def _pages(count: int) -> Iterator[range]:
 def scan_items(session: ScanSession, count: int) -> None:
     """Store a finished scan of all listings, with results for the present gallery."""
     scan_store, search_key = session.scan_store, session.search_key(session.take_snapshot()).digest
-    scan = scan_store.begin("benchmark-scan", TARGET, search_key, 1_000, NOW)
+    scan = scan_store.begin("benchmark-scan", TARGET, search_key, 1_000, OPENED)
     for number in range(count):
         scan_store.items.add(scan, [listing_of(number)])
-    scan_store.mark_listed(scan.scan_id, NOW)
+    scan_store.mark_listed(scan.scan_id, OPENED)
     for item in scan_store.items.pending(scan):
         number, file = int(item.listing.listing_id), item.listing.files[0]
         triage = replace(_TRIAGE, sha256=file.sha256)
@@ -224,8 +234,9 @@ def scan_items(session: ScanSession, count: int) -> None:
         request = session.requests.request(item.listing, file, triage, Path(), only_load=False)
         sampling_key = session.prompting(request).sampling_key.digest
         searched = Searched(search_key, session.settings_key, (sampling_key,))
-        scan_store.items.note_judged(item, scan, file.sha256, [result_row(number)], searched, NOW)
-    scan_store.mark_finished(scan.scan_id, NOW, 7)
+        at, rows = OPENED + OPEN_FOR * (number / count), [result_row(number)]
+        scan_store.items.note_judged(item, scan, file.sha256, rows, searched, at)
+    scan_store.mark_finished(scan.scan_id, OPENED + OPEN_FOR, 7)
 
 
 _TRIAGE = Triage("", None, "lora", "Miniature", size_bytes=144_000_000, readable=True)

@@ -1,7 +1,7 @@
 """A command that is killed at one of its commits: `python -m tests.killed COMMITS COMMAND ...`.
 
 The process gets signal 9 just before the commit of that number, over all its databases. With 0 it
-runs to its end and prints the number of commits.
+runs to its end and prints the number of commits. `-c CODE` runs Python code instead of a command.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ def main() -> None:
         return connection
 
     sqlite3.connect = connecting  # type: ignore[assignment]
+    atexit.register(lambda: sys.stderr.write(f"commits: {len(commits)}\n"))
+    if command[0] == "-c":
+        exec(command[1])
+        return
     from scanner.cli.app import main as run_command
 
-    atexit.register(lambda: sys.stderr.write(f"commits: {len(commits)}\n"))
     sys.argv = ["portrait-scanner", *command]
     run_command()
 

@@ -197,26 +197,38 @@ class TestCoverage:
         assert len(store.coverage.since(at.isoformat())) == 1
         assert store.coverage.since((at + timedelta(seconds=1)).isoformat()) == []
 
-    def test_counters_of_drawn_files_are_those_of_reading_every_file(
-        self, store: ScanStore
-    ) -> None:
+    def test_counters_are_those_of_reading_every_file(self, store: ScanStore) -> None:
         rng = random.Random(3)
         insert = (
-            "insert into examined_files values (?, ?, 0, ?, ?, ?) on conflict (hub, file) "
-            "do update set is_sampled = excluded.is_sampled, seen_at = excluded.seen_at "
-            "where excluded.seen_at >= seen_at"
+            "insert into examined_files values (?, ?, ?, ?, ?, ?) on conflict (hub, file) "
+            "do update set is_unclear = excluded.is_unclear, is_sampled = excluded.is_sampled, "
+            "seen_at = excluded.seen_at where excluded.seen_at >= seen_at"
         )
         for number in range(400):
-            first = NOON + timedelta(seconds=rng.randrange(600))
-            seen = first + timedelta(seconds=rng.randrange(600))
+            first = NOON + timedelta(seconds=rng.choice((1, 400)) * rng.randrange(600))
+            seen = first + timedelta(seconds=rng.choice((1, 400)) * rng.randrange(600))
             file, is_sampled = str(number % 150), rng.random() < 0.9
-            values = [rng.choice("ab"), file, is_sampled, first.isoformat(), seen.isoformat()]
+            is_unclear = rng.random() < 0.3
+            at = [first.isoformat(), seen.isoformat()]
+            values = [rng.choice("ab"), file, is_unclear, is_sampled, *at]
             store._db.execute(insert, values)
-        plain = "select count(*) from drawn_files where first_at < ? and seen_at >= ?"
-        for second in range(0, 1_300, 7):
+        drawn = "select count(*) from drawn_files where first_at < ? and seen_at >= ?"
+        examined = (
+            "select hub, sum(not is_unclear), sum(is_unclear) from examined_files "
+            "where seen_at >= ? group by hub order by 2 desc, hub"
+        )
+        for second in (*range(0, 1_300, 7), *range(0, 480_000, 1_111)):
             since = (NOON + timedelta(seconds=second)).isoformat()
-            expected = store._db.execute(plain, [since, since]).fetchone()[0]
+            expected = store._db.execute(drawn, [since, since]).fetchone()[0]
             assert store.coverage.drawn_before(since) == expected
+            counted = [(one.hub, one.examined, one.unclear) for one in store.coverage.since(since)]
+            assert counted == store._db.execute(examined, [since]).fetchall()
+        assert (
+            store.coverage.ever()
+            == store._db.execute(
+                "select count(*) from examined_files where not is_unclear"
+            ).fetchone()[0]
+        )
 
     def test_what_was_drawn_before(self, store: ScanStore) -> None:
         scan(store, 1, {0: listing_of(0), 1: listing_of(1)})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,6 +59,43 @@ def test_a_migration_that_is_killed_loses_nothing(tmp_path: Path, commit: int) -
     assert "before 0.2" in explained["why"]
     after = rows_of(home / "scans.db", "select sha256, record from verdicts order by 1, 2")
     assert after == before
+
+
+OPENS = {
+    "cases.db": "from reports.cases.case_store import CaseStore; CaseStore(path, path.parent)",
+    "crawl.db": "from crawlers.sweeps.crawl_store import CrawlStore; CrawlStore(path)",
+    "scans.db": "from scanner.scanning.scan_store import ScanStore; ScanStore(path)",
+    "web/web.db": "from scanner.web.store import WebStore; WebStore(path)",
+}
+
+
+def opened(commit: int, name: str, path: Path) -> int:
+    """Open a database in a process that is killed just before a commit; return its exit code."""
+    code = f"from pathlib import Path; path = Path({str(path)!r}); {OPENS[name]}"
+    command = [sys.executable, "-m", "tests.killed", str(commit), "-c", code]
+    return subprocess.run(command, capture_output=True, timeout=300, check=False).returncode
+
+
+def content(path: Path) -> list[str]:
+    """Everything in a database but the times of its migrations."""
+    with closing(sqlite3.connect(path)) as db:
+        return [line for line in db.iterdump() if "_sqlite_migrations" not in line]
+
+
+@pytest.mark.parametrize("name", OPENS)
+def test_a_database_of_0_1_0_that_is_killed_before_every_commit(tmp_path: Path, name: str) -> None:
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    killed, whole = tmp_path / "home" / name, tmp_path / Path(name).name
+    shutil.copy(killed, whole)
+    assert opened(0, name, whole) == 0
+    runs = 1
+    # Each run goes one commit further than the one before.
+    while opened(2, name, killed) == KILLED:
+        runs += 1
+        assert runs < 60
+    assert runs > 1
+    assert content(killed) == content(whole)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from crawlers.captures.capture_rows import (
 from crawlers.captures.pages.facts import PageFacts, PageKind, edited
 from crawlers.captures.pages.page import CapturedPage
 from crawlers.errors import UnknownCapture
+from crawlers.sweeps.crawl_schema import ITEM_OF_PAGE
 from crawlers.sweeps.crawl_store import CrawlStore
 
 
@@ -68,18 +69,17 @@ class CaptureStore:
 
     def has_listing(self, hub: str, listing_id: str) -> bool:
         """Whether a hub's listing was taken in with the pictures that it shows."""
-        where = (
-            "platform = ? and kind = ? and json_extract(coalesce(edited, facts), '$.item_id') = ?"
-        )
+        where = f"platform = ? and kind = ? and {ITEM_OF_PAGE} = ?"
         pages = self.store.db.table("capture_pages")
         return pages.count_where(where, [hub, str(PageKind.MODEL), listing_id]) > 0
 
-    def all(self, find: str = "") -> Iterator[CaptureRow]:
-        """Yield captures, the newest first.
+    def newest(self, find: str = "", after: str = "", limit: int | None = None) -> list[CaptureRow]:
+        """Return captures, the newest first.
 
         Args:
             find: a part of a file's name, a title, an account, a site or an address, or the
                 beginning of an id.
+            after: id of a capture; only those that follow it in this order.
         """
         where, values = "1 = 1", {}
         if find:
@@ -92,10 +92,17 @@ class CaptureStore:
             )
             escaped = "".join(f"!{sign}" if sign in "!%_" else sign for sign in find)
             values = {"part": f"%{escaped}%", "begin": f"{escaped}%"}
-        for row in self.store.db.table("captures").rows_where(
-            where, values, order_by="taken_in_at desc, capture_id"
-        ):
-            yield capture_from(row)
+        if after:
+            taken = "(select taken_in_at from captures where capture_id = :after)"
+            where = (
+                f"({where}) and taken_in_at <= {taken} "
+                f"and (taken_in_at < {taken} or capture_id > :after)"
+            )
+            values["after"] = after
+        rows = self.store.db.table("captures").rows_where(
+            where, values, order_by="taken_in_at desc, capture_id", limit=limit
+        )
+        return [capture_from(row) for row in rows]
 
     def bag(self, capture_id: str) -> Path:
         """The folder (a BagIt bag) with the sealed original of a capture."""
@@ -207,6 +214,17 @@ class CaptureStore:
         where, values = ("1 = 1", []) if capture_id is None else ("capture_id = ?", [capture_id])
         rows = self.store.db.table("capture_pages").rows_where(where, values, order_by="rowid")
         return [page_from(row) for row in rows]
+
+    def pages_beside(self, capture_id: str) -> list[PageRow]:
+        """Return the pages of a capture, and all pages of the accounts and listings on them."""
+        own = "from capture_pages where capture_id = :id"
+        query = (
+            "select * from capture_pages where capture_id = :id "
+            f"or (platform, account) in (select platform, account {own}) "
+            f"or (platform, {ITEM_OF_PAGE}) in (select platform, {ITEM_OF_PAGE} {own}) "
+            "order by rowid"
+        )
+        return [page_from(row) for row in self.store.db.query(query, {"id": capture_id})]
 
     def images(self, page_id: str) -> list[ImageRow]:
         """The images of a page in their order."""

@@ -12,6 +12,9 @@ from crawlers.sweeps.listing_words import create_listing_words
 
 migrations = Migrations("crawl")
 
+# Exactly as in queries, so that they use the index.
+ITEM_OF_PAGE = "coalesce(edited, facts) ->> '$.item_id'"
+
 
 @migrations()
 def listings_and_their_versions(db: Database) -> None:
@@ -180,6 +183,12 @@ def orders_and_words_of_listings(db: Database) -> None:
     db.table("listings").create_index(["first_seen"])
     db.table("listings").create_index(["hub", "first_seen"])
     create_listing_words(db)
+
+
+@migrations()
+def orders_of_captures(db: Database) -> None:
+    db.execute("create index captures_by_time on captures (taken_in_at desc, capture_id)")
+    db.execute(f"create index pages_by_item on capture_pages (platform, {ITEM_OF_PAGE})")
 
 
 def _hashes_in(raw: str) -> Iterator[tuple[str, str, str]]:

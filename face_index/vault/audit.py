@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -115,6 +115,16 @@ class AuditLog:
     def about(self, subject: str) -> Iterator[AuditEntry]:
         """Yield the entries about one identity, or about the vault, in order."""
         rows = self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry")
+        yield from map(_entry_from, rows)
+
+    def about_captures(self, capture_ids: Collection[str] | None) -> Iterator[AuditEntry]:
+        """Yield the entries about captures, by default about all, in order."""
+        where = (
+            "subject = 'vault' and details ->> '$.capture' is not null "
+            "and (:ids is null or details ->> '$.capture' in (select value from json_each(:ids)))"
+        )
+        ids = None if capture_ids is None else json.dumps(sorted(capture_ids))
+        rows = self._db.table("audit").rows_where(where, {"ids": ids}, order_by="entry")
         yield from map(_entry_from, rows)
 
     def vouched_about(self, subject: str, case_id: str | None = None) -> Iterator[AuditEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from face_index.vault import Vault
@@ -23,10 +24,10 @@ class Handled:
     marks: set[str] = field(default_factory=set)
 
 
-def handled_by(vault: Vault) -> dict[str, Handled]:
-    """The people who took part in each capture, by its id."""
+def handled_by(vault: Vault, captures: Collection[str] | None = None) -> dict[str, Handled]:
+    """The people who took part in captures, by their ids; by default in all."""
     found: dict[str, Handled] = {}
-    for entry in vault.audit.about("vault"):
+    for entry in vault.audit.about_captures(captures):
         if entry.event in _HANDLED:
             handled = found.setdefault(str(entry.details.get("capture")), Handled())
             handled.names.add(entry.actor)

@@ -42,11 +42,12 @@ def overview(
     case_store: CaseStore,
 ) -> Iterator[CaptureLine]:
     """A line for each of these captures, in their order."""
-    shown = list(rows)
-    outcomes = verdicts.outcomes()
-    cases = case_store.cases_by_capture(row.capture_id for row in shown)
-    for row in shown:
-        pages = captures.pages(row.capture_id)
+    shown = [(row, captures.pages(row.capture_id)) for row in rows]
+    outcomes = verdicts.outcomes(
+        subject_of(page, row.name)[0] for row, pages in shown for page in pages
+    )
+    cases = case_store.cases_by_capture(row.capture_id for row, _ in shown)
+    for row, pages in shown:
         judged = [known for page in pages if (known := outcomes.get(subject_of(page, row.name)[0]))]
         found = {outcome for outcome, _ in judged}
         yield CaptureLine(

@@ -82,13 +82,17 @@ class Releases:
 
     def waiting(self, capture_id: str | None = None) -> Iterator[PendingRelease]:
         """Undecided pictures of one capture or of all."""
-        handled = handled_by(self._vault)
+        pending: list[tuple[Subject, bool]] = []
         for subject in subjects_of(self._captures, capture_id):
             if self.decision_about(subject) is not None:
                 continue
             held = self._verdicts.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
-                yield PendingRelease(subject, held, *self._submitters(subject, handled))
+                pending.append((subject, held))
+        pages = (page for subject, _ in pending for page in subject.pages.values())
+        handled = handled_by(self._vault, {page.capture_id for page in pages})
+        for subject, held in pending:
+            yield PendingRelease(subject, held, *self._submitters(subject, handled))
 
     def decide(
         self, waiting: PendingRelease, person: Person, decision: str, reason: str, now: datetime

@@ -50,8 +50,14 @@ class Subject:
 def subjects_of(captures: CaptureStore, capture_id: str | None = None) -> Iterator[Subject]:
     """The subjects of all captures, or only those that one capture is part of."""
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
-    pages_there = captures.pages()
-    formats = {capture.capture_id: capture for capture in captures.all()}
+    pages_there = captures.pages() if capture_id is None else captures.pages_beside(capture_id)
+    # Read after the pages, so that a page whose capture is removed meanwhile is left out.
+    if capture_id is None:
+        known = captures.newest()
+    else:
+        ids = {page.capture_id for page in pages_there}
+        known = [row for one in sorted(ids) if (row := captures.known(one)) is not None]
+    formats = {capture.capture_id: capture for capture in known}
     for page in pages_there:
         if page.capture_id not in formats:
             continue  # removed meanwhile

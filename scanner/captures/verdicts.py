@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -29,8 +29,8 @@ class CaptureVerdicts(Protocol):
     def is_held(self, subject: str, version: str) -> bool:
         """Whether the newest search of these images waits for a second person."""
 
-    def outcomes(self) -> dict[str, tuple[str, str]]:
-        """Newest outcome and reason of each subject."""
+    def outcomes(self, subjects: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Newest outcome and reason of subjects that were searched."""
 
     def release_of(self, subject: str, version: str) -> dict[str, Any] | None:
         """The newest decision of a second person about these images."""

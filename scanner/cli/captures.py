@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,7 +49,7 @@ def list_captures(
     with intake_of(settings) as intake, scan_store_of(settings) as scan_store:
         case_store = CaseStore(settings.cases_path, settings.evidence_path)
         captures, most = intake.captures, page_size(limit, as_json=as_json)
-        page = list(islice(captures.all(find), None if most is None else most + 1))
+        page = captures.newest(find, limit=None if most is None else most + 1)
         lines = list(overview(captures, page[:most], scan_store.captures, case_store))
         case_store.close()
     if as_json:

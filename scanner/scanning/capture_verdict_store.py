@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -57,13 +57,13 @@ class CaptureVerdictStore:
         found = self._db.execute(query, [subject, version]).fetchone()
         return bool(found and found[0])
 
-    def outcomes(self) -> dict[str, tuple[str, str]]:
-        """Return the newest outcome and reason of each subject."""
+    def outcomes(self, subjects: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return the newest outcome and reason of subjects that were searched."""
         query = (
             "select subject, outcome, record ->> '$.reason' from sightings "
-            "order by judged_at, rowid"
+            "where subject in (select value from json_each(?)) order by judged_at, rowid"
         )
-        rows = self._db.execute(query).fetchall()
+        rows = self._db.execute(query, [json.dumps(sorted(set(subjects)))]).fetchall()
         return {subject: (outcome, reason) for subject, outcome, reason in rows}
 
     def release_of(self, subject: str, version: str) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """How many files were examined on each hub since a time, from counters.
 
-Triggers keep a row for each different file, and count these rows by the minute in which the file
-was searched last. So a page that asks for the time since somebody registered adds up minutes and
-does not read files.
+Triggers keep a row for each different file, and count these rows by the day and by the minute in
+which the file was searched last. So a page that asks for the time since somebody registered adds up
+days, the minutes of the first day and the files of its first minute.
 """
 
 from __future__ import annotations
@@ -49,6 +49,22 @@ _COUNT_DRAWN = (
     "insert into drawn_minutes (minute, begun, searched) "
     "values (substr({row}.{column}, 1, 16), {begun}, {searched}) on conflict (minute) do update "
     "set begun = begun + excluded.begun, searched = searched + excluded.searched;"
+)
+
+
+_OTHER_DAY = (
+    "when substr(old.seen_at, 1, 10) <> substr(new.seen_at, 1, 10) "
+    "or old.is_unclear <> new.is_unclear"
+)
+_COUNT_DAY = (
+    "insert into examined_days (day, hub, examined, unclear) values (substr({row}.seen_at, 1, 10), "
+    "{row}.hub, {step} * not {row}.is_unclear, {step} * {row}.is_unclear) "
+    "on conflict (day, hub) do update set examined = examined + excluded.examined, "
+    "unclear = unclear + excluded.unclear;"
+)
+_COUNT_DRAWN_DAY = (
+    "insert into drawn_days (day, {counter}) values (substr({row}.{column}, 1, 10), {step}) "
+    "on conflict (day) do update set {counter} = {counter} + excluded.{counter};"
 )
 
 
@@ -127,6 +143,43 @@ def create_drawn_counters(db: Database) -> None:
     db.execute("drop index files_drawn")
 
 
+def create_day_counters(db: Database) -> None:
+    """Create the counters of days, and count the minutes that are stored."""
+    db.execute(
+        "create table examined_days (day text, hub text, examined integer, unclear integer, "
+        "primary key (day, hub)) without rowid"
+    )
+    db.execute(
+        "create table drawn_days (day text primary key, begun integer default 0, "
+        "searched integer default 0) "
+        "without rowid"
+    )
+    for event, steps in {"insert": (("new", 1),), "update": (("old", -1), ("new", 1))}.items():
+        examined = " ".join(_COUNT_DAY.format(row=row, step=step) for row, step in steps)
+        db.execute(
+            f"create trigger examined_day_{event} after {event} on examined_files "
+            f"{_OTHER_DAY if event == 'update' else ''} begin {examined} end"
+        )
+        for column, counter in (("first_at", "begun"), ("seen_at", "searched")):
+            drawn = " ".join(
+                _COUNT_DRAWN_DAY.format(row=row, step=step, column=column, counter=counter)
+                for row, step in steps
+            )
+            changed = f"when substr(old.{column}, 1, 10) <> substr(new.{column}, 1, 10)"
+            db.execute(
+                f"create trigger drawn_{counter}_day_{event} after {event} on drawn_files "
+                f"{changed if event == 'update' else ''} begin {drawn} end"
+            )
+    db.execute(
+        "insert into examined_days select substr(minute, 1, 10), hub, sum(examined), sum(unclear) "
+        "from examined_minutes group by 1, 2"
+    )
+    db.execute(
+        "insert into drawn_days select substr(minute, 1, 10), sum(begun), sum(searched) "
+        "from drawn_minutes group by 1"
+    )
+
+
 class CoverageCounters:
     """Reads the counters."""
 
@@ -137,31 +190,39 @@ class CoverageCounters:
         """Return the coverage since a time (ISO 8601) by hub, the hub with most files first."""
         query = """
             select hub, sum(examined), sum(unclear), min(first_at), max(last_at) from (
-                select hub, examined, unclear, minute as first_at, minute as last_at
-                from examined_minutes where minute > :minute
+                select hub, examined, unclear, day as first_at, day as last_at
+                from examined_days where day > :day and examined + unclear > 0
+                union all
+                select hub, examined, unclear, minute, minute
+                from examined_minutes where minute > :minute and minute < :day || '~'
                 union all
                 select hub, sum(not is_unclear), sum(is_unclear), min(seen_at), max(seen_at)
                 from examined_files where seen_at >= :since and seen_at < :minute || '~'
                 group by hub
             ) group by hub order by 2 desc, hub
         """
-        rows = self._db.execute(query, {"since": since, "minute": since[:16]}).fetchall()
+        rows = self._db.execute(query, _periods(since)).fetchall()
         return [Coverage(*row) for row in rows]
 
     def ever(self) -> int:
         """Return the number of different files whose newest verdict is clear about them."""
-        query = "select coalesce(sum(examined), 0) from examined_minutes"
+        query = "select coalesce(sum(examined), 0) from examined_days"
         return int(self._db.execute(query).fetchone()[0])
 
     def drawn_before(self, since: str) -> int:
         """Return the number of files that were drawn before a time and searched since."""
         # Whoever was searched before was drawn before: the difference was searched since.
         query = """
-            select coalesce(sum(begun - searched), 0)
+            select (select coalesce(sum(begun - searched), 0) from drawn_days where day < :day)
+            + (select coalesce(sum(begun - searched), 0) from drawn_minutes
+                where minute >= :day and minute < :minute)
             + (select count(*) from drawn_files
                 where first_at >= :minute and first_at < min(:since, :minute || '~'))
             - (select count(*) from drawn_files
                 where seen_at >= :minute and seen_at < min(:since, :minute || '~'))
-            from drawn_minutes where minute < :minute
         """
-        return int(self._db.execute(query, {"since": since, "minute": since[:16]}).fetchone()[0])
+        return int(self._db.execute(query, _periods(since)).fetchone()[0])
+
+
+def _periods(since: str) -> dict[str, str]:
+    return {"since": since, "minute": since[:16], "day": since[:10]}

@@ -13,7 +13,7 @@ from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from scanner.databases import open_database
-from scanner.scanning.coverage import create_coverage, create_drawn_counters
+from scanner.scanning.coverage import create_coverage, create_day_counters, create_drawn_counters
 from scanner.scanning.item_migration import take_over_items
 
 migrations = Migrations("scans")
@@ -279,6 +279,11 @@ def galleries_of_results(db: Database) -> None:
 @migrations()
 def counters_of_drawn_files(db: Database) -> None:
     create_drawn_counters(db)
+
+
+@migrations()
+def counters_of_days(db: Database) -> None:
+    create_day_counters(db)
 
 
 def forget_older_pages(db: Database) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -31,7 +30,7 @@ from scanner.web.forms import Form, Posted, has_form_token, require_same_origin
 from scanner.web.queue.health import worker_is_running
 from scanner.web.queue.job import JobKind, JobRequest, JobState
 from scanner.web.queue.jobs import new_job_id
-from scanner.web.rendering import redirect, render_page, whole_number
+from scanner.web.rendering import redirect, render_page
 from scanner.web.translation import language_of, translations
 from scanner.web.views.case_views import page_words
 
@@ -243,10 +242,10 @@ def _price(text: str) -> float | None:
 
 
 def _list_page(request: Request, context: AppContext, session: Session) -> Response:
-    start = whole_number(request.query_params.get("from")) or 0
+    after = request.query_params.get("after", "")
     find = request.query_params.get("find", "").replace("\0", "").strip()[:200]
     with context.services.acquire(session.account.actor) as service, _captures(context) as captures:
-        rows = list(islice(captures.all(find), start, start + _PAGE_SIZE + 1))
+        rows = captures.newest(find, after, _PAGE_SIZE + 1)
         shown = rows[:_PAGE_SIZE]
         overviews = list(overview(captures, shown, service.scan_store.captures, service.case_store))
     return render_page(
@@ -255,7 +254,7 @@ def _list_page(request: Request, context: AppContext, session: Session) -> Respo
         words=page_words(language_of(request)),
         rows=overviews,
         find=find,
-        following=start + _PAGE_SIZE if len(rows) > _PAGE_SIZE else None,
+        following=shown[-1].capture_id if len(rows) > _PAGE_SIZE else None,
         may_take=session.account.may(Permission.CAPTURES),
         worker=worker_is_running(context.settings),
         most_mb=context.settings.web.max_upload_mb,
