@@ -139,7 +139,7 @@ class TestWhatAreAlike:
         assert calibration.tail.false_match_rate(alike_from(calibration)) == pytest.approx(
             1e-3, rel=0.05
         )
-        assert alike_from(None) == 0.4
+        assert alike_from(None) == 0.32
 
     @settings(max_examples=60, deadline=None)
     @given(

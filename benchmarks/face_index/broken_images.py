@@ -24,11 +24,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from face_index.faces.face import Face
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
 from face_index.faces.refusals import LANGUAGES
-from face_index.registration.enrolment import open_faces
+from face_index.registration.enrolment import check_photo
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -174,13 +173,13 @@ def main(count: int) -> None:
             kind = rng.choices(names, weights)[0]
             path.write_bytes(KINDS[kind][0](rng))
             started = time.perf_counter()
-            [outcome] = open_faces(reader, pack.bar, [path])
+            refusal = check_photo(reader, pack.bar, path).refusal
             times.append((time.perf_counter() - started, kind))
-            if isinstance(outcome, Face):
+            if refusal is None:
                 outcomes[kind]["a usable face"] += 1
             else:
-                assert all(outcome.text(language) for language in LANGUAGES)
-                outcomes[kind][str(outcome.why)] += 1
+                assert all(refusal.text(language) for language in LANGUAGES)
+                outcomes[kind][str(refusal.why)] += 1
     for kind, counted in outcomes.items():
         print(
             f"{kind:14} " + ", ".join(f"{number} {what}" for what, number in counted.most_common())

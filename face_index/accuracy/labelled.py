@@ -14,9 +14,7 @@ from face_index.errors import CalibrationImpossible
 from face_index.faces.face import Face, FaceReader
 from face_index.faces.photos import photos_in
 from face_index.faces.quality import QualityBar
-from face_index.registration.enrolment import open_faces
-
-_AT_ONCE = 32
+from face_index.registration.enrolment import labelled_faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +101,25 @@ def labelled_pairs(path: Path) -> list[Pair]:
 
 
 def read_photos(
-    photos: Sequence[LabelledPhoto], reader: FaceReader, bar: QualityBar
+    photos: Sequence[LabelledPhoto], reader: FaceReader, bar: QualityBar, alike: float
 ) -> Iterator[ReadPhotos]:
-    """Read photos in batches, and after each yield the result for all photos read so far."""
+    """Read photos person by person, and after each yield the result for all photos read so far.
+
+    Whom a person's photos show is found as in an enrolment, so that bystanders do not count as the
+    person.
+
+    Args:
+        alike: As for `face_index.registration.enrolment.make_template`.
+    """
     faces: dict[LabelledPhoto, Face] = {}
     failures: Counter[str] = Counter()
-    for start in range(0, len(photos), _AT_ONCE):
-        batch = photos[start : start + _AT_ONCE]
-        for photo, outcome in zip(
-            batch, open_faces(reader, bar, [photo.path for photo in batch]), strict=True
-        ):
+    persons: dict[str, list[LabelledPhoto]] = {}
+    for photo in photos:
+        persons.setdefault(photo.person, []).append(photo)
+    for theirs in persons.values():
+        paths = [photo.path for photo in theirs]
+        outcomes = labelled_faces(reader, bar, paths, alike)
+        for photo, outcome in zip(theirs, outcomes, strict=True):
             if isinstance(outcome, Face):
                 faces[photo] = outcome
             else:

@@ -23,7 +23,6 @@ class Why(StrEnum):
     TOO_SMALL = "too-small"
     TURNED = "turned"
     TILTED = "tilted"
-    SIDEWAYS = "sideways"
     BLURRED = "blurred"
     LIGHT = "light"
     COVERED = "covered"
@@ -41,9 +40,12 @@ class Refusal:
 
     def text(self, language: str = "en") -> str:
         facts = dict(self.facts)
-        if self.why == Why.SEVERAL_FACES:
-            likely = facts["likely"]
-            facts["likely"] = _LOOKS_LIKE[language].format(number=likely) if likely else ""
+        perhaps = facts.get("perhaps")
+        if isinstance(perhaps, Refusal):
+            words = _PERHAPS[perhaps.why][LANGUAGES.index(language)]
+            facts["perhaps"] = words.format(**perhaps.facts)
+        else:
+            facts["perhaps"] = ""
         if language == "zh-CN" and "problem" in facts:
             problem = str(facts["problem"])
             facts["problem"] = _PROBLEMS_ZH.get(problem, problem.replace("damaged", "已损坏的"))
@@ -68,11 +70,12 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
     ),
     Why.SEVERAL_FACES: (
         (
-            "{count} faces were found{likely}; say which one with --pick {name}=NUMBER "
-            "(1 is the largest: {places}), use a photo of one person, or crop it"
+            "{count} faces were found, and nothing says whose photo it is; say which one with "
+            "--pick {name}=NUMBER (1 is the largest: {places}), use a photo of one person, or "
+            "crop it"
         ),
         (
-            "检测到 {count} 张人脸{likely}；请用 --pick {name}=编号 指定其中一张"
+            "检测到 {count} 张人脸，无法判断是谁的照片；请用 --pick {name}=编号 指定其中一张"
             "（1 为最大：{places}），或改用单人照片，或裁剪照片"
         ),
     ),
@@ -102,13 +105,6 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
         "the face looks {degrees:.0f} degrees up or down; use a photo that looks at the camera",
         "面部上仰或下俯 {degrees:.0f} 度；请使用正对镜头的照片",
     ),
-    Why.SIDEWAYS: (
-        (
-            "the photo lies on its side: turn it clockwise by {degrees} degrees, "
-            "save it and use it again"
-        ),
-        "照片方向不正：请顺时针旋转 {degrees} 度，保存后重新提交",
-    ),
     Why.BLURRED: ("the face is blurred; use a sharper photo", "面部模糊；请使用更清晰的照片"),
     Why.LIGHT: (
         "the face is too dark or too bright; use a photo with even light",
@@ -124,10 +120,10 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
     Why.SOMEONE_ELSE: (
         (
             "does not look like the same person as the others "
-            "(cosine {cosine:.2f}, {needed:.2f} needed); remove it or check who it shows"
+            "(cosine {cosine:.2f}, {needed:.2f} needed){perhaps}; remove it or check who it shows"
         ),
         (
-            "与其他照片不像同一个人（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；"
+            "与其他照片不像同一个人（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）{perhaps}；"
             "请删除或核对照片中的人"
         ),
     ),
@@ -148,9 +144,20 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
         "与 {other} 是同一张照片；请使用其他时间或地点拍摄的照片",
     ),
 }
-_LOOKS_LIKE = {
-    "en": ", number {number} looks like the other photos",
-    "zh-CN": "，其中第 {number} 张与其他照片相像",
+_PERHAPS: dict[Why, tuple[str, str]] = {
+    Why.TURNED: (
+        ", perhaps because the face is turned {degrees:.0f} degrees to the side",
+        "，可能是因为面部侧转 {degrees:.0f} 度",
+    ),
+    Why.TILTED: (
+        ", perhaps because the face looks {degrees:.0f} degrees up or down",
+        "，可能是因为面部上仰或下俯 {degrees:.0f} 度",
+    ),
+    Why.COVERED: (
+        ", perhaps because the face is covered or heavily edited",
+        "，可能是因为面部被遮挡或经过大幅修图",
+    ),
+    Why.BLURRED: (", perhaps because the face is blurred", "，可能是因为面部模糊"),
 }
 _PROBLEMS_ZH = {
     Kind.EMPTY: "空文件",

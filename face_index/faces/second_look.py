@@ -8,13 +8,13 @@ face is similar to nobody's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from face_index.faces.capture_faces import faces_in_pieces, pixels_of
-from face_index.faces.face import Face, FaceReader, Image, Vector, unit
+from face_index.faces.face import Face, FaceReader, Image
 from face_index.faces.quality import QualityBar
 
 # By how much the detector score of a turned photo must be higher. In 66 crops of seven faces in
@@ -26,15 +26,17 @@ _FRAME_GREY = 127
 
 
 @dataclass(frozen=True, slots=True)
-class TurnedFace:
-    """The face of a photo after the photo was turned.
+class TurnedFaces:
+    """The usable faces of a photo after the photo was turned.
 
     Attributes:
         degrees: Clockwise: 90, 180 or 270.
+        image: The turned photo.
     """
 
     degrees: int
-    face: Face
+    image: Image
+    faces: list[Face]
 
 
 def faces_at_full_size(reader: FaceReader, data: bytes) -> list[Face]:
@@ -69,75 +71,27 @@ def _faces_with_frame(reader: FaceReader, image: Image) -> list[Face]:
     ]
 
 
-def turned_face(
-    reader: FaceReader, bar: QualityBar, image: Image, unturned_faces: Sequence[Face]
-) -> TurnedFace | None:
-    """Return the face of a photo that may lie on its side.
+def turned_faces(
+    reader: FaceReader, bar: QualityBar, image: Image, unturned: Sequence[Face]
+) -> TurnedFaces | None:
+    """Return the usable faces of a photo that lies on its side or upside down.
 
     Args:
-        unturned_faces: Faces that were found without turning it.
+        unturned: Faces that were found without turning it.
 
     Returns:
         None if no turned photo has a usable face with a clearly higher detector score.
     """
-    turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in (3, 2, 1)]
+    images = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in (3, 2, 1)]
     found = [
-        TurnedFace(90 * quarters, face)
-        for quarters, faces in enumerate(reader.read(turned), 1)
-        for face in faces
-        if bar.objection(face) is None
+        TurnedFaces(90 * quarters, turned, [face for face in faces if bar.objection(face) is None])
+        for quarters, (turned, faces) in enumerate(zip(images, reader.read(images), strict=True), 1)
     ]
-    best = max(found, key=lambda candidate: candidate.face.detector_score, default=None)
-    unturned_score = max((face.detector_score for face in unturned_faces), default=0.0)
-    if best is None or best.face.detector_score < unturned_score + _MIN_SCORE_GAIN:
+    best = max(found, key=lambda turned: _best_score(turned.faces))
+    if _best_score(best.faces) < _best_score(unturned) + _MIN_SCORE_GAIN:
         return None
     return best
 
 
-def sideways_photos(
-    turned: Mapping[int, TurnedFace],
-    faces: Mapping[int, Face],
-    accepted: Sequence[int],
-    alike: float,
-) -> list[int]:
-    """Return which photos lie on their side.
-
-    A photo does if the face of the turned photo looks like the faces of the upright photos. If no
-    photo is certainly upright, all of them do if their turned faces agree better than the faces
-    that were found without turning them.
-
-    Args:
-        turned: By the photo's number, the photos with a better face after they were turned.
-        faces: By number, the faces of photos in which one face was found without turning them.
-        accepted: Numbers of photos with a usable face without turning them.
-        alike: Cosine from which on two faces may belong to one person.
-    """
-    upright = [faces[number].embedding for number in accepted if number not in turned]
-    if upright:
-        mean = unit(np.sum(upright, axis=0))
-        return [
-            number
-            for number, candidate in turned.items()
-            if candidate.face.embedding @ mean >= max(alike, _cosine(faces.get(number), mean))
-        ]
-    unturned = [faces[number].embedding if number in faces else None for number in turned]
-    if _agreement([face.face.embedding for face in turned.values()]) > _agreement(unturned):
-        return list(turned)
-    return []
-
-
-def _cosine(face: Face | None, mean: Vector) -> float:
-    return float(face.embedding @ mean) if face else -1.0
-
-
-def _agreement(vectors: Sequence[Vector | None]) -> float:
-    """Return the mean cosine of all pairs, -1 to 1; a photo without a face counts -1 with any."""
-    known = [vector for vector in vectors if vector is not None]
-    if len(vectors) < 2:
-        return 0.0 if known else -1.0
-    total = sum(
-        float(first @ second) for number, first in enumerate(known) for second in known[:number]
-    )
-    pairs = len(vectors) * (len(vectors) - 1) / 2
-    missing = pairs - len(known) * (len(known) - 1) / 2
-    return (total - missing) / pairs
+def _best_score(faces: Sequence[Face]) -> float:
+    return max((face.detector_score for face in faces), default=0.0)

@@ -6,29 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from face_index.faces.face import Face, FaceReader, Prototypes, unit
-from face_index.faces.photos import PhotoFile, photo_from
-from face_index.faces.quality import QualityBar
+from face_index.faces.face import Face, FaceReader, Image, Prototypes
+from face_index.faces.photos import PhotoFile
+from face_index.faces.quality import ANY_QUALITY, QualityBar
 from face_index.faces.refusals import Refusal
 from face_index.gallery.exact_gallery import Gallery
 from face_index.gallery.templates import make_prototypes
 from face_index.registration.grouping import UNCALIBRATED_ALIKE
 from face_index.registration.photo_checks import (
-    MIN_COSINE_TO_OTHERS,
     CheckedPhotos,
-    choose_faces,
+    choose_face_of_each,
+    choose_subject,
+    find_faces,
     give_copies_the_reason_of_their_original,
     open_photos,
     refuse_copies,
-    refuse_other_people,
-    refuse_several_people,
-    refuse_sideways,
-    suggest_picks,
 )
 from face_index.registration.photo_names import labels_of, picked_numbers
-from face_index.registration.report import EnrolmentRefused, EnrolmentReport, PhotoVerdict
+from face_index.registration.report import Choice, EnrolmentRefused, EnrolmentReport, PhotoVerdict
 
 MIN_PHOTOS = 3
 _OPEN_AT_ONCE = 16  # decoded photos in memory, up to 12 MB each
@@ -58,6 +53,21 @@ class Template:
     photos: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoCheck:
+    """What one photo shows.
+
+    Attributes:
+        refusal: None if it has a usable face.
+        pixels: Of the upright photo; None if it cannot be opened.
+        faces: Number and box of each usable face, in pixels; 1 is the largest.
+    """
+
+    refusal: Refusal | None
+    pixels: Image | None
+    faces: tuple[tuple[int, tuple[float, float, float, float]], ...]
+
+
 def make_template(
     reader: FaceReader,
     bar: QualityBar,
@@ -81,25 +91,70 @@ def make_template(
         PickRefused: A pick that fits no photo, or several.
     """
     checked, numbers = CheckedPhotos(labels_of(photos)), picked_numbers(picks or {}, photos)
-    for start in range(0, len(photos), _OPEN_AT_ONCE):
-        opened = open_photos(checked, start, photos[start : start + _OPEN_AT_ONCE])
-        choose_faces(checked, opened, reader, bar, numbers, turn=True)
-    refuse_sideways(checked)
-    refuse_copies(checked)
-    refuse_several_people(checked, alike)
-    refuse_other_people(checked)
-    suggest_picks(checked)
-    give_copies_the_reason_of_their_original(checked)
+    _check(checked, reader, bar, photos, numbers, alike)
     return _template_from(checked, needed)
 
 
-def open_faces(
-    reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile]
+def labelled_faces(
+    reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile], alike: float
 ) -> list[Face | Refusal]:
-    """Return the usable face of each photo, or why there is none; photos are not compared."""
+    """Return the face of the labelled person in each photo, or why there is none.
+
+    Whom the photos show is found as in an enrolment. A photo that is unlike the others counts all
+    the same, with its most prominent face.
+
+    Args:
+        photos: Of one person.
+        alike: As for `make_template`.
+    """
     checked = CheckedPhotos(labels_of(photos))
-    choose_faces(checked, open_photos(checked, 0, photos), reader, bar, {}, turn=False)
-    return [checked.refusals.get(number) or checked.faces[number] for number in range(len(photos))]
+    _read(checked, reader, bar, photos, {}, turn=False)
+    choose_face_of_each(checked, alike)
+    return [_face_or_refusal(checked, number) for number in range(len(photos))]
+
+
+def _check(
+    checked: CheckedPhotos,
+    reader: FaceReader,
+    bar: QualityBar,
+    photos: Sequence[Path | PhotoFile],
+    picks: Mapping[int, int],
+    alike: float,
+) -> None:
+    _read(checked, reader, bar, photos, picks, turn=True)
+    choose_subject(checked, alike)
+    give_copies_the_reason_of_their_original(checked)
+
+
+def _read(
+    checked: CheckedPhotos,
+    reader: FaceReader,
+    bar: QualityBar,
+    photos: Sequence[Path | PhotoFile],
+    picks: Mapping[int, int],
+    *,
+    turn: bool,
+) -> None:
+    for start in range(0, len(photos), _OPEN_AT_ONCE):
+        opened = open_photos(checked, start, photos[start : start + _OPEN_AT_ONCE])
+        find_faces(checked, opened, reader, bar, picks, turn=turn)
+    refuse_copies(checked)
+
+
+def check_photo(reader: FaceReader, bar: QualityBar, path: Path | PhotoFile) -> PhotoCheck:
+    """Check one photo before the others are known."""
+    checked = CheckedPhotos(labels_of([path]))
+    opened = open_photos(checked, 0, [path])
+    find_faces(checked, opened, reader, bar, {}, turn=True)
+    if not opened:
+        return PhotoCheck(checked.refusals[0], None, ())
+    upright = [candidate for candidate in checked.candidates if not candidate.degrees]
+    faces = tuple((candidate.number, candidate.face.box) for candidate in upright)
+    return PhotoCheck(checked.refusals.get(0), opened[0].pixels, faces)
+
+
+def _face_or_refusal(checked: CheckedPhotos, number: int) -> Face | Refusal:
+    return checked.refusals.get(number) or checked.faces[number].face
 
 
 def template_of_kept(
@@ -107,37 +162,20 @@ def template_of_kept(
 ) -> Prototypes | None:
     """Compute prototypes from photos that were accepted before with another pack.
 
-    Photos of several people may be among them, in which somebody picked a face at the time. The
-    photos with one face decide who the person is; from the others the face that looks like that
-    person is added.
+    They are checked as for `make_template`, but nobody can be asked, and the quality does not
+    count.
 
     Args:
         alike: As for `make_template`.
 
     Returns:
-        None if the photos do not show for certain whose face it is.
+        None if fewer than two photos show for certain whose face it is.
     """
-    opened = [photo_from(str(number), data) for number, data in enumerate(photos)]
-    checked = CheckedPhotos([photo.name for photo in opened])
-    for number, faces in enumerate(reader.read([photo.pixels for photo in opened])):
-        if len(faces) == 1:
-            checked.faces[number] = faces[0]
-        elif faces:
-            checked.crowds[number] = faces
-    refuse_several_people(checked, alike)
-    refuse_other_people(checked)
-    theirs = [checked.faces[number] for number in checked.accepted()]
-    if len(theirs) < 2 or (
-        len(theirs) == 2 and theirs[0].embedding @ theirs[1].embedding < MIN_COSINE_TO_OTHERS
-    ):
-        return None  # of one photo, or of two that differ, nobody can say whose they are
-    mean = unit(np.mean([face.embedding for face in theirs], axis=0))
-    closest = [
-        max(crowd, key=lambda face: float(face.embedding @ mean))
-        for crowd in checked.crowds.values()
-    ]
-    theirs += [face for face in closest if face.embedding @ mean >= MIN_COSINE_TO_OTHERS]
-    return make_prototypes(theirs)
+    files = [PhotoFile(str(number), data) for number, data in enumerate(photos)]
+    checked = CheckedPhotos([file.name for file in files])
+    _check(checked, reader, ANY_QUALITY, files, {}, alike)
+    theirs = [checked.faces[number].face for number in sorted(checked.faces)]
+    return make_prototypes(theirs) if len(theirs) > 1 else None
 
 
 def lookalikes(
@@ -160,21 +198,23 @@ def lookalikes(
 
 
 def _template_from(checked: CheckedPhotos, needed: int) -> Template:
-    verdicts = tuple(
-        PhotoVerdict(name, checked.refusals.get(number), _quality(checked.faces.get(number)))
-        for number, name in enumerate(checked.names)
-    )
+    verdicts = tuple(_verdict(checked, number, name) for number, name in enumerate(checked.names))
     people = tuple(tuple(checked.names[number] for number in group) for group in checked.people)
     report = EnrolmentReport(verdicts, needed, people)
-    accepted = sorted(checked.accepted())
+    accepted = sorted(checked.faces)
     if len(accepted) < needed:
         raise EnrolmentRefused(report)
-    prototypes = make_prototypes([checked.faces[number] for number in accepted])
+    prototypes = make_prototypes([checked.faces[number].face for number in accepted])
     files = tuple(checked.photos[number].data for number in accepted)
     return Template(prototypes, report, files)
 
 
-def _quality(face: Face | None) -> dict[str, float] | None:
-    if face is None:
-        return None
-    return {name: round(float(getattr(face, name)), 3) for name in _QUALITY_MEASURES}
+def _verdict(checked: CheckedPhotos, number: int, name: str) -> PhotoVerdict:
+    taken, refusal = checked.faces.get(number), checked.refusals.get(number)
+    if taken is None or refusal is not None:
+        return PhotoVerdict(name, refusal)
+    face = taken.face
+    quality = {name: round(float(getattr(face, name)), 3) for name in _QUALITY_MEASURES}
+    left, top, *_ = face.box
+    choice = Choice(taken.number, checked.counts[number], round(left), round(top), taken.degrees)
+    return PhotoVerdict(name, None, quality, choice)

@@ -2,8 +2,9 @@
 
 The columns `name` and `photos` (a folder, or files separated by ";") are required. Optional columns
 are `reference`, `signed_by`, `signatory` (self, guardian, agent), `signed_on`, `expires_on`,
-`consent_document`, `terms`, `born_on` and `territories` (separated by ";"). Paths are relative to
-the list.
+`consent_document`, `terms`, `born_on`, `territories` (separated by ";") and `picks`, which says
+which face of a photo is the person's (PHOTO=NUMBER, separated by ";"; 1 is the largest). Paths are
+relative to the list.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from face_index.errors import (
     ManifestInvalid,
     NameRefused,
     NameTaken,
+    PickRefused,
     UnknownIdentity,
 )
 from face_index.faces.photos import files_in
 from face_index.identity import Status
+from face_index.registration.photo_names import picked_numbers, picks_from
 from face_index.registration.registration import Registrar, Request
 from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from face_index.vault import Vault
@@ -43,6 +46,7 @@ COLUMNS = (
     "terms",
     "born_on",
     "territories",
+    "picks",
 )
 CONSENT_DAYS = 730
 
@@ -93,7 +97,7 @@ def read_manifest(
     for number, row in enumerate(_rows(path), 1):
         try:
             request = _request(row, path.parent, submitted_by, today, keep_photos)
-        except (KeyError, ValueError, TypeError, OSError) as error:
+        except (KeyError, ValueError, TypeError, OSError, PickRefused) as error:
             problem = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise ManifestInvalid(f"{path}, entry {number}: {problem}") from error
         if request.name in names:
@@ -237,8 +241,7 @@ def _request(
     if not isinstance(row["name"], str):
         raise TypeError(f"name must be text, not {row['name']!r}")
     name = row["name"].strip()
-    given = row["photos"] if isinstance(row["photos"], list) else str(row["photos"]).split(";")
-    paths = [folder / str(item).strip() for item in given if str(item).strip()]
+    paths = [folder / item.strip() for item in _items(row["photos"]) if item.strip()]
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise ValueError(f"{missing[0]} does not exist")
@@ -256,15 +259,24 @@ def _request(
         signatory=Signatory(_one_of(row, "signatory", list(Signatory))),
         territories=tuple(str(row.get("territories") or "worldwide").split(";")),
     )
+    files = files_in(paths)
+    picks = picks_from(item.strip() for item in _items(row.get("picks")) if item.strip())
+    picked_numbers(picks, files)
     return Request(
         name=name,
-        photos=files_in(paths),
+        photos=files,
         consent=consent,
         submitted_by=submitted_by,
         born_on=_date(row, "born_on"),
         reference=str(row["reference"]) if row.get("reference") else None,
         keep_photos=keep_photos,
+        picks=picks,
     )
+
+
+def _items(value: Any) -> list[str]:
+    """Return a cell's parts, which are separated by ";" or are a list in JSON."""
+    return [str(item) for item in value] if isinstance(value, list) else str(value or "").split(";")
 
 
 def _date(row: dict[str, Any], column: str) -> date | None:

@@ -8,22 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from face_index.faces.face import Face, FaceReader, unit
+from face_index.faces.face import Face, FaceReader, Image
 from face_index.faces.photos import Photo, PhotoFile, PhotoRefused, open_photo
 from face_index.faces.quality import QualityBar
 from face_index.faces.refusals import Refusal, Why
-from face_index.faces.second_look import (
-    TurnedFace,
-    faces_at_full_size,
-    sideways_photos,
-    turned_face,
+from face_index.faces.second_look import faces_at_full_size, turned_faces
+from face_index.registration.subject import (
+    Candidate,
+    Subject,
+    find_subject,
+    most_prominent,
+    prominence_of,
 )
-from face_index.registration.grouping import closest_cosine, groups_of, people_in
 
-# A photo whose face is less similar than this to the mean of the others is taken to show another
-# person. Real same-person pairs of one small pack had a cosine of at least 0.46 (25 public
-# photographs).
-MIN_COSINE_TO_OTHERS = 0.4
+# A face that is not like the subject's is perhaps the subject's all the same if it is hard to see.
+# The message says so from these values on.
+_THREE_QUARTER_YAW_DEG = 25.0
+_LITTLE_SEEN = 0.75  # length of the embedding, as a share of the subject's median
+_SOFT = 0.25  # sharpness, likewise
 
 
 @dataclass(slots=True)
@@ -34,25 +36,27 @@ class CheckedPhotos:
         names: What each photo is called in messages.
         refusals: The photos that were refused, each with its reason.
         photos: The photos that could be opened, without their pixels.
-        faces: The face that counts for each photo, usable or not.
-        crowds: The faces of each photo that shows several and of which none was picked.
+        candidates: The usable faces of all photos, and faces that somebody picked.
+        unusable: The other faces, by photo, each with what is wrong with it.
+        counts: How many faces were found in each photo.
+        faces: The subject's face in each photo that was not refused.
         originals: For each copy, the photo that it is a copy of.
-        turned: For photos that may lie on their side, the face they show when turned.
         people: If the photos show several people, the photos of each.
     """
 
     names: list[str]
     refusals: dict[int, Refusal] = field(default_factory=dict)
     photos: dict[int, Photo] = field(default_factory=dict)
-    faces: dict[int, Face] = field(default_factory=dict)
-    crowds: dict[int, list[Face]] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    unusable: dict[int, list[tuple[Face, Refusal]]] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
+    faces: dict[int, Candidate] = field(default_factory=dict)
     originals: dict[int, int] = field(default_factory=dict)
-    turned: dict[int, TurnedFace] = field(default_factory=dict)
     people: list[list[int]] = field(default_factory=list)
 
-    def accepted(self) -> list[int]:
-        """Return the numbers of the photos with a face that were not refused."""
-        return [number for number in self.faces if number not in self.refusals]
+    def of_photo(self, number: int) -> list[Candidate]:
+        """Return the usable faces of a photo, the largest first."""
+        return [candidate for candidate in self.candidates if candidate.photo == number]
 
 
 def open_photos(
@@ -72,7 +76,7 @@ def open_photos(
     return opened
 
 
-def choose_faces(
+def find_faces(
     checked: CheckedPhotos,
     opened: Mapping[int, Photo],
     reader: FaceReader,
@@ -81,86 +85,116 @@ def choose_faces(
     *,
     turn: bool,
 ) -> None:
-    """Find the face that counts in each photo, and refuse photos without one.
+    """Find the faces in each photo, and refuse photos without a usable one.
 
     Args:
         picks: By photo, the number of the face that the submitter picked; 1 is the largest.
-        turn: Also look for photos that lie on their side, which runs the detector three more times.
+        turn: Turn photos in which the detector sees a face better then. This runs the detector
+            three more times.
     """
     all_faces = reader.read([photo.pixels for photo in opened.values()])
     for (number, photo), found in zip(opened.items(), all_faces, strict=True):
         faces = _with_second_look(reader, bar, photo, found)
-        if turn and number not in picks:
-            turned = turned_face(reader, bar, photo.pixels, faces)
-            if turned is not None:
-                checked.turned[number] = turned
+        if number in picks:
+            _take_picked(checked, number, faces, picks[number], bar, photo.pixels)
+        else:
+            _take_usable(checked, number, faces, bar, photo.pixels)
+            if turn:
+                _take_turned(checked, number, faces, reader, bar, photo.pixels)
         # The pixels are no longer needed, and would take up to 12 MB for each photo.
         checked.photos[number] = replace(photo, pixels=np.zeros((0, 0, 3), np.uint8))
-        _choose_face(checked, number, faces, picks.get(number), bar)
 
 
-def _choose_face(
-    checked: CheckedPhotos, number: int, faces: list[Face], picked: int | None, bar: QualityBar
+def _take_picked(
+    checked: CheckedPhotos,
+    number: int,
+    faces: Sequence[Face],
+    picked: int,
+    bar: QualityBar,
+    image: Image,
 ) -> None:
+    checked.counts[number] = len(faces)
     if not faces:
         checked.refusals[number] = Refusal(Why.NO_FACE)
-    elif picked is not None and not 1 <= picked <= len(faces):
+    elif not 1 <= picked <= len(faces):
         facts = {"number": picked, "count": len(faces)}
         checked.refusals[number] = Refusal(Why.NO_SUCH_FACE, facts)
-    elif picked is None and len(faces) > 1:
-        checked.crowds[number] = faces
-        checked.refusals[number] = _several_faces(checked.names[number], faces)
     else:
-        face = faces[(picked or 1) - 1]
+        face = faces[picked - 1]
         objection = bar.objection(face)
-        if objection:
+        if objection is not None:
             checked.refusals[number] = objection
-        checked.faces[number] = face
+            return
+        prominence = prominence_of(face, image)
+        checked.candidates.append(Candidate(number, picked, face, prominence, is_picked=True))
 
 
-def _several_faces(name: str, faces: Sequence[Face]) -> Refusal:
-    places = ", ".join(
-        f"{number} x={face.box[0]:.0f} y={face.box[1]:.0f}" for number, face in enumerate(faces, 1)
-    )
-    facts = {"count": len(faces), "name": name, "places": places, "likely": None}
-    return Refusal(Why.SEVERAL_FACES, facts)
+def _take_usable(
+    checked: CheckedPhotos, number: int, faces: Sequence[Face], bar: QualityBar, image: Image
+) -> None:
+    checked.counts[number] = len(faces)
+    objections = [bar.objection(face) for face in faces]
+    unusable = [(face, why) for face, why in zip(faces, objections, strict=True) if why is not None]
+    checked.candidates += [
+        Candidate(number, place, face, prominence_of(face, image))
+        for place, (face, objection) in enumerate(zip(faces, objections, strict=True), 1)
+        if objection is None
+    ]
+    checked.unusable[number] = unusable
+    if not faces:
+        checked.refusals[number] = Refusal(Why.NO_FACE)
+    elif len(unusable) == len(faces):
+        _, checked.refusals[number] = max(unusable, key=lambda pair: prominence_of(pair[0], image))
+
+
+def _take_turned(
+    checked: CheckedPhotos,
+    number: int,
+    faces: Sequence[Face],
+    reader: FaceReader,
+    bar: QualityBar,
+    image: Image,
+) -> None:
+    """Add the faces that are found better after the photo was turned.
+
+    Those that were found without turning stay, since the detector may be wrong, but count last.
+    """
+    turned = turned_faces(reader, bar, image, faces)
+    if turned is None:
+        return
+    checked.candidates = [
+        replace(candidate, prominence=0.0) if candidate.photo == number else candidate
+        for candidate in checked.candidates
+    ]
+    checked.candidates += [
+        Candidate(number, 0, face, prominence_of(face, turned.image), degrees=turned.degrees)
+        for face in turned.faces
+    ]
+    checked.refusals.pop(number, None)
 
 
 def _with_second_look(
     reader: FaceReader, bar: QualityBar, photo: Photo, faces: list[Face]
 ) -> list[Face]:
-    """Look for faces at full size if none was found, or only one that is too small.
+    """Look for faces at full size if none was found, or only faces that are too small.
 
     A face that is found only at full size must be usable; otherwise it does not count.
     """
-    is_small = (
-        len(faces) == 1
-        and (objection := bar.objection(faces[0])) is not None
-        and objection.why == Why.TOO_SMALL
-    )
-    if faces and not is_small:
+    objections = [bar.objection(face) for face in faces]
+    if any(why is None or why.why != Why.TOO_SMALL for why in objections):
         return faces
     nearer = faces_at_full_size(reader, photo.data)
     return [face for face in nearer if bar.objection(face) is None] or faces
 
 
-def refuse_sideways(checked: CheckedPhotos) -> None:
-    """Refuse photos that lie on their side."""
-    sideways = sideways_photos(
-        checked.turned, checked.faces, checked.accepted(), MIN_COSINE_TO_OTHERS
-    )
-    for number in sideways:
-        facts = {"degrees": checked.turned[number].degrees}
-        checked.refusals[number] = Refusal(Why.SIDEWAYS, facts)
-
-
 def refuse_copies(checked: CheckedPhotos) -> None:
     """Refuse copies of a picture; the one with the most pixels between the eyes stays."""
+    largest: dict[int, float] = {}
+    for candidate in checked.candidates:
+        size = candidate.face.eye_distance_px
+        largest[candidate.photo] = max(size, largest.get(candidate.photo, 0.0))
     kept: list[int] = []
-    by_size = sorted(
-        checked.accepted(), key=lambda number: (-checked.faces[number].eye_distance_px, number)
-    )
-    for number in by_size:
+    for number in sorted(largest, key=lambda number: (-largest[number], number)):
         photo = checked.photos[number]
         original = next((other for other in kept if photo.is_copy_of(checked.photos[other])), None)
         if original is None:
@@ -168,65 +202,99 @@ def refuse_copies(checked: CheckedPhotos) -> None:
         else:
             checked.refusals[number] = Refusal(Why.DUPLICATE, {"other": checked.names[original]})
             checked.originals[number] = original
+    checked.candidates = [
+        candidate for candidate in checked.candidates if candidate.photo not in checked.originals
+    ]
 
 
-def refuse_several_people(checked: CheckedPhotos, alike: float) -> None:
-    """Refuse all photos if they form groups of faces that are not alike.
-
-    In that case nothing says whose photos they are.
+def choose_subject(checked: CheckedPhotos, alike: float) -> None:
+    """Choose in each photo the face on which the photos agree, and refuse photos without it.
 
     Args:
-        alike: Cosine from which on two groups may show one person.
+        alike: Average cosine from which on two groups of faces may show one person
+            (face_index.registration.grouping.alike_from).
     """
-    accepted = checked.accepted()
-    if not accepted:
+    subject = find_subject(checked.candidates, alike)
+    if subject.people:
+        _refuse_several_people(checked, subject, alike)
         return
-    vectors = np.stack([checked.faces[number].embedding for number in accepted])
-    people = people_in(groups_of(vectors, alike))
-    if not people:
-        return
-    cosine = closest_cosine(vectors, people)
-    facts = {"count": len(people), "cosine": cosine, "needed": alike}
-    checked.people = [[accepted[row] for row in group] for group in people]
-    for person, group in enumerate(checked.people, 1):
+    for number in subject.rival_photos:
+        checked.refusals[number] = _several_faces(checked, number)
+    checked.faces = {
+        number: candidate
+        for number, candidate in subject.faces.items()
+        if number not in subject.rival_photos
+    }
+    for number in sorted({candidate.photo for candidate in checked.candidates}):
+        if number not in subject.faces:
+            checked.refusals[number] = _unlike(checked, number, subject, alike)
+
+
+def _refuse_several_people(checked: CheckedPhotos, subject: Subject, alike: float) -> None:
+    """Refuse all photos: nothing says whose photos they are."""
+    checked.people = subject.people
+    facts = {"count": len(subject.people), "cosine": subject.cosine, "needed": alike}
+    for number in {candidate.photo for candidate in checked.candidates}:
+        checked.refusals[number] = _unlike(checked, number, subject, alike)
+    for person, group in reversed(list(enumerate(subject.people, 1))):
         for number in group:
             checked.refusals[number] = Refusal(Why.SEVERAL_PEOPLE, {**facts, "person": person})
-    for number in checked.accepted():
-        vector = checked.faces[number].embedding
-        closest = max(float(vector @ unit(vectors[group].sum(axis=0))) for group in people)
-        checked.refusals[number] = Refusal(Why.SOMEONE_ELSE, {"cosine": closest, "needed": alike})
 
 
-def refuse_other_people(checked: CheckedPhotos) -> None:
-    """Refuse photos whose face does not look like the mean of the others, the worst one first.
+def _unlike(checked: CheckedPhotos, number: int, subject: Subject, alike: float) -> Refusal:
+    """Return the reason for a photo in which no usable face is the subject's."""
+    others = [candidate for photo, candidate in subject.faces.items() if photo != number]
+    vectors = np.stack([candidate.face.embedding for candidate in others or checked.candidates])
+    for face, objection in checked.unusable.get(number, ()):
+        if float((vectors @ face.embedding).mean()) >= alike:
+            return objection
+    faces = [candidate.face for candidate in checked.of_photo(number)]
+    face = max(faces, key=lambda one: float((vectors @ one.embedding).mean()))
+    cosine = float((vectors @ face.embedding).mean())
+    perhaps = _hard_to_see(face, [candidate.face for candidate in others])
+    facts = {"cosine": cosine, "needed": alike, "perhaps": perhaps}
+    return Refusal(Why.SOMEONE_ELSE, facts)
 
-    This is leave-one-out, repeated until all that are left agree.
+
+def _hard_to_see(face: Face, subject: Sequence[Face]) -> Refusal | None:
+    """Return why a face may be the subject's although it is not like the others."""
+    if max(abs(face.yaw), abs(face.pitch)) > _THREE_QUARTER_YAW_DEG:
+        if abs(face.yaw) >= abs(face.pitch):
+            return Refusal(Why.TURNED, {"degrees": abs(face.yaw)})
+        return Refusal(Why.TILTED, {"degrees": abs(face.pitch)})
+    if not subject:
+        return None
+    if face.norm < _LITTLE_SEEN * float(np.median([one.norm for one in subject])):
+        return Refusal(Why.COVERED)
+    if face.sharpness < _SOFT * float(np.median([one.sharpness for one in subject])):
+        return Refusal(Why.BLURRED)
+    return None
+
+
+def _several_faces(checked: CheckedPhotos, number: int) -> Refusal:
+    places = ", ".join(
+        f"{candidate.number} x={candidate.face.box[0]:.0f} y={candidate.face.box[1]:.0f}"
+        for candidate in checked.of_photo(number)
+        if candidate.number
+    )
+    facts = {"count": checked.counts[number], "name": checked.names[number], "places": places}
+    return Refusal(Why.SEVERAL_FACES, facts)
+
+
+def choose_face_of_each(checked: CheckedPhotos, alike: float) -> None:
+    """Choose the subject's face in each photo; where it is not seen, the most prominent face.
+
+    So a face that is unlike the others still counts, as error rates require.
     """
-    left = checked.accepted()
-    while len(left) > 2:
-        vectors = np.stack([checked.faces[number].embedding for number in left])
-        others = vectors.sum(axis=0) - vectors
-        cosines = (vectors * others).sum(axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-12)
-        worst = int(np.argmin(cosines))
-        if cosines[worst] >= MIN_COSINE_TO_OTHERS:
-            break
-        facts = {"cosine": float(cosines[worst]), "needed": MIN_COSINE_TO_OTHERS}
-        checked.refusals[left.pop(worst)] = Refusal(Why.SOMEONE_ELSE, facts)
-
-
-def suggest_picks(checked: CheckedPhotos) -> None:
-    """Add to the refusal of a photo of several people which face looks like the other photos."""
-    accepted = checked.accepted()
-    if len(accepted) < 2:
-        return
-    mean = unit(np.mean([checked.faces[number].embedding for number in accepted], axis=0))
-    for number, faces in checked.crowds.items():
-        scores = [float(face.embedding @ mean) for face in faces]
-        best = int(np.argmax(scores))
-        if scores[best] >= MIN_COSINE_TO_OTHERS:
-            refusal = checked.refusals[number]
-            facts = {**refusal.facts, "likely": best + 1}
-            checked.refusals[number] = replace(refusal, facts=facts)
+    subject = find_subject(checked.candidates, alike)
+    for number in sorted({candidate.photo for candidate in checked.candidates}):
+        chosen = subject.faces.get(number)
+        if chosen is None or number in subject.rival_photos:
+            chosen = most_prominent(checked.of_photo(number))
+        if chosen is None:
+            checked.refusals[number] = _several_faces(checked, number)
+        else:
+            checked.faces[number] = chosen
 
 
 def give_copies_the_reason_of_their_original(checked: CheckedPhotos) -> None:

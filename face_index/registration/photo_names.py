@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from face_index.errors import PickRefused
@@ -32,6 +32,23 @@ def labels_of(photos: Sequence[Path | PhotoFile]) -> list[str]:
         several = named[photo.name] > 1
         labels.append(f"{photo.name} ({seen[photo.name]})" if several else photo.name)
     return labels
+
+
+def picks_from(items: Iterable[str]) -> dict[str, int]:
+    """Parse picks written as PHOTO=NUMBER.
+
+    Raises:
+        PickRefused: An item has another form, or a photo is picked twice.
+    """
+    picks: dict[str, int] = {}
+    for item in items:
+        name, equals, number = item.rpartition("=")
+        if not equals or not number.isascii() or not number.isdigit():
+            raise PickRefused(f"{item!r} is not PHOTO=NUMBER")
+        if name in picks:
+            raise PickRefused(f"{name} is picked twice; say once which face it is")
+        picks[name] = int(number)
+    return picks
 
 
 def picked_numbers(picks: Mapping[str, int], photos: Sequence[Path | PhotoFile]) -> dict[int, int]:

@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from face_index.errors import FaceIndexError
 from face_index.faces.refusals import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The face that was taken from a photo.
+
+    Attributes:
+        number: 1 is the largest face of the photo; 0 if it was found only after turning the photo.
+        count: How many faces were found.
+        left, top: Of its box, pixels.
+        degrees: By how much the photo was turned clockwise, 0 if it is upright.
+    """
+
+    number: int
+    count: int
+    left: int
+    top: int
+    degrees: int
+
+    def text(self, language: str = "en") -> str:
+        """Return what was chosen in a sentence; empty if nothing had to be."""
+        words, parts = _CHOSEN[language], []
+        if self.number and self.count > 1:
+            parts.append(words[0].format(**asdict(self)))
+        if self.degrees:
+            parts.append(words[1].format(**asdict(self)))
+        return words[2].join(parts)
+
+
+_CHOSEN = {
+    "en": ("face {number} of {count}, at x={left} y={top}", "turned by {degrees} degrees", ", "),
+    "zh-CN": (
+        "{count} 张人脸中的第 {number} 张，位于 x={left} y={top}",
+        "已旋转 {degrees} 度",
+        "，",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +54,14 @@ class PhotoVerdict:
     Attributes:
         name: File name, with folders if another photo has that name.
         refusal: None if the photo was accepted.
-        quality: What was measured of its face, None if there was no single face.
+        quality: What was measured of its face; None if the photo was refused.
+        choice: The face that was taken; None if the photo was refused.
     """
 
     name: str
     refusal: Refusal | None
     quality: Mapping[str, float] | None = None
+    choice: Choice | None = None
 
     def to_document(self, language: str = "en") -> dict[str, Any]:
         return {
@@ -30,6 +69,7 @@ class PhotoVerdict:
             "why": str(self.refusal.why) if self.refusal else None,
             "reason": self.refusal.text(language) if self.refusal else None,
             "quality": self.quality,
+            "face": asdict(self.choice) if self.choice else None,
         }
 
 

@@ -118,9 +118,12 @@ def _measure(session: EnrolmentSession, source: Path) -> tuple[Evaluation, ReadP
 
 def _read(session: EnrolmentSession, photos: list[LabelledPhoto]) -> ReadPhotos:
     from face_index.accuracy.labelled import read_photos
+    from face_index.registration.grouping import alike_from
 
     with progress_bar("reading photos") as observer:
-        for read in read_photos(photos, session.faces.reader, session.faces.pack.bar):
+        faces = session.faces
+        alike = alike_from(faces.calibration)
+        for read in read_photos(photos, faces.reader, faces.pack.bar, alike):
             observer.step(read.photo_count, len(photos), "reading photos")
     return read
 

@@ -171,10 +171,11 @@ def _photos_and_picks(photos: list[Path], given: list[str]) -> tuple[list[Path],
     """The photo files, and which face to take of those that show several people."""
     from face_index.errors import PickRefused
     from face_index.faces.photos import files_in, hidden_in
-    from face_index.registration.photo_names import picked_numbers
+    from face_index.registration.photo_names import picked_numbers, picks_from
 
-    files, picks = files_in(photos), _picks(given)
+    files = files_in(photos)
     try:
+        picks = picks_from(given)
         picked_numbers(picks, files)
     except PickRefused as error:
         raise typer.BadParameter(str(error), param_hint="--pick") from None
@@ -184,20 +185,6 @@ def _photos_and_picks(photos: list[Path], given: list[str]) -> tuple[list[Path],
             err=True,
         )
     return files, picks
-
-
-def _picks(given: list[str]) -> dict[str, int]:
-    picks: dict[str, int] = {}
-    for item in given:
-        name, equals, number = item.rpartition("=")
-        if not equals or not number.isdigit():
-            raise typer.BadParameter(f"{item!r} is not PHOTO=NUMBER", param_hint="--pick")
-        if name in picks:
-            raise typer.BadParameter(
-                f"{name} is picked twice; say once which face it is", param_hint="--pick"
-            )
-        picks[name] = int(number)
-    return picks
 
 
 def agree(consent: Consent, language: str, *, agreed: bool) -> None:
@@ -293,5 +280,7 @@ def _print_submitted(
 def _print_photos(report: EnrolmentReport, language: str) -> None:
     accepted = "accepted" if language == "en" else "已接受"
     for verdict in report.photos:
-        reason = verdict.refusal.text(language) if verdict.refusal else accepted
+        chosen = verdict.choice.text(language) if verdict.choice else ""
+        told = f"{accepted} ({chosen})" if chosen else accepted
+        reason = verdict.refusal.text(language) if verdict.refusal else told
         typer.echo(f"  {visible(verdict.name)}: {reason}", err=True)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MINIATURE_WEIGHTS = Path(__file__).parents[1] / "miniature" / "weights"
 _HASH_DIGITS = 10
+# Smaller files are hashed each time instead of keeping the hash beside them.
+_SMALL_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,32 @@ def place_of(location: str) -> str:
     return location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if is_path else location
 
 
+def content_of(base: BaseModel) -> str:
+    """Return what identifies a base model: the hash of a local one, or the id of one on a hub.
+
+    So a base model that was moved is still the same, and one that was replaced is another.
+    """
+    path = Path(base.location).expanduser()
+    if path.is_file():
+        return sha256_of_shelved(path)
+    return _hash_of_folder(path) if path.is_dir() else base.location
+
+
+@cache
+def _hash_of_folder(folder: Path) -> str:
+    """Return one hash of the names and contents of the networks and their configurations.
+
+    It is computed once in a process, as the pipeline is loaded once.
+    """
+    files = (path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json"))
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        is_small = path.stat().st_size < _SMALL_BYTES
+        sha256 = sha256_of(path) if is_small else sha256_of_shelved(path)
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256}\n".encode())
+    return digest.hexdigest()
+
+
 def description_of(base: BaseModel) -> str:
     """Return the sentence that records keep of a base model: family, location and reason."""
     return f"{base.family}: {place_of(base.location)} ({base.reason})"
@@ -213,7 +241,7 @@ def _on_shelf(shelf: Path, declared: Declared) -> tuple[str, Reason] | None:
 
 
 def sha256_of_shelved(path: Path) -> str:
-    """Return the SHA-256 of a file of the base-models folder.
+    """Return the SHA-256 of a base model's file.
 
     The hash is computed once and stored beside the file.
     """

@@ -17,7 +17,7 @@ from scanner.errors import NotScannable
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import AskedWords
-from scanner.sampling.base_models import BaseModel, description_of
+from scanner.sampling.base_models import BaseModel, content_of, description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MAX_TRIGGERS, PLAN_VERSION
 from scanner.scanning.identifier import SamplingRequest
@@ -120,7 +120,7 @@ def prompting_of(request: SamplingRequest, options: SamplerOptions, policy: Poli
         parts["base_model"] = str(error)
     else:
         base_model = description_of(base)
-        parts |= {"base_model": base.location, "sampler": _sampler_parts(base)}
+        parts |= {"base_model": content_of(base), "sampler": _sampler_parts(base)}
     return Prompting(request.triggers, request.candidates, base_model, Key(parts))
 
 

@@ -30,6 +30,29 @@ for (const table of document.querySelectorAll("table.stack")) {
   }
 }
 
+// A photo of several people, on which one face can be tapped; a second tap takes it back.
+function faces(told, place) {
+  const figure = document.createElement("span");
+  figure.className = "faces";
+  const [image, pick] = [document.createElement("img"), document.createElement("input")];
+  [image.src, image.alt, pick.type, pick.name, pick.disabled] = [told.picture, "", "hidden", "pick", true];
+  figure.append(image, pick);
+  for (const face of told.faces) {
+    const button = figure.appendChild(document.createElement("button"));
+    button.type = "button";
+    button.setAttribute("aria-label", chooser.dataset.face.replace("{number}", face.number));
+    button.setAttribute("aria-pressed", "false");
+    for (const side of ["left", "top", "width", "height"]) button.style[side] = `${face[side]}%`;
+    button.addEventListener("click", () => {
+      const chosen = button.getAttribute("aria-pressed") === "false";
+      for (const other of figure.querySelectorAll("button")) other.setAttribute("aria-pressed", "false");
+      button.setAttribute("aria-pressed", String(chosen));
+      [pick.value, pick.disabled] = [`${place}:${face.number}`, !chosen];
+    });
+  }
+  return figure;
+}
+
 // Photos are checked one by one as they are chosen.
 const chooser = document.querySelector("input[data-check]");
 if (chooser) {
@@ -39,7 +62,7 @@ if (chooser) {
     list.replaceChildren();
     let good = 0;
     const asked = chooser.files;
-    for (const photo of asked) {
+    for (const [place, photo] of [...asked].entries()) {
       const line = list.appendChild(document.createElement("li"));
       const tag = line.appendChild(document.createElement("span"));
       tag.className = "tag";
@@ -60,6 +83,7 @@ if (chooser) {
         reason.className = "soft";
         reason.textContent = told.reason;
       }
+      if (told.faces) line.appendChild(faces(told, place));
       good += told.accepted ? 1 : 0;
       count.textContent = chooser.dataset.count.replace("{good}", good);
     }

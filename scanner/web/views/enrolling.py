@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -20,7 +20,8 @@ from face_index.consent import (
 from face_index.errors import ConsentMissing, NameRefused
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import Refusal, Why
-from face_index.registration.enrolment import MIN_PHOTOS, open_faces
+from face_index.registration.enrolment import MIN_PHOTOS, check_photo
+from face_index.registration.photo_names import labels_of
 from face_index.registration.registration import Request as Registration
 from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from face_index.vault import Document
@@ -33,7 +34,8 @@ from scanner.web.dependencies import Context, requires_permission
 from scanner.web.drafts import Draft
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Form, Posted, PostedWithFiles, SentFile
-from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.photo_previews import place_of, preview_of
+from scanner.web.rendering import error_text, redirect, render_page, whole_number
 from scanner.web.translation import language_of, translations
 
 router = APIRouter(include_in_schema=False)
@@ -72,9 +74,7 @@ def ask_for_photos(request: Request, context: Context, session: Mine) -> Respons
 
 
 @router.post("/likeness/new/check")
-def check_photo(
-    request: Request, context: Context, session: Mine, form: PostedWithFiles
-) -> Response:
+def check_one(request: Request, context: Context, session: Mine, form: PostedWithFiles) -> Response:
     """Check a single photo in memory; the answer is JSON, and nothing is stored."""
     if context.drafts.of(session.account.account_id, context.clock()) is None:
         raise FormRefused("no-consent")
@@ -84,11 +84,21 @@ def check_photo(
         raise FormRefused("no-photos")
     photo = PhotoFile(files[0].name, files[0].data)
     with context.face_service.reader() as reader:
-        [result] = open_faces(reader, context.face_service.pack.bar, [photo])
-    refusal = result if isinstance(result, Refusal) else None
-    return JSONResponse(
-        {"accepted": refusal is None, "reason": refusal_sentence(refusal, language_of(request))}
-    )
+        check = check_photo(reader, context.face_service.pack.bar, photo)
+    language = language_of(request)
+    document: dict[str, Any] = {
+        "accepted": check.refusal is None,
+        "reason": refusal_sentence(check.refusal, language),
+    }
+    if check.pixels is not None and len(check.faces) > 1:
+        document |= {
+            "reason": translations(language).gettext(
+                "several people; the one whom the other photos show is taken. Tap a face to choose"
+            ),
+            "picture": preview_of(check.pixels),
+            "faces": [place_of(number, box, check.pixels) for number, box in check.faces],
+        }
+    return JSONResponse(document)
 
 
 @router.post("/likeness/new/photos")
@@ -113,6 +123,7 @@ def submit(request: Request, context: Context, session: Mine, form: PostedWithFi
             submitted_by=account.actor,
             born_on=draft.born_on,
             keep_photos=draft.keep_photos,
+            picks=_picks(form, photos),
             documents=documents,
             shares_name=True,
         )
@@ -134,6 +145,21 @@ def submit(request: Request, context: Context, session: Mine, form: PostedWithFi
     return redirect(f"/likeness/{identity.identity_id}", done)
 
 
+def _picks(form: Form, photos: list[PhotoFile]) -> dict[str, int]:
+    """The faces that were tapped, by the photo's name; the page sends "PHOTO:FACE", from 0 and 1.
+
+    Raises:
+        FormRefused: a field has another form.
+    """
+    labels, picks = labels_of(photos), {}
+    for item in form.all("pick"):
+        photo, face = (whole_number(part) for part in (*item.split(":"), "")[:2])
+        if photo is None or face is None or photo >= len(labels):
+            raise FormRefused("no-such-choice")
+        picks[labels[photo]] = face
+    return picks
+
+
 def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
     """Why a photo is refused, without advice that only the command line can follow."""
     if refusal is None:
@@ -143,7 +169,8 @@ def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
         return t("not a picture that can be read; save it again as JPEG or PNG")
     if refusal.why == Why.SEVERAL_FACES:
         return t(
-            "several faces were found; crop the photo so that only one is in it, or take another"
+            "several people, and nothing says who is meant: choose the photos again and tap the "
+            "face, or crop the photo"
         )
     return refusal.text(language)
 
@@ -302,5 +329,13 @@ def document_words(t: Translate) -> dict[str, str]:
     }
 
 
-def _verdicts(report: EnrolmentReport, language: str) -> list[tuple[str, str | None]]:
-    return [(photo.name, refusal_sentence(photo.refusal, language)) for photo in report.photos]
+def _verdicts(report: EnrolmentReport, language: str) -> list[tuple[str, str | None, str]]:
+    """Name, reason of the refusal, and what was chosen in an accepted photo."""
+    return [
+        (
+            photo.name,
+            refusal_sentence(photo.refusal, language),
+            photo.choice.text(language) if photo.choice else "",
+        )
+        for photo in report.photos
+    ]

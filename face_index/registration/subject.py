@@ -1,0 +1,150 @@
+"""Finding the subject of several photos: the person whom all of them show.
+
+People photograph their friends, and strangers stand in the background. The subject is the face on
+which the photos agree; where two people appear equally often, the one who is larger and nearer to
+the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from face_index.faces.face import Face, Image
+from face_index.registration.grouping import Groups, average_cosine, groups_of
+
+# From so many photos on, people who appear in them are people, not strangers in the background.
+MIN_PHOTOS_OF_A_PERSON = 2
+# Somebody who appears in all but one of the subject's photos must be clearly less prominent.
+_MORE_OFTEN = 2
+_CLEARLY_MORE_PROMINENT = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A usable face that may be the subject's.
+
+    Attributes:
+        photo: Number of the photo.
+        number: Of the face in its photo; 1 is the largest. 0 for faces that were found only after
+            the photo was turned.
+        prominence: How much a photo is about this face (`prominence_of`), 0 to 1.
+        is_picked: Whoever submits the photos said that it is the subject's.
+        degrees: By how much the photo was turned clockwise before the face was found.
+    """
+
+    photo: int
+    number: int
+    face: Face
+    prominence: float
+    is_picked: bool = False
+    degrees: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject of several photos.
+
+    Attributes:
+        faces: The subject's face by the number of the photo.
+        people: The photos of each person, if they show several people and nobody appears in
+            all of them; the subject is not known then.
+        rival_photos: Photos that show the subject beside a person who is as prominent and appears
+            as often, so that somebody must say who is meant.
+        cosine: The highest average cosine between two of the people.
+    """
+
+    faces: dict[int, Candidate]
+    people: Groups
+    rival_photos: frozenset[int]
+    cosine: float
+
+
+NOBODY = Subject({}, [], frozenset(), -1.0)
+
+
+def prominence_of(face: Face, image: Image) -> float:
+    """Return how much an image is about a face: its share of the width, and its place.
+
+    Args:
+        image: In whose pixels the face's box is.
+
+    Returns:
+        0 to 1; half as much at the edge of the image as in its middle.
+    """
+    high, wide = image.shape[:2]
+    left, top, right, bottom = face.box
+    share = min(1.0, max(right - left, bottom - top) / min(high, wide))
+    across, down = (left + right) / wide - 1, (top + bottom) / high - 1
+    distance = min(1.0, float(np.hypot(across, down)) / np.sqrt(2))
+    return float(share * (1 - distance / 2))
+
+
+def most_prominent(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the face that one photo is about; None if two faces are about as prominent."""
+    first, *others = sorted(candidates, key=lambda one: -one.prominence)
+    if others and first.prominence < _CLEARLY_MORE_PROMINENT * others[0].prominence:
+        return None
+    return first
+
+
+def find_subject(candidates: Sequence[Candidate], alike: float) -> Subject:
+    """Find whom photos show.
+
+    Args:
+        candidates: The usable faces of all photos.
+        alike: Average cosine from which on two groups of faces may show one person
+            (face_index.registration.grouping.alike_from).
+    """
+    if not candidates:
+        return NOBODY
+    vectors = np.stack([candidate.face.embedding for candidate in candidates])
+    photos = np.array([candidate.photo for candidate in candidates])
+    groups = groups_of(vectors, alike, photos)
+    groups.sort(key=lambda group: _rank([candidates[row] for row in group]), reverse=True)
+    subject, *others = groups
+    shown = {int(photos[row]) for row in subject}
+    people = [subject, *_without_subject(others, photos, shown)]
+    cosine = max((average_cosine(vectors, subject, other) for other in people[1:]), default=-1.0)
+    faces = {candidates[row].photo: candidates[row] for row in subject}
+    if len(people) > 1:
+        return Subject(faces, [_photos_of(group, photos) for group in people], frozenset(), cosine)
+    rivals = [[candidates[row] for row in group] for group in others]
+    return Subject(faces, [], _rival_photos(list(faces.values()), rivals), cosine)
+
+
+def _rank(group: Sequence[Candidate]) -> tuple[int, int, float]:
+    """Faces that were picked come first, then those in most photos, then the most prominent."""
+    picked = sum(candidate.is_picked for candidate in group)
+    return picked, len(group), sum(candidate.prominence for candidate in group)
+
+
+def _without_subject(groups: Groups, photos: np.ndarray, shown: Collection[int]) -> Groups:
+    """Return the groups that have several photos in which the subject does not appear."""
+    remaining = ([row for row in group if photos[row] not in shown] for group in groups)
+    return [group for group in remaining if len(group) >= MIN_PHOTOS_OF_A_PERSON]
+
+
+def _photos_of(group: Sequence[int], photos: np.ndarray) -> list[int]:
+    return sorted({int(photos[row]) for row in group})
+
+
+def _rival_photos(
+    subject: Sequence[Candidate], others: Sequence[Sequence[Candidate]]
+) -> frozenset[int]:
+    """Return the photos that show the subject beside somebody who might be meant as well."""
+    if any(candidate.is_picked for candidate in subject):
+        return frozenset()
+    prominence = {candidate.photo: candidate.prominence for candidate in subject}
+    found: set[int] = set()
+    for other in others:
+        beside = [candidate for candidate in other if candidate.photo in prominence]
+        theirs = sum(candidate.prominence for candidate in beside)
+        own = sum(prominence[candidate.photo] for candidate in beside)
+        is_often = len(other) >= min(MIN_PHOTOS_OF_A_PERSON, len(subject))
+        is_rarer = len(other) + _MORE_OFTEN <= len(subject)
+        if is_often and not is_rarer and own < _CLEARLY_MORE_PROMINENT * theirs:
+            found |= {candidate.photo for candidate in beside}
+    return frozenset(found)
