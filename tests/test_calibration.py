@@ -14,6 +14,7 @@ from face_index.errors import CalibrationImpossible
 from face_index.faces.face import PackVersion
 from face_index.gallery.calibration import (
     Calibration,
+    Shortfall,
     calibrate,
     calibrate_impostors,
     crowding_of,
@@ -167,7 +168,7 @@ class TestCrowding:
 
     def test_without_a_calibration_nothing_can_be_a_match(self) -> None:
         snapshot = take_snapshot(VERSION, [], 1, IndexKind.EXACT, None, (0.001, 0.02))
-        assert not snapshot.thresholds.calibrated
+        assert snapshot.thresholds.shortfall == Shortfall.NO_CALIBRATION
         assert snapshot.log10_lr(0.9) is None
 
 

@@ -127,7 +127,7 @@ def test_another_pack_takes_the_face_that_was_picked_not_the_largest(
         assert template_of_kept(miniature_reader, unsure) is None
 
 
-def test_of_two_faces_one_can_be_picked(
+def test_of_two_faces_the_one_that_the_other_photos_show_is_taken(
     miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
 ) -> None:
     photos = [
@@ -135,20 +135,62 @@ def test_of_two_faces_one_can_be_picked(
         two_people(tmp_path, "two.png", 903, 900),
     ]
     report = make_template(miniature_reader, miniature_pack.bar, photos).report
-    refusal = report.photos[-1].refusal
-    assert refusal is not None
-    assert refusal.why == Why.SEVERAL_FACES
-    likely = int(str(refusal.facts["likely"]))  # it looks like the person in the other photos
-    picked = make_template(
-        miniature_reader, miniature_pack.bar, photos, picks={"two.png": likely}
-    ).report
-    assert whys(picked)[-1] is None
-    wrong = make_template(
-        miniature_reader, miniature_pack.bar, photos, picks={"two.png": 3 - likely}
-    ).report
-    assert whys(wrong)[-1] == Why.SOMEONE_ELSE
-    none = make_template(miniature_reader, miniature_pack.bar, photos, picks={"two.png": 5}).report
-    assert whys(none)[-1] == Why.NO_SUCH_FACE
+    choice = report.photos[-1].choice
+    assert choice is not None
+    assert choice.count == 2
+    assert choice.left > 60  # the right half of the picture
+    assert f"face {choice.number} of 2, at x={choice.left}" in choice.text()
+    assert f"2 张人脸中的第 {choice.number} 张" in choice.text("zh-CN")
+    document = report.photos[-1].to_document()
+    assert document["face"]["number"] == choice.number
+    assert [verdict.choice.text() for verdict in report.photos[:3] if verdict.choice] == [""] * 3
+
+
+def test_a_pick_counts_and_a_wrong_one_is_refused(
+    miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
+    photos = [
+        *draw_photos(900, 3, tmp_path / "900", first=10),
+        two_people(tmp_path, "two.png", 903, 900),
+    ]
+
+    def report_of(**picks: int) -> EnrolmentReport:
+        given = {f"{name}.png": number for name, number in picks.items()}
+        return make_template(miniature_reader, miniature_pack.bar, photos, picks=given).report
+
+    choice = report_of().photos[-1].choice
+    assert choice is not None
+    assert whys(report_of(two=choice.number))[-1] is None
+    assert whys(report_of(two=3 - choice.number))[-1] == Why.SOMEONE_ELSE
+    assert whys(report_of(two=5))[-1] == Why.NO_SUCH_FACE
+
+
+def test_of_two_people_in_every_photo_somebody_must_say_who_is_meant(
+    miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
+    photos = []
+    for number in range(4):
+        pictures = [
+            open_photo(*draw_photos(seed, 1, tmp_path / f"{seed}", first=number)).pixels
+            for seed in (900, 903)
+        ]
+        photos.append(tmp_path / f"both {number}.png")
+        Image.fromarray(np.hstack(pictures[:: 1 if number % 2 else -1])).save(photos[-1])
+    with pytest.raises(EnrolmentRefused) as caught:
+        make_template(miniature_reader, miniature_pack.bar, photos)
+    assert whys(caught.value.report) == [Why.SEVERAL_FACES] * 4
+    assert "--pick both 0.png=NUMBER" in str(caught.value)
+    alone = make_template(
+        miniature_reader, miniature_pack.bar, draw_photos(903, 4, tmp_path / "alone", first=20)
+    )
+    for number in (1, 2):
+        picks = {"both 0.png": number}
+        made = make_template(miniature_reader, miniature_pack.bar, photos, picks=picks)
+        assert made.report.accepted == 4
+        is_second = float(made.prototypes[0] @ alone.prototypes[0]) > 0.7
+        choice = made.report.photos[0].choice
+        assert choice is not None
+        assert is_second == (choice.left < 60)  # in the first picture the second person is left
 
 
 def test_every_refusal_says_why(

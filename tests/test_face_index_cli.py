@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -228,7 +229,9 @@ class TestAccuracy:
             text = out.read_text("utf-8")
             assert title in text
             assert "<svg" in text
-            assert "src=" not in text
+            assert "src=" in text  # faces at which to look
+            assert 'src="http' not in text
+            assert text.count("src=") == text.count('src="data:image/jpeg;base64,')
         document = json.loads(out.with_suffix(".json").read_text())
         assert document["terms"] == "ISO/IEC 19795-1"
         assert (document["subjects"], document["photos"]) == (80, 320)
@@ -248,6 +251,29 @@ class TestAccuracy:
         done = run("calibrate", people, home=home)
         assert done.returncode == 0, done.stderr
         assert "80 persons" in json.loads(path.read_text())["source"]
+        path.unlink()
+
+    def test_a_person_under_two_names_is_questioned_until_somebody_marks_it(
+        self, home: Path, people: Path, tmp_path: Path
+    ) -> None:
+        copy = tmp_path / "people"
+        shutil.copytree(people, copy, ignore=shutil.ignore_patterns("*.csv", "*.txt"))
+        person = min(path for path in copy.iterdir() if path.is_dir())
+        seed = int(person.name.rpartition("-")[2])
+        again = copy / "under another name"
+        draw_photos(seed, 4, again, first=70)
+        out = tmp_path / "report.html"
+        done = run("calibrate", copy, "--out", out, home=home)
+        assert done.returncode == ExitCode.COULD_NOT_FINISH, done.stderr
+        assert f"{person.name} and {again.name} may be one person" in done.stdout
+        assert not list((home / "calibrations").glob("*.json"))
+        marks = out.with_suffix(".marks.csv")
+        [_, line] = marks.read_text().splitlines()
+        marks.write_text(f"first,second,mark\n{line}same\n")
+        done = run("calibrate", copy, "--marks", marks, "--json", home=home)
+        assert done.returncode == 0, done.stderr
+        path = Path(json.loads(done.stdout)["calibration"])
+        assert json.loads(path.read_text())["marks"] == {"same": 1}
         path.unlink()
 
     def test_pairs_can_be_evaluated(self, home: Path, people: Path, tmp_path: Path) -> None:

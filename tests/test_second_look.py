@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.faces.face import Face, Vector, unit
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
 from face_index.faces.packs import FacePack
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import Why
-from face_index.faces.second_look import TurnedFace, sideways_photos
 from face_index.registration.enrolment import make_template
 from face_index.registration.report import EnrolmentRefused, EnrolmentReport
 from scanner.miniature.albums import draw_photos
@@ -61,7 +59,7 @@ class TestRealPhotographs:
         ]
 
     @pytest.mark.parametrize(("quarters", "degrees"), [(1, 90), (2, 180), (3, 270)])
-    def test_a_photo_on_its_side_says_how_to_turn_it(
+    def test_a_photo_on_its_side_is_turned_and_that_is_said(
         self,
         reader: InsightFaceReader,
         pack: FacePack,
@@ -73,24 +71,25 @@ class TestRealPhotographs:
         report = report_of(
             reader, pack, [*photos[:3], png(np.rot90(portraits[3], quarters), "side.png")]
         )
-        whys = [verdict.refusal and verdict.refusal.why for verdict in report.photos]
-        assert whys == [None, None, None, Why.SIDEWAYS]
-        refusal = report.photos[3].refusal
-        assert refusal is not None
-        assert f"turn it clockwise by {degrees} degrees" in refusal.text()
-        assert f"顺时针旋转 {degrees} 度" in refusal.text("zh-CN")
+        assert [verdict.refusal for verdict in report.photos] == [None] * 4
+        choices = [verdict.choice for verdict in report.photos]
+        assert [choice and choice.degrees for choice in choices] == [0, 0, 0, degrees]
+        assert choices[3] is not None
+        assert choices[3].text() == f"turned by {degrees} degrees"
+        assert choices[3].text("zh-CN") == f"已旋转 {degrees} 度"
 
     @pytest.mark.parametrize("quarters", [1, 2, 3])
-    def test_nobody_is_enrolled_from_photos_that_all_lie_sideways_photos(
+    def test_photos_that_all_lie_on_their_side_make_the_template_of_upright_ones(
         self, reader: InsightFaceReader, pack: FacePack, portraits: list[np.ndarray], quarters: int
     ) -> None:
-        photos = [
-            png(np.rot90(one, quarters), f"{number}.png") for number, one in enumerate(portraits)
-        ]
-        report = report_of(reader, pack, photos)
-        assert [verdict.refusal and verdict.refusal.why for verdict in report.photos] == [
-            Why.SIDEWAYS
-        ] * 4
+        photos, turned = (
+            [png(np.rot90(one, times), f"{number}.png") for number, one in enumerate(portraits)]
+            for times in (0, quarters)
+        )
+        upright = make_template(reader, pack.bar, photos)
+        template = make_template(reader, pack.bar, turned)
+        assert template.report.accepted == 4
+        assert float(template.prototypes[0] @ upright.prototypes[0]) > 0.95
 
     def test_upright_photos_are_left_alone(
         self, reader: InsightFaceReader, pack: FacePack, portraits: list[np.ndarray]
@@ -126,41 +125,3 @@ def test_copies_of_a_refused_photo_are_refused_for_its_reason(
     assert [verdict.refusal and verdict.refusal.why for verdict in report.photos].count(
         Why.DUPLICATE
     ) == 1
-
-
-def face(vector: Vector) -> Face:
-    return Face(
-        (0, 0, 9, 9), np.zeros((5, 2), np.float32), 0.9, 0, 0, 0, 99.0, 99.0, 0, vector, 9.0
-    )
-
-
-class TestOnTheirSide:
-    RNG = np.random.default_rng(0)
-    PERSON = unit(RNG.normal(size=64))
-
-    def near(self, share: float = 0.5) -> Face:
-        return face(unit(self.PERSON + share * unit(self.RNG.normal(size=64))))
-
-    def other(self) -> Face:
-        return face(unit(self.RNG.normal(size=64)))
-
-    def test_a_surer_face_that_is_somebody_else_says_nothing(self) -> None:
-        faces = {0: self.near(), 1: self.near(), 2: self.near()}
-        assert sideways_photos({2: TurnedFace(90, self.other())}, faces, [0, 1, 2], 0.4) == []
-        assert sideways_photos(
-            {2: TurnedFace(90, self.near())}, {**faces, 2: self.other()}, [0, 1, 2], 0.4
-        ) == [2]
-
-    def test_where_none_is_surely_upright_what_agrees_better_counts(self) -> None:
-        right = {number: self.near() for number in range(3)}
-        wrong = {number: self.other() for number in range(3)}
-        turned = {number: TurnedFace(180, one) for number, one in right.items()}
-        assert sideways_photos(turned, wrong, [0, 1, 2], 0.4) == [0, 1, 2]
-        assert (
-            sideways_photos(
-                {n: TurnedFace(180, one) for n, one in wrong.items()}, right, [0, 1, 2], 0.4
-            )
-            == []
-        )
-        assert sideways_photos(turned, {}, [], 0.4) == [0, 1, 2]
-        assert sideways_photos({}, right, [0, 1, 2], 0.4) == []

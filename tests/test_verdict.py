@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from face_index.faces.face import Vector, unit
+from face_index.gallery.calibration import Shortfall
 from scanner.errors import RefusedToSample
 from scanner.identification.clusters import clusters_of
 from scanner.identification.intervals import estimate
@@ -16,7 +19,7 @@ from scanner.sampling.plans import plan_samples, subject_of
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.triage.minors import refuse_minors
 
-THRESHOLDS = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=True)
+THRESHOLDS = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, shortfall=None)
 
 
 def around(centre: Vector, count: int, spread: float, seed: int) -> list[Vector]:
@@ -53,11 +56,14 @@ def test_decisions(scored: Scored, outcome: Outcome) -> None:
     assert f"{scored.score:.2f}" in reason.in_english()
 
 
-def test_without_a_calibration_nothing_is_a_match() -> None:
-    uncalibrated = Thresholds(
-        match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=False
-    )
-    assert decide(Scored(0.99, (0.98, 1.0), 0.0), uncalibrated)[0] == Outcome.POSSIBLE
+@pytest.mark.parametrize("shortfall", Shortfall)
+def test_without_a_calibration_that_bears_the_rate_nothing_is_a_match(
+    shortfall: Shortfall,
+) -> None:
+    thresholds = replace(THRESHOLDS, shortfall=shortfall)
+    outcome, reason = decide(Scored(0.99, (0.98, 1.0), 0.0), thresholds)
+    assert outcome == Outcome.POSSIBLE
+    assert "calibrat" in reason.in_english()
 
 
 def test_sampling_stops_only_when_more_could_not_change_the_outcome() -> None:

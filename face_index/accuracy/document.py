@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from face_index.accuracy.evaluation import Evaluation
+from face_index.accuracy.extremes import NO_LOOKS, Looks, name_of
 from face_index.accuracy.labels import LABELS
 from face_index.accuracy.plots import det_plot, reliability_plot, score_plot
 from face_index.faces.face import PackVersion
@@ -35,7 +36,9 @@ class ReportFacts:
     versions: dict[str, str]
 
 
-def accuracy_document(evaluation: Evaluation, facts: ReportFacts) -> dict[str, Any]:
+def accuracy_document(
+    evaluation: Evaluation, facts: ReportFacts, looks: Looks = NO_LOOKS
+) -> dict[str, Any]:
     """Return the content of the report as JSON values."""
     return {
         "format": "portrait-scanner accuracy report 1",
@@ -51,13 +54,18 @@ def accuracy_document(evaluation: Evaluation, facts: ReportFacts) -> dict[str, A
         },
         "versions": facts.versions,
         **evaluation.to_document(),
+        "closest_impostors": [one.to_document() for one in looks.impostors],
+        "farthest_photos": [one.to_document() for one in looks.genuine],
     }
 
 
-def accuracy_report(evaluation: Evaluation, facts: ReportFacts, language: str = "en") -> str:
+def accuracy_report(
+    evaluation: Evaluation, facts: ReportFacts, looks: Looks = NO_LOOKS, language: str = "en"
+) -> str:
     """Return the report as HTML.
 
     Args:
+        looks: Pairs at which somebody should look.
         language: "en" or "zh-CN".
     """
     labels = LABELS[language]
@@ -78,6 +86,9 @@ def accuracy_report(evaluation: Evaluation, facts: ReportFacts, language: str = 
     return environment.get_template("report.html").render(
         evaluation=evaluation,
         facts=facts,
+        looks=[(labels["closest"], looks.impostors), (labels["farthest"], looks.genuine)],
+        pictures=looks.pictures,
+        name_of=name_of,
         labels=labels,
         language=language,
         # Markup is safe for these, since this program writes the SVG.

@@ -6,13 +6,16 @@ Verification, identification, likelihood ratios and differences between groups a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from face_index.accuracy.label_checks import LabelsInDoubt, doubts_about, pairs_left_out
 from face_index.accuracy.labelled import Pair, ReadPhotos, cosines
+from face_index.accuracy.marks import Marks
+from face_index.accuracy.verification_scores import VerificationScores, all_pairs
 from face_index.errors import CalibrationImpossible
 from face_index.faces.face import Face, unit
 from face_index.gallery.calibration import Calibration, calibrate
@@ -28,9 +31,11 @@ from face_index.gallery.metrics import (
 from face_index.gallery.templates import make_prototypes
 
 Floats = npt.NDArray[np.floating]
+NO_MARKS = Marks()
 STATED_FMR = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STATED_FPIR = (1e-2, 1e-3, 1e-4)
 _LEAST_IMPOSTORS_OF_A_GROUP = 100
+PHOTOS_OF_A_PERSON = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +112,6 @@ class Evaluation:
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """Verification scores with their persons and groups, to resample persons and split groups."""
-
-    genuine: Floats
-    genuine_persons: npt.NDArray[np.int64]
-    impostor: Floats
-    impostor_persons: npt.NDArray[np.int64]
-    genuine_groups: list[str]
-    impostor_groups: list[str]
-    persons: int
-
-
 def evaluate_people(read: ReadPhotos, pack_sha256: str, seed: int = 0) -> Evaluation:
     """Measure error rates on photos sorted by person.
 
@@ -130,7 +122,7 @@ def evaluate_people(read: ReadPhotos, pack_sha256: str, seed: int = 0) -> Evalua
         CalibrationImpossible: Fewer than two persons have a usable photo, or none has two.
     """
     people = read.by_person()
-    scores = _all_pairs(people, {photo.person: photo.group for photo in read.faces})
+    scores = all_pairs(people, {photo.person: photo.group for photo in read.faces})
     if not len(scores.genuine) or not len(scores.impostor):
         raise CalibrationImpossible(
             f"{len(people)} persons have a usable photo; two photos of at least one person and "
@@ -168,7 +160,7 @@ def evaluate_pairs(pairs: Sequence[Pair], read: ReadPhotos, seed: int = 0) -> Ev
         raise CalibrationImpossible(
             "pairs of one person and pairs of two are needed, with usable faces in them"
         )
-    scores = _Scores(
+    scores = VerificationScores(
         kinds[True][0],
         kinds[True][1],
         kinds[False][0],
@@ -180,17 +172,33 @@ def evaluate_pairs(pairs: Sequence[Pair], read: ReadPhotos, seed: int = 0) -> Ev
     return _evaluation(len(names), read, scores, np.random.default_rng(seed))
 
 
-def calibration_of(read: ReadPhotos, pack_sha256: str, source: str) -> Calibration:
+def calibration_of(
+    read: ReadPhotos, pack_sha256: str, source: str, marks: Marks = NO_MARKS
+) -> Calibration:
     """Compute a calibration from everyone with at least four usable photos.
 
     Half of the photos make the template, half the probe.
+
+    Raises:
+        LabelsInDoubt: Labels may be wrong, and nobody has marked them.
+        CalibrationImpossible: There are too few persons.
     """
-    templates, probes = _templates_and_probes(read.by_person())
-    return calibrate(templates, probes, pack_sha256, source)
+    people = read.by_person()
+    names = [name for name, faces in people.items() if len(faces) >= PHOTOS_OF_A_PERSON]
+    templates, probes = _templates_and_probes(people)
+    if len(names) >= 2 and (doubts := doubts_about(names, templates, probes, read, marks)):
+        raise LabelsInDoubt(doubts)
+    left_out = pairs_left_out(names, marks)
+    found = calibrate(templates, probes, pack_sha256, source, left_out=left_out)
+    return replace(found, marks=marks.counts(), marks_sha256=marks.sha256)
 
 
 def _evaluation(
-    subjects: int, read: ReadPhotos, scores: _Scores, rng: np.random.Generator, **held_out: Any
+    subjects: int,
+    read: ReadPhotos,
+    scores: VerificationScores,
+    rng: np.random.Generator,
+    **held_out: Any,
 ) -> Evaluation:
     groups = _by_group(scores, rng)
     return Evaluation(
@@ -216,30 +224,9 @@ def _evaluation(
     )
 
 
-def _all_pairs(people: dict[str, list[Face]], group_of: dict[str, str]) -> _Scores:
-    names = list(people)
-    vectors = np.concatenate([[face.embedding for face in people[name]] for name in names])
-    owner = np.repeat(np.arange(len(names)), [len(people[name]) for name in names])
-    rows, columns = np.triu_indices(len(vectors), 1)
-    values = (vectors @ vectors.T)[rows, columns].astype(np.float64)
-    same = owner[rows] == owner[columns]
-    labels = np.array([group_of.get(name, "") for name in names])
-    within = labels[owner[rows]] == labels[owner[columns]]
-    other = ~same
-    # Only impostors of the same group count, as in NIST's differentials.
-    impostor_groups = np.where(within[other], labels[owner[rows[other]]], "")
-    return _Scores(
-        values[same],
-        owner[rows[same]],
-        values[other],
-        owner[rows[other]],
-        list(labels[owner[rows[same]]]),
-        list(impostor_groups),
-        len(names),
-    )
-
-
-def _verification_point(scores: _Scores, stated: float, rng: np.random.Generator) -> OperatingPoint:
+def _verification_point(
+    scores: VerificationScores, stated: float, rng: np.random.Generator
+) -> OperatingPoint:
     threshold = float(np.quantile(scores.impostor, 1 - stated, method="higher"))
     false_match = _rate(scores.impostor >= threshold, scores.impostor_persons, scores.persons, rng)
     false_non_match = _rate(scores.genuine < threshold, scores.genuine_persons, scores.persons, rng)
@@ -256,7 +243,9 @@ def _rate(
     return rate_over_subjects(errors, np.bincount(persons, minlength=count).astype(float), rng)
 
 
-def _by_group(scores: _Scores, rng: np.random.Generator) -> dict[str, dict[str, Rate]] | None:
+def _by_group(
+    scores: VerificationScores, rng: np.random.Generator
+) -> dict[str, dict[str, Rate]] | None:
     names = sorted({name for name in scores.genuine_groups if name})
     if len(names) < 2:
         return None
@@ -287,7 +276,7 @@ def _by_group(scores: _Scores, rng: np.random.Generator) -> dict[str, dict[str, 
 
 
 def _templates_and_probes(people: dict[str, list[Face]]) -> tuple[Floats, Floats]:
-    enough = [faces for faces in people.values() if len(faces) >= 4]
+    enough = [faces for faces in people.values() if len(faces) >= PHOTOS_OF_A_PERSON]
     templates = [make_prototypes(faces[: len(faces) // 2])[0] for faces in enough]
     probes = [
         unit(np.mean([face.embedding for face in faces[len(faces) // 2 :]], axis=0))

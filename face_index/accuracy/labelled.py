@@ -45,10 +45,12 @@ class ReadPhotos:
     Attributes:
         faces: The usable face of each photo that has one.
         failures: How many photos have none, by reason (failure to acquire).
+        mixed: Names of persons whose photos form groups that are not alike.
     """
 
     faces: dict[LabelledPhoto, Face]
     failures: dict[str, int]
+    mixed: frozenset[str] = frozenset()
 
     @property
     def photo_count(self) -> int:
@@ -113,18 +115,19 @@ def read_photos(
     """
     faces: dict[LabelledPhoto, Face] = {}
     failures: Counter[str] = Counter()
+    mixed: set[str] = set()
     persons: dict[str, list[LabelledPhoto]] = {}
     for photo in photos:
         persons.setdefault(photo.person, []).append(photo)
-    for theirs in persons.values():
-        paths = [photo.path for photo in theirs]
-        outcomes = labelled_faces(reader, bar, paths, alike)
+    for name, theirs in persons.items():
+        outcomes, is_mixed = labelled_faces(reader, bar, [one.path for one in theirs], alike)
+        mixed |= {name} if is_mixed else set()
         for photo, outcome in zip(theirs, outcomes, strict=True):
             if isinstance(outcome, Face):
                 faces[photo] = outcome
             else:
                 failures[str(outcome.why)] += 1
-        yield ReadPhotos(faces, dict(failures))
+        yield ReadPhotos(faces, dict(failures), frozenset(mixed))
 
 
 def _groups(path: Path) -> dict[str, str]:

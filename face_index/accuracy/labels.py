@@ -57,6 +57,13 @@ LABELS: dict[str, dict[str, str]] = {
         ),
         "stated_lr": "stated log10 LR",
         "observed_lr": "observed log10 LR",
+        "looks": "Labels to look at",
+        "looks_note": (
+            "A wrong label spoils every threshold. Persons under two names, siblings and photos "
+            "of somebody else are marked in a CSV file (calibrate --marks)."
+        ),
+        "closest": "Most similar photos of two persons",
+        "farthest": "Photos least like the others of their person, each beside a typical one",
         "groups": "Differences between groups",
         "groups_note": (
             "At one threshold for all (FMR 0.1 % over everyone); impostors are of the same group."
@@ -131,6 +138,13 @@ LABELS: dict[str, dict[str, str]] = {
         ),
         "stated_lr": "声明的 log10 LR",
         "observed_lr": "观测的 log10 LR",
+        "looks": "需要核对的标签",
+        "looks_note": (
+            "标签错误会使所有阈值失真。同一人使用两个姓名、兄弟姐妹以及他人的照片，"
+            "请在 CSV 文件中标记（calibrate --marks）。"
+        ),
+        "closest": "两个不同的人之间最相似的照片",
+        "farthest": "与本人其他照片最不相似的照片，旁边为一张典型照片",
         "groups": "群体差异",
         "groups_note": "所有人使用同一阈值（整体 FMR 为 0.1%）；异人比对限于同一群体之内。",
         "group": "群体",

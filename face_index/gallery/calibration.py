@@ -1,12 +1,9 @@
-"""Thresholds for a stated error rate, and likelihood ratios, from impostor and genuine scores.
+"""Thresholds for a stated error rate from impostor scores.
 
 face_index.gallery.tail models the impostor tail. A search is a false positive if any of N templates
 scores above its threshold, so FPIR = 1 - (1 - FMR)^N (ISO/IEC 19795-1). Some people look like more
 people than others do ("wolves and lambs", Doddington et al. 1998): a template's own share of the
-tail raises or lowers its threshold. Log-likelihood ratios are an affine function of z fitted by
-logistic regression (Brümmer & du Preez 2006). The library lir is not used here either: it has no
-extreme-value tail, and the penalty of its logistic regression changes its weight with the number of
-scores.
+tail raises or lowers its threshold.
 """
 
 from __future__ import annotations
@@ -14,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +21,34 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.errors import CalibrationImpossible
-from face_index.gallery.metrics import cllr, minimal_cllr
-from face_index.gallery.tail import MOST_COSINE, Tail, fisher_z, fit_tail, resampled_tails
+from face_index.gallery.impostors import ImpostorScores, Pair, row_products
+from face_index.gallery.likelihood_ratio import LikelihoodRatio, fit_likelihood_ratio
+from face_index.gallery.tail import Tail, fit_tail, resampled_tails
 
 Floats = npt.NDArray[np.floating]
 # Without a calibration no error rate can be stated. This cosine is higher than that of every
 # different-person pair with two small real packs (0.64), and such verdicts are at most `possible`.
 UNCALIBRATED_THRESHOLD = 0.68
 FORMAT = 3
+# A rate of 3 / n is the 95 % upper bound where n comparisons show no error ("rule of three",
+# Hanley & Lippman-Hand 1983; ISO/IEC 19795-1, Annex B). A threshold for less is a guess.
+_RULE_OF_THREE = 3
+_RATIO_SAMPLE = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class LikelihoodRatio:
-    """log10 LR = slope * z + offset, within bounds that the data supports.
+class Basis(StrEnum):
+    """The population that a calibration's impostors are from."""
 
-    Attributes:
-        slope, offset: Of the affine map.
-        lowest, highest: Bounds; there were no scores beyond them.
-        cllr: Cost of log-likelihood-ratio on the persons left out of the fit, bits (0 is perfect, 1
-            useless).
-        cllr_min: The same after the best possible monotone calibration; the difference is the
-            calibration loss.
-    """
+    LABELLED = "labelled photos"
+    GALLERY = "registered people"
 
-    slope: float
-    offset: float
-    lowest: float
-    highest: float
-    cllr: float
-    cllr_min: float
 
-    def log10(self, cosine: float) -> float:
-        return float(
-            np.clip(self.slope * fisher_z(cosine) + self.offset, self.lowest, self.highest)
-        )
+class Shortfall(StrEnum):
+    """Why a calibration sets no threshold at which somebody is called a match."""
+
+    NO_CALIBRATION = "no-calibration"
+    GALLERY_ONLY = "gallery-only"
+    TOO_FEW_COMPARISONS = "too-few-comparisons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +65,10 @@ class Calibration:
         runner_up_margin: Cosine by which the best identity must lead the next. 95 % of repeated
             genuine scores of one person differ by less. None without genuine scores.
         likelihood_ratio: None without genuine scores.
+        basis: The population that the impostors are from.
+        marks: How many pairs and photos somebody marked by hand, by mark
+            (face_index.accuracy.marks).
+        marks_sha256: Of the file of marks; "" without one.
     """
 
     pack_sha256: str
@@ -83,6 +79,25 @@ class Calibration:
     replicates: tuple[Tail, ...] = ()
     runner_up_margin: float | None = None
     likelihood_ratio: LikelihoodRatio | None = None
+    basis: Basis = Basis.LABELLED
+    marks: dict[str, int] = field(default_factory=dict)
+    marks_sha256: str = ""
+
+    def shortfall(self, gallery_size: int, fpir: float) -> Shortfall | None:
+        """Return why no match may rest on the threshold for that rate; None if it may."""
+        if self.basis == Basis.GALLERY:
+            return Shortfall.GALLERY_ONLY
+        needed = false_match_rate_for(gallery_size, fpir)
+        if needed * self.comparisons < _RULE_OF_THREE:
+            return Shortfall.TOO_FEW_COMPARISONS
+        return None
+
+    def threshold_interval(self, gallery_size: int, fpir: float) -> tuple[float, float]:
+        """Return the 95 % interval of a threshold due to the choice of the calibration set."""
+        rate = false_match_rate_for(gallery_size, fpir)
+        found = [tail.cosine_at(rate) for tail in self.replicates] or [self.tail.cosine_at(rate)]
+        low, high = np.quantile(found, [0.025, 0.975])
+        return float(low), float(high)
 
     def threshold(self, gallery_size: int, fpir: float, crowding: float = 1.0) -> float:
         """Return the cosine at which FPIR over a gallery of that size is `fpir`."""
@@ -110,61 +125,6 @@ def _fpir(tail: Tail, cosine: float, gallery_size: int) -> float:
     return float(-np.expm1(gallery_size * np.log1p(-min(tail.false_match_rate(cosine), 1 - 1e-12))))
 
 
-def fit_likelihood_ratio(
-    genuine: Floats, impostor: Floats, rng: np.random.Generator
-) -> LikelihoodRatio:
-    """Fit logistic regression to half of the scores, and compute Cllr on the other half.
-
-    Genuine and impostor scores have the same prior weight.
-
-    Args:
-        genuine, impostor: Cosines, float [n].
-
-    Raises:
-        CalibrationImpossible: There are fewer than 20 genuine or 100 impostor scores.
-    """
-    if len(genuine) < 20 or len(impostor) < 100:
-        raise CalibrationImpossible(
-            f"{len(genuine)} genuine and {len(impostor)} impostor scores are too few for "
-            "likelihood ratios (20 and 100)"
-        )
-    same, other = (
-        np.arctanh(np.clip(scores, -MOST_COSINE, MOST_COSINE)) for scores in (genuine, impostor)
-    )
-    same, other = rng.permutation(same), rng.permutation(other)
-    slope, offset = _logistic(same[::2], other[::2])
-    # A ratio beyond the number of comparisons would be unsupported (Vergeer et al. 2016).
-    lowest, highest = -float(np.log10(len(genuine) + 1)), float(np.log10(len(impostor) + 1))
-
-    def log10(z: Floats) -> Floats:
-        return np.asarray(np.clip((slope * z + offset) / np.log(10), lowest, highest))
-
-    held_out = log10(same[1::2]), log10(other[1::2])
-    return LikelihoodRatio(
-        float(slope / np.log(10)),
-        float(offset / np.log(10)),
-        lowest,
-        highest,
-        cllr(*held_out),
-        minimal_cllr(*held_out),
-    )
-
-
-def _logistic(same: Floats, other: Floats) -> tuple[float, float]:
-    def cost(parameters: Floats) -> float:
-        slope, offset = parameters
-        lost = (
-            np.logaddexp(0, -(slope * same + offset)).mean()
-            + np.logaddexp(0, slope * other + offset).mean()
-        )
-        return float(lost + 1e-4 * slope**2)  # separable scores have no finite optimum
-
-    from scipy.optimize import minimize
-
-    found = minimize(cost, np.array([5.0, -2.0]), method="Nelder-Mead", options={"maxiter": 2000})
-    return float(found.x[0]), float(found.x[1])
-
-
 def calibrate(
     templates: Floats,
     probes: Floats,
@@ -172,6 +132,7 @@ def calibrate(
     source: str,
     replicates: int = 40,
     seed: int = 0,
+    left_out: Collection[Pair] = (),
 ) -> Calibration:
     """Compute a calibration from one template and one probe of each of n persons.
 
@@ -181,6 +142,7 @@ def calibrate(
 
     Args:
         templates, probes: float32 [n, d], unit rows; row i of both is person i.
+        left_out: Pairs of persons who are not compared, such as siblings; the smaller number first.
 
     Raises:
         CalibrationImpossible: There are too few persons.
@@ -191,21 +153,19 @@ def calibrate(
             f"{count} persons with enough usable photos are too few; 35 are the least, "
             "1,000 are good"
         )
-    scores = probes @ templates.T
-    genuine = np.diag(scores).astype(np.float64)
-    others = ~np.eye(count, dtype=bool)
-    impostor = scores[others]
+    scores = ImpostorScores(templates, probes, left_out)
+    genuine = genuine_scores(templates, probes)
     rng = np.random.default_rng(seed)
-    tail = fit_tail(impostor)
+    tail = fit_tail(scores)
     return Calibration(
         pack_sha256=pack_sha256,
         source=source,
         subjects=count,
-        comparisons=len(impostor),
+        comparisons=scores.count,
         tail=tail,
         replicates=resampled_tails(scores, tail, replicates, rng),
         runner_up_margin=float(np.quantile(np.abs(genuine - rng.permutation(genuine)), 0.95)),
-        likelihood_ratio=fit_likelihood_ratio(genuine, rng.permutation(impostor)[:200_000], rng),
+        likelihood_ratio=fit_likelihood_ratio(genuine, scores.sample(_RATIO_SAMPLE, rng), rng),
     )
 
 
@@ -225,13 +185,23 @@ def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibr
         )
     picked = np.random.default_rng(0).permutation(count)[:10_000]
     vectors = np.stack([templates[number] for number in picked])
-    scores = vectors @ vectors.T
-    impostor = scores[np.triu_indices(len(vectors), 1)]
+    scores = ImpostorScores(vectors, vectors)
     rng = np.random.default_rng(0)
-    tail = fit_tail(impostor)
-    replicates = resampled_tails(scores, tail, 40, rng)
-    source = f"cross-scores of {len(vectors)} registered persons"
-    return Calibration(pack_sha256, source, len(vectors), len(impostor), tail, replicates)
+    tail = fit_tail(scores)
+    return Calibration(
+        pack_sha256=pack_sha256,
+        source=f"cross-scores of {len(vectors)} registered persons",
+        subjects=len(vectors),
+        comparisons=scores.count // 2,  # both directions give one score
+        tail=tail,
+        replicates=resampled_tails(scores, tail, 40, rng),
+        basis=Basis.GALLERY,
+    )
+
+
+def genuine_scores(templates: Floats, probes: Floats) -> npt.NDArray[np.float64]:
+    """Return the cosine of each person's probe with their own template, float64 [n]."""
+    return row_products(templates, probes)
 
 
 def crowding_of(
@@ -274,10 +244,22 @@ def _upper_quantile(blocks: Iterable[Floats], count: int, share: float) -> float
 
 
 def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:
-    """Read a calibration; None if the file is missing or is of other networks or another format."""
+    """Read a calibration; None if the file is missing or is of other networks or another format.
+
+    Raises:
+        CalibrationImpossible: The file is damaged.
+    """
     if not path.exists():
         return None
-    record = json.loads(path.read_text("utf-8"))
+    try:
+        return _calibration_from(json.loads(path.read_text("utf-8")), pack_sha256)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CalibrationImpossible(
+            f"the calibration {path} is damaged ({error}); run calibrate again, or delete it"
+        ) from error
+
+
+def _calibration_from(record: dict[str, Any], pack_sha256: str) -> Calibration | None:
     if record.pop("format", None) != FORMAT or record["pack_sha256"] != pack_sha256:
         return None
     ratio = record["likelihood_ratio"]
@@ -285,6 +267,7 @@ def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:
         "tail": _tail_from(record["tail"]),
         "replicates": tuple(_tail_from(tail) for tail in record["replicates"]),
         "likelihood_ratio": LikelihoodRatio(**ratio) if ratio else None,
+        "basis": Basis(record.get("basis", Basis.LABELLED)),
     }
     return Calibration(**record)
 

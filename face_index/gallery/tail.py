@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.errors import CalibrationImpossible
+from face_index.gallery.impostors import ImpostorScores, quantiles_of
 
 Floats = npt.NDArray[np.floating]
 # Share of impostor comparisons in the fitted tail. Of 1e-3, 3e-4, 1e-4 and 3e-5, the rates on
@@ -79,59 +80,55 @@ def fisher_z(cosine: float) -> float:
     return float(np.arctanh(np.clip(cosine, -MOST_COSINE, MOST_COSINE)))
 
 
-def fit_tail(scores: Floats) -> Tail:
-    """Fit the tail of impostor cosines, float [n], in any order.
+def fit_tail(scores: ImpostorScores) -> Tail:
+    """Fit the tail of impostor cosines.
 
     Raises:
         CalibrationImpossible: There are too few scores.
     """
-    count = len(scores)
-    exceedances = max(_LEAST_EXCEEDANCES, int(count * _TAIL_SHARE))
-    exceedances = min(exceedances, int(count * _LARGEST_TAIL_SHARE))
+    exceedances = max(_LEAST_EXCEEDANCES, int(scores.count * _TAIL_SHARE))
+    exceedances = min(exceedances, int(scores.count * _LARGEST_TAIL_SHARE))
     if exceedances < 20:
         raise CalibrationImpossible(
-            f"{count:,} impostor comparisons are too few to fit a tail; 1,000 are the least, "
-            "1,000,000 (1,000 persons) are good"
+            f"{scores.count:,} impostor comparisons are too few to fit a tail; 1,000 are the "
+            "least, 1,000,000 (1,000 persons) are good"
         )
     from scipy.stats import genpareto
 
-    top = np.partition(scores, count - exceedances - 1)[count - exceedances - 1 :].astype(
-        np.float64
-    )
-    z = np.sort(np.arctanh(np.clip(top, -MOST_COSINE, MOST_COSINE)))
+    counts, edges = scores.histogram()
+    from_top = np.cumsum(counts[::-1])[::-1]
+    lowest = edges[int(np.flatnonzero(from_top > exceedances)[-1])]
+    top, _, _ = scores.above(float(np.nextafter(lowest, -2)))
+    top = np.sort(np.clip(top, -MOST_COSINE, MOST_COSINE))[-exceedances - 1 :]
+    z = np.arctanh(top)
     shape, _, scale = genpareto.fit(z[1:] - z[0], floc=0)
-    share = exceedances / count
+    share = exceedances / scores.count
     rates = np.geomspace(0.5, share, _BODY_LEVELS)[:-1]
-    levels = [fisher_z(cosine) for cosine in np.quantile(scores, 1 - rates)]
+    levels = [fisher_z(cosine) for cosine in quantiles_of(counts, edges, rates)]
     body = tuple(zip(levels, rates.tolist(), strict=True))
     return Tail(float(z[0]), share, float(shape), float(scale), body)
 
 
 def resampled_tails(
-    scores: Floats, tail: Tail, count: int, rng: np.random.Generator
+    scores: ImpostorScores, tail: Tail, count: int, rng: np.random.Generator
 ) -> tuple[Tail, ...]:
     """Fit the tail of bootstrap samples of persons.
 
     Args:
-        scores: float [n, n]; the diagonal does not count.
         tail: Fitted to all persons.
         count: How many bootstrap samples.
     """
     from scipy.stats import genpareto
 
-    persons = len(scores)
+    persons = scores.persons
     weights = rng.multinomial(persons, np.full(persons, 1 / persons), size=count)
     if not count:
         return ()
     pairs = persons**2 - np.square(weights).sum(axis=1)
-    rates = [_weighted_counts(scores > np.tanh(z), weights) / pairs for z, _ in tail.body]
-    rows, columns = np.nonzero(scores > np.tanh(tail.start))
-    apart = rows != columns
-    rows, columns = rows[apart], columns[apart]
-    excess = (
-        np.arctanh(np.clip(scores[rows, columns].astype(np.float64), None, MOST_COSINE))
-        - tail.start
-    )
+    levels = np.tanh([z for z, _ in tail.body])
+    rates = _weighted_counts(scores, levels, weights) / pairs
+    values, rows, columns = scores.above(float(np.tanh(tail.start)))
+    excess = np.arctanh(np.clip(values, None, MOST_COSINE)) - tail.start
     found = []
     for number, weight in enumerate(weights):
         repeats = weight[rows] * weight[columns]
@@ -148,10 +145,16 @@ def resampled_tails(
     return tuple(found)
 
 
-def _weighted_counts(above: npt.NDArray[np.bool_], weights: npt.NDArray[np.int64]) -> Floats:
-    """Count for each row of weights the comparisons of its persons above, float [replicates]."""
-    np.fill_diagonal(above, val=False)
+def _weighted_counts(
+    scores: ImpostorScores, levels: Floats, weights: npt.NDArray[np.int64]
+) -> Floats:
+    """Count for each level and row of weights the comparisons above, float [levels, replicates]."""
     drawn = weights.astype(np.float32)
+    counts = np.zeros((len(levels), len(weights)))
+    for start, block in scores.blocks():
+        own = drawn[:, start : start + len(block)]
+        for number, level in enumerate(levels):
+            above = (block > level).astype(np.float32)
+            counts[number] += np.einsum("rn,nr->r", own, above @ drawn.T, dtype=np.float64)
     # At least half a comparison, since a rate of zero has no logarithm.
-    counts = np.einsum("rn,nr->r", drawn, above.astype(np.float32) @ drawn.T, dtype=np.float64)
-    return np.asarray(np.maximum(0.5, counts))
+    return np.maximum(0.5, counts)

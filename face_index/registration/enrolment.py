@@ -97,7 +97,7 @@ def make_template(
 
 def labelled_faces(
     reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile], alike: float
-) -> list[Face | Refusal]:
+) -> tuple[list[Face | Refusal], bool]:
     """Return the face of the labelled person in each photo, or why there is none.
 
     Whom the photos show is found as in an enrolment. A photo that is unlike the others counts all
@@ -106,11 +106,17 @@ def labelled_faces(
     Args:
         photos: Of one person.
         alike: As for `make_template`.
+
+    Returns:
+        The faces and refusals, and whether the photos seem to show several people.
     """
     checked = CheckedPhotos(labels_of(photos))
     _read(checked, reader, bar, photos, {}, turn=False)
     choose_face_of_each(checked, alike)
-    return [_face_or_refusal(checked, number) for number in range(len(photos))]
+    faces = [
+        checked.refusals.get(number) or checked.faces[number].face for number in range(len(photos))
+    ]
+    return faces, bool(checked.people)
 
 
 def _check(
@@ -153,10 +159,6 @@ def check_photo(reader: FaceReader, bar: QualityBar, path: Path | PhotoFile) -> 
     return PhotoCheck(checked.refusals.get(0), opened[0].pixels, faces)
 
 
-def _face_or_refusal(checked: CheckedPhotos, number: int) -> Face | Refusal:
-    return checked.refusals.get(number) or checked.faces[number].face
-
-
 def template_of_kept(
     reader: FaceReader, photos: Sequence[bytes], alike: float = UNCALIBRATED_ALIKE
 ) -> Prototypes | None:
@@ -169,13 +171,17 @@ def template_of_kept(
         alike: As for `make_template`.
 
     Returns:
-        None if fewer than two photos show for certain whose face it is.
+        None if the photos do not show for certain whose face it is: at least three must agree, or
+        two that show nobody else.
     """
     files = [PhotoFile(str(number), data) for number, data in enumerate(photos)]
     checked = CheckedPhotos([file.name for file in files])
     _check(checked, reader, ANY_QUALITY, files, {}, alike)
     theirs = [checked.faces[number].face for number in sorted(checked.faces)]
-    return make_prototypes(theirs) if len(theirs) > 1 else None
+    alone = sum(checked.counts[number] == 1 for number in checked.faces)
+    # Two photos of several people may agree on somebody else.
+    is_sure = len(theirs) >= MIN_PHOTOS or alone > 1
+    return make_prototypes(theirs) if is_sure else None
 
 
 def lookalikes(

@@ -287,6 +287,7 @@ def choose_face_of_each(checked: CheckedPhotos, alike: float) -> None:
     So a face that is unlike the others still counts, as error rates require.
     """
     subject = find_subject(checked.candidates, alike)
+    checked.people = subject.people
     for number in sorted({candidate.photo for candidate in checked.candidates}):
         chosen = subject.faces.get(number)
         if chosen is None or number in subject.rival_photos:

@@ -115,10 +115,14 @@ def find_subject(candidates: Sequence[Candidate], alike: float) -> Subject:
     return Subject(faces, [], _rival_photos(list(faces.values()), rivals), cosine)
 
 
-def _rank(group: Sequence[Candidate]) -> tuple[int, int, float]:
-    """Faces that were picked come first, then those in most photos, then the most prominent."""
+def _rank(group: Sequence[Candidate]) -> tuple[bool, int, int, float]:
+    """Return what makes a group the subject's, the most important first.
+
+    The photos agree on it, somebody picked it, it is in most photos, it is the most prominent.
+    """
     picked = sum(candidate.is_picked for candidate in group)
-    return picked, len(group), sum(candidate.prominence for candidate in group)
+    prominence = sum(candidate.prominence for candidate in group)
+    return len(group) >= MIN_PHOTOS_OF_A_PERSON, picked, len(group), prominence
 
 
 def _without_subject(groups: Groups, photos: np.ndarray, shown: Collection[int]) -> Groups:

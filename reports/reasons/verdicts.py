@@ -19,6 +19,14 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "score {score:.2f}, but the face pack has no calibration, so no error rate can be "
             "promised"
         ),
+        "calibrated-on-gallery": (
+            "score {score:.2f}, but the face pack was calibrated on registered people only, so no "
+            "error rate can be promised"
+        ),
+        "too-few-comparisons": (
+            "score {score:.2f}, but the face pack was calibrated on too few comparisons for the "
+            "error rate that is asked for"
+        ),
         "base-model-scores": (
             "score {score:.2f}, but the base model alone already scores {control:.2f}"
         ),

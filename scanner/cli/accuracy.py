@@ -10,17 +10,24 @@ import typer
 
 from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.options import FacePackOption, JsonFlag, LanguageOption, check_language
-from scanner.cli.output import print_json, print_line, write_text_file
+from scanner.cli.output import print_json, print_line, print_warning, visible, write_text_file
 from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
+    from face_index.accuracy.label_checks import LabelsInDoubt
     from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
+    from face_index.accuracy.marks import Marks
     from face_index.gallery.calibration import Calibration
     from scanner.factories import EnrolmentSession
 
 _FPIR = 0.001
 _GALLERY_SIZES = (20, 1_000, 100_000)  # smaller galleries have the thresholds of twenty
+
+_SHORTFALLS = {
+    "gallery-only": "nothing is a match, since only registered people were compared",
+    "too-few-comparisons": "nothing is a match, since too few were compared for this rate",
+}
 
 OutOption = Annotated[
     Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")
@@ -52,8 +59,8 @@ def evaluate(
     """
     check_language(lang)
     with enrolment_session_of(settings_of(context, face_pack=face_pack)) as session:
-        evaluation, _ = _measure(session, source)
-        report = _write_report(session, evaluation, source, out, lang)
+        evaluation, photos = _measure(session, source)
+        report = _write_report(session, evaluation, photos, source, out, lang)
     _print_evaluation(evaluation, report, None, as_json=as_json)
 
 
@@ -69,6 +76,14 @@ def calibrate(
             "--gallery", help="Use the registered people's own cross-scores; impostors only."
         ),
     ] = False,
+    marks: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV file in which somebody marked labels in doubt (first, second, mark).",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     out: OutOption = None,
     face_pack: FacePackOption = None,
     lang: LanguageOption = "en",
@@ -76,9 +91,12 @@ def calibrate(
 ) -> None:
     """Fit the thresholds and likelihood ratios of a face pack.
 
-    Scans use them from then on.
+    Scans use them from then on. If labels may be wrong, nothing is fitted: the report shows them,
+    and a CSV file beside it asks for marks. With --gallery alone nothing is a match, since
+    registered people are too few and too alike; scores over the threshold are possible.
     """
-    from face_index.accuracy.evaluation import calibration_of
+    from face_index.accuracy.label_checks import LabelsInDoubt
+    from face_index.accuracy.marks import Marks, read_marks
     from face_index.gallery.calibration import save_calibration
 
     check_language(lang)
@@ -92,10 +110,14 @@ def calibrate(
         if source is None:
             calibration = _from_gallery(session)
         else:
-            evaluation, photos = _measure(session, source)
-            description = f"{evaluation.subjects} persons in {source.name}"
-            calibration = calibration_of(photos, version.sha256, description)
-            report = _write_report(session, evaluation, source, out, lang)
+            known = read_marks(marks) if marks else Marks()
+            evaluation, photos = _measure(session, source, known)
+            report = _write_report(session, evaluation, photos, source, out, lang)
+            try:
+                calibration = _fitted(session, evaluation, photos, source, known)
+            except LabelsInDoubt as error:
+                _print_doubts(error, report)
+                raise
         save_calibration(target, calibration)
     if source is None:
         _print_calibration(calibration, target, as_json=as_json)
@@ -103,12 +125,54 @@ def calibrate(
         _print_evaluation(evaluation, report, (calibration, target), as_json=as_json)
 
 
-def _measure(session: EnrolmentSession, source: Path) -> tuple[Evaluation, ReadPhotos]:
+def _fitted(
+    session: EnrolmentSession,
+    evaluation: Evaluation,
+    photos: ReadPhotos,
+    source: Path,
+    marks: Marks,
+) -> Calibration:
+    from face_index.accuracy.evaluation import calibration_of
+
+    description = f"{evaluation.subjects} persons in {source.name}"
+    return calibration_of(photos, session.faces.reader.version.sha256, description, marks)
+
+
+def _print_doubts(error: LabelsInDoubt, report: Path) -> None:
+    """List labels in doubt, and write the file in which somebody marks them."""
+    from face_index.accuracy.marks import marks_file
+
+    path = report.with_suffix(".marks.csv")
+    write_text_file(path, marks_file((doubt.first, doubt.second) for doubt in error.doubts))
+    for doubt in error.doubts:
+        print_line(f"  {visible(doubt.text())}")
+    print_line(
+        f"Look at the pictures in {report}. Then write in the column mark of {path} what they are "
+        "(a pair: different, related, same; one person: one-person, leave-out), and run it again "
+        f"with --marks {path}."
+    )
+
+
+def _measure(
+    session: EnrolmentSession, source: Path, marks: Marks | None = None
+) -> tuple[Evaluation, ReadPhotos]:
     from face_index.accuracy.evaluation import evaluate_pairs, evaluate_people
+    from face_index.accuracy.extremes import name_of
+    from face_index.accuracy.label_checks import without_shared_pictures
     from face_index.accuracy.labelled import labelled_pairs, labelled_photos
 
     if source.is_dir():
-        read = _read(session, labelled_photos(source))
+        photos = [
+            photo
+            for photo in labelled_photos(source)
+            if marks is None or not (marks.left_out(photo.person) or marks.left_out(name_of(photo)))
+        ]
+        read, shared = without_shared_pictures(_read(session, photos))
+        for first, second in shared:
+            print_warning(
+                f"{name_of(first)} and {name_of(second)} are one picture under two names; both "
+                "are left out"
+            )
         return evaluate_people(read, session.faces.reader.version.sha256), read
     pairs = labelled_pairs(source)
     photos = list(dict.fromkeys(photo for pair in pairs for photo in (pair.first, pair.second)))
@@ -118,12 +182,12 @@ def _measure(session: EnrolmentSession, source: Path) -> tuple[Evaluation, ReadP
 
 def _read(session: EnrolmentSession, photos: list[LabelledPhoto]) -> ReadPhotos:
     from face_index.accuracy.labelled import read_photos
-    from face_index.registration.grouping import alike_from
+    from face_index.registration.grouping import UNCALIBRATED_ALIKE
 
     with progress_bar("reading photos") as observer:
         faces = session.faces
-        alike = alike_from(faces.calibration)
-        for read in read_photos(photos, faces.reader, faces.pack.bar, alike):
+        # Not the present calibration's, so that the same photos always give the same figures.
+        for read in read_photos(photos, faces.reader, faces.pack.bar, UNCALIBRATED_ALIKE):
             observer.step(read.photo_count, len(photos), "reading photos")
     return read
 
@@ -137,19 +201,26 @@ def _from_gallery(session: EnrolmentSession) -> Calibration:
 
 
 def _write_report(
-    session: EnrolmentSession, evaluation: Evaluation, source: Path, out: Path | None, language: str
+    session: EnrolmentSession,
+    evaluation: Evaluation,
+    photos: ReadPhotos,
+    source: Path,
+    out: Path | None,
+    language: str,
 ) -> Path:
     from face_index.accuracy.document import ReportFacts, accuracy_document, accuracy_report
+    from face_index.accuracy.extremes import NO_LOOKS, looks_at
     from scanner.versions import library_versions
 
     now, pack = session.clock(), session.faces.pack
     facts = ReportFacts(pack, session.faces.reader.version, source.name, now, library_versions())
     name = f"accuracy-{pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
     path = out or session.settings.reports_path / name
-    document = accuracy_document(evaluation, facts)
+    looks = looks_at(photos) if source.is_dir() else NO_LOOKS
+    document = accuracy_document(evaluation, facts, looks)
     text = json.dumps(document, ensure_ascii=False, indent=1)
     write_text_file(path.with_suffix(".json"), text + "\n")
-    write_text_file(path, accuracy_report(evaluation, facts, language))
+    write_text_file(path, accuracy_report(evaluation, facts, looks, language))
     return path
 
 
@@ -189,16 +260,33 @@ def _print_evaluation(
 
 
 def _print_calibration(calibration: Calibration, path: Path, *, as_json: bool) -> None:
-    thresholds = {size: calibration.threshold(size, _FPIR) for size in _GALLERY_SIZES}
     if as_json:
         print_json(
             {
                 "calibration": str(path),
                 "source": calibration.source,
-                "thresholds_at_fpir_0.001": thresholds,
+                "basis": calibration.basis,
+                "comparisons": calibration.comparisons,
+                "thresholds_at_fpir_0.001": [
+                    {
+                        "persons": size,
+                        "threshold": calibration.threshold(size, _FPIR),
+                        "interval": calibration.threshold_interval(size, _FPIR),
+                        "shortfall": calibration.shortfall(size, _FPIR),
+                    }
+                    for size in _GALLERY_SIZES
+                ],
             }
         )
         return
-    sizes = (f"{size:,} persons {threshold:.3f}" for size, threshold in thresholds.items())
-    typer.echo(f"Thresholds at FPIR 0.1 %: {', '.join(sizes)}.")
+    typer.echo(
+        f"Thresholds at FPIR 0.1 %, from {calibration.comparisons:,} comparisons of "
+        f"{calibration.basis}, with 95 % intervals:"
+    )
+    for size in _GALLERY_SIZES:
+        low, high = calibration.threshold_interval(size, _FPIR)
+        shortfall = calibration.shortfall(size, _FPIR)
+        threshold = calibration.threshold(size, _FPIR)
+        text = f"  {size:,} persons: {threshold:.3f} ({low:.3f} to {high:.3f})"
+        typer.echo(f"{text}; {_SHORTFALLS[shortfall]}" if shortfall else text)
     print_line(f"Calibration: {path}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from face_index.gallery.calibration import UNCALIBRATED_THRESHOLD
+from face_index.gallery.calibration import UNCALIBRATED_THRESHOLD, Shortfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class Thresholds:
     Attributes:
         match: threshold at which `fpir` holds for this gallery size, at least LEAST_GALLERY.
         possible: threshold at which `possible_fpir` holds; between the two a reviewer decides.
-        calibrated: False if the thresholds have no measured error rate; then nothing is a match.
+        shortfall: why the rates are not measured well enough to call anybody a match; None if they
+            are.
         min_lift: minimum difference between the score and the control's score, so that a face that
             the base model draws by itself is not a match. Chosen on LikenessBench's development
             split.
@@ -94,7 +95,7 @@ class Thresholds:
     possible: float
     fpir: float
     possible_fpir: float
-    calibrated: bool
+    shortfall: Shortfall | None
     min_lift: float = 0.15
     min_margin: float = 0.05
     min_share: float = 0.25
@@ -103,7 +104,8 @@ class Thresholds:
 def uncalibrated(fpir: float, possible_fpir: float) -> Thresholds:
     """Return the thresholds of a face pack without a calibration."""
     low = UNCALIBRATED_THRESHOLD - UNCALIBRATED_POSSIBLE_BELOW
-    return Thresholds(UNCALIBRATED_THRESHOLD, low, fpir, possible_fpir, calibrated=False)
+    shortfall = Shortfall.NO_CALIBRATION
+    return Thresholds(UNCALIBRATED_THRESHOLD, low, fpir, possible_fpir, shortfall)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ def take_snapshot(
         return GallerySnapshot(
             gallery, gallery_version, recall, None, thresholds, {}, templates, snapshot_id
         )
-    blank = Thresholds(0, 0, *rates, calibrated=True)
+    size = planned_size(len(gallery))
+    blank = Thresholds(0, 0, *rates, calibration.shortfall(size, rates[0]))
     if calibration.runner_up_margin is not None:
         blank = replace(blank, min_margin=calibration.runner_up_margin)
     thresholds = _calibrated(calibration, len(gallery), blank, 1.0)

@@ -7,8 +7,10 @@ never multiplied. The probe is the mean face; its uncertainty is a jackknife ove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from face_index.gallery.calibration import Shortfall
 from reports.reasons.reason import Reason
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Thresholds
@@ -73,8 +75,8 @@ def _doubt(scored: Scored, thresholds: Thresholds) -> Reason | None:
     if scored.score < thresholds.match:
         band = {"possible": thresholds.possible, "threshold": thresholds.match}
         return Reason("between-thresholds", {**score, **band})
-    if not thresholds.calibrated:
-        return Reason("not-calibrated", score)
+    if thresholds.shortfall is not None:
+        return _shortfall_reason(thresholds.shortfall, score)
     if control is not None and control >= thresholds.possible:
         return Reason("base-model-scores", {**score, "control": control})
     if lift is not None and lift < thresholds.min_lift:
@@ -86,6 +88,16 @@ def _doubt(scored: Scored, thresholds: Thresholds) -> Reason | None:
     if runner_up is not None and _too_alike(scored.score, runner_up, thresholds):
         return Reason("runner-up-close", {**score, "runner_up": runner_up})
     return None
+
+
+def _shortfall_reason(shortfall: Shortfall, score: Mapping[str, float]) -> Reason:
+    match shortfall:
+        case Shortfall.NO_CALIBRATION:
+            return Reason("not-calibrated", score)
+        case Shortfall.GALLERY_ONLY:
+            return Reason("calibrated-on-gallery", score)
+        case Shortfall.TOO_FEW_COMPARISONS:
+            return Reason("too-few-comparisons", score)
 
 
 def _too_alike(score: float, runner_up: float, thresholds: Thresholds) -> bool:

@@ -1,0 +1,129 @@
+"""Whom photos show: bystanders, friends who come along, two people, faces to be picked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from face_index.faces.face import Face, unit
+from face_index.registration.subject import (
+    Candidate,
+    Subject,
+    find_subject,
+    most_prominent,
+    prominence_of,
+)
+from tests.test_faces import GOOD
+
+ALIKE = 0.4
+
+
+def face_of(person: int, turn: int = 0) -> Face:
+    """A face of a person; two of one person have a cosine of about 0.75."""
+    noise = unit(np.random.default_rng([person, turn]).normal(size=128))
+    return replace(GOOD, embedding=unit(np.eye(128)[person] + 0.6 * noise))
+
+
+def photos_of(*people: Sequence[int], sizes: Sequence[float] = (0.5, 0.4, 0.3)) -> list[Candidate]:
+    """Photos, each with the faces of these people, the first the most prominent."""
+    return [
+        Candidate(photo, number, face_of(person, photo), sizes[number - 1])
+        for photo, shown in enumerate(people)
+        for number, person in enumerate(shown, 1)
+    ]
+
+
+def who(subject: Subject) -> dict[int, int]:
+    return {photo: int(np.argmax(one.face.embedding)) for photo, one in subject.faces.items()}
+
+
+def test_the_face_on_which_the_photos_agree_is_the_subject_wherever_it_stands() -> None:
+    subject = find_subject(photos_of([1], [2, 1], [1, 3], [4, 5, 1]), ALIKE)
+    assert who(subject) == {0: 1, 1: 1, 2: 1, 3: 1}
+    assert not subject.people
+    assert not subject.rival_photos
+
+
+def test_a_friend_in_some_of_the_photos_is_no_second_person() -> None:
+    subject = find_subject(photos_of([1], [2, 1], [2, 1], [1, 2], [1], [1]), ALIKE)
+    assert set(who(subject).values()) == {1}
+    assert not subject.people
+    assert not subject.rival_photos
+
+
+def test_two_people_with_photos_of_their_own_are_questioned() -> None:
+    subject = find_subject(photos_of([1], [1], [1], [2], [2], [1, 2]), ALIKE)
+    assert subject.people == [[0, 1, 2, 5], [3, 4]]
+    assert -1 < subject.cosine < ALIKE
+
+
+def test_a_single_photo_of_somebody_else_is_left_out() -> None:
+    subject = find_subject(photos_of([1], [1], [1], [2]), ALIKE)
+    assert sorted(subject.faces) == [0, 1, 2]
+    assert not subject.people
+
+
+def test_of_two_in_every_photo_the_one_who_is_clearly_more_prominent_is_meant() -> None:
+    together = ([1, 2], [1, 2], [1, 2])
+    assert find_subject(photos_of(*together), ALIKE).rival_photos == {0, 1, 2}
+    clear = find_subject(photos_of(*together, sizes=(0.6, 0.3)), ALIKE)
+    assert not clear.rival_photos
+    assert set(who(clear).values()) == {1}
+
+
+def test_a_pick_says_who_is_meant() -> None:
+    candidates = photos_of([1, 2], [1, 2], [1, 2])
+    picked = [replace(one, is_picked=one.photo == 0) for one in candidates[1:]]
+    subject = find_subject(picked, ALIKE)
+    assert set(who(subject).values()) == {2}
+    assert not subject.rival_photos
+
+
+def test_without_faces_there_is_nobody() -> None:
+    assert find_subject([], ALIKE).faces == {}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    strangers=st.lists(st.lists(st.integers(10, 60), max_size=3, unique=True), min_size=3),
+    seed=st.integers(0, 100),
+)
+def test_whatever_strangers_stand_beside_the_subject_is_found(
+    strangers: list[list[int]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    seen: set[int] = set()
+    candidates = []
+    for photo, others in enumerate(strangers):
+        shown = [1, *(other for other in others if other not in seen)]
+        seen.update(others)  # each stranger is in one photo only
+        for number, person in enumerate(rng.permutation(shown), 1):
+            candidates.append(Candidate(photo, number, face_of(int(person), photo), 0.3))
+    subject = find_subject(candidates, ALIKE)
+    assert who(subject) == dict.fromkeys(range(len(strangers)), 1)
+    assert not subject.people
+    assert not subject.rival_photos
+    assert find_subject(candidates[::-1], ALIKE).faces.keys() == subject.faces.keys()
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [((50, 50, 150, 150), 0.5), ((0, 0, 100, 100), 0.375), ((0, 0, 200, 200), 1.0)],
+)
+def test_a_large_face_in_the_middle_is_prominent(
+    box: tuple[float, float, float, float], expected: float
+) -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    assert prominence_of(replace(GOOD, box=box), image) == pytest.approx(expected)
+
+
+def test_one_photo_is_about_its_most_prominent_face() -> None:
+    assert most_prominent(photos_of([1, 2])) is None
+    first = most_prominent(photos_of([1, 2], sizes=(0.6, 0.3)))
+    assert first is not None
+    assert first.number == 1
