@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from scanner.identification.intervals import jackknifed_angle
+from face_index.gallery.spread import jackknifed_angle
 from scanner.identification.policy import CONFIRMATION, SCREENING, Schedule
 
 Floats = npt.NDArray[np.floating]

@@ -18,8 +18,18 @@ from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
 from face_index.accuracy.marks import Mark, Marks, marks_file, read_marks
 from face_index.errors import CalibrationImpossible
 from face_index.faces.face import unit
-from face_index.gallery.calibration import Basis, Shortfall, calibrate
+from face_index.gallery.calibration import (
+    Basis,
+    Shortfall,
+    calibrate,
+    load_calibration,
+    save_calibration,
+    tails_of_groups,
+)
 from face_index.gallery.impostors import ImpostorScores, quantiles_of
+from face_index.gallery.spread import Spread, spread_of
+from scanner.identification.intervals import estimate
+from scanner.identification.policy import CAPTURES
 from tests.test_calibration import VERSION, population
 from tests.test_faces import GOOD
 
@@ -100,6 +110,75 @@ class TestPoisonedLabels:
         low, high = clean.threshold_interval(1_000, 0.001)
         assert low <= mended.threshold(1_000, 0.001) <= high
         assert suspicious_pairs(templates, probes, {pair}) == []
+
+
+class TestGroups:
+    def test_a_threshold_holds_in_the_group_whose_people_look_most_alike(self) -> None:
+        rng = np.random.default_rng(4)
+        common = unit(rng.normal(size=48))
+        both = [population(300, 1), population(300, 2)]
+        alike = [one + 0.6 * common for one in both[1]]
+        templates, probes = (
+            np.concatenate([one, other / np.linalg.norm(other, axis=1, keepdims=True)])
+            for one, other in zip(both[0], alike, strict=True)
+        )
+        names = ["a"] * 300 + ["b"] * 300
+        groups = tails_of_groups(templates, probes, names, {(0, 1), (299, 300), (300, 301)})
+        assert set(groups) == {"a", "b"}
+        plain = calibrate(templates, probes, VERSION.sha256, "people")
+        grouped = replace(plain, groups=groups)
+        assert grouped.threshold(1_000, 0.001) > plain.threshold(1_000, 0.001)
+        assert grouped.worst_group(1_000, 0.001) == "b"
+        assert plain.worst_group(1_000, 0.001) == ""
+        assert tails_of_groups(templates, probes, ["few"] * 99 + [""] * 501) == {}
+
+    def test_they_are_stored(self, tmp_path: Path) -> None:
+        people = population(150, 3)
+        made = replace(
+            calibrate(*people, VERSION.sha256, "people"),
+            groups=tails_of_groups(*people, ["a"] * 150),
+            spread=Spread(0.2, 9.0),
+        )
+        save_calibration(tmp_path / "c.json", made)
+        assert load_calibration(tmp_path / "c.json", VERSION.sha256) == made
+
+
+class TestSpread:
+    """Few images: their interval rests on how images of many people scatter."""
+
+    def people(self, count: int, images: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(seed)
+        found = []
+        for _ in range(count):
+            centre = unit(rng.normal(size=48))
+            template = unit(centre + 0.3 * unit(rng.normal(size=48)))
+            noise = 0.6 * rng.lognormal(0, 0.2)
+            vectors = [unit(centre + noise * unit(rng.normal(size=48))) for _ in range(images)]
+            found.append((np.stack(vectors), template))
+        return found
+
+    def test_it_is_that_of_the_people(self) -> None:
+        few, many = (spread_of(self.people(2_000, images, 1)) for images in (3, 12))
+        assert few is not None
+        assert many is not None
+        assert few.angle == pytest.approx(many.angle, rel=0.15)
+        assert 4 < many.freedom <= 30
+        assert spread_of(self.people(34, 5, 1)) is None
+
+    @pytest.mark.parametrize("images", [3, 4])
+    def test_intervals_of_a_few_images_hold_and_are_narrower(self, images: int) -> None:
+        spread = spread_of(self.people(1_000, 8, 1))
+        covered, widths = {True: 0, False: 0}, {True: 0.0, False: 0.0}
+        for vectors, template in self.people(600, 200, 2):
+            truth = float(unit(vectors.mean(axis=0)) @ template)
+            for known in (True, False):
+                found = estimate(
+                    vectors[:images], template, CAPTURES, None, spread if known else None
+                )
+                covered[known] += found.interval[0] <= truth <= found.interval[1]
+                widths[known] += found.interval[1] - found.interval[0]
+        assert covered[True] > 0.93 * 600
+        assert widths[True] < 0.75 * widths[False]
 
 
 class TestWhatComparisonsBear:

@@ -18,7 +18,7 @@ from face_index.accuracy.marks import Marks
 from face_index.accuracy.verification_scores import VerificationScores, all_pairs
 from face_index.errors import CalibrationImpossible
 from face_index.faces.face import Face, unit
-from face_index.gallery.calibration import Calibration, calibrate
+from face_index.gallery.calibration import Calibration, calibrate, tails_of_groups
 from face_index.gallery.metrics import (
     Rate,
     cllr,
@@ -28,6 +28,7 @@ from face_index.gallery.metrics import (
     minimal_cllr,
     rate_over_subjects,
 )
+from face_index.gallery.spread import spread_of
 from face_index.gallery.templates import make_prototypes
 
 Floats = npt.NDArray[np.floating]
@@ -36,6 +37,7 @@ STATED_FMR = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STATED_FPIR = (1e-2, 1e-3, 1e-4)
 _LEAST_IMPOSTORS_OF_A_GROUP = 100
 PHOTOS_OF_A_PERSON = 4
+_IMAGES_FOR_SPREAD = 6  # of fewer the jackknife overestimates it
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,15 @@ def calibration_of(
     if len(names) >= 2 and (doubts := doubts_about(names, templates, probes, read, marks)):
         raise LabelsInDoubt(doubts)
     left_out = pairs_left_out(names, marks)
-    found = calibrate(templates, probes, pack_sha256, source, left_out=left_out)
-    return replace(found, marks=marks.counts(), marks_sha256=marks.sha256)
+    spread = spread_of(
+        (np.stack([face.embedding for face in faces[len(faces) // 2 :]]), template)
+        for faces, template in zip((people[name] for name in names), templates, strict=True)
+        if len(faces) - len(faces) // 2 >= _IMAGES_FOR_SPREAD
+    )
+    found = calibrate(templates, probes, pack_sha256, source, left_out=left_out, spread=spread)
+    labels = {photo.person: photo.group for photo in read.faces}
+    groups = tails_of_groups(templates, probes, [labels[name] for name in names], left_out)
+    return replace(found, groups=groups, marks=marks.counts(), marks_sha256=marks.sha256)
 
 
 def _evaluation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -12,12 +11,14 @@ from contextlib import redirect_stdout
 from io import StringIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from insightface.app import FaceAnalysis
+from insightface.model_zoo import get_model
 from insightface.model_zoo.model_license import inspect_model_package_license
 from insightface.utils.storage import ensure_available
 
@@ -25,7 +26,8 @@ from face_index.errors import PackMissing, PackUnusable
 from face_index.faces.alignment import aligned_crop, crop_matrices, head_poses
 from face_index.faces.detection import BatchDetector, Layout
 from face_index.faces.face import Face, Image, PackVersion, Vector, unit
-from face_index.faces.packs import FacePack
+from face_index.faces.packs import DetectorKind, FacePack
+from face_index.faces.yunet import YuNetDetector
 
 log = logging.getLogger(__name__)
 # Measured on two cores: of batches of 4, 8, 16 and 32 with 2 to 4 threads, none was faster than 16
@@ -55,22 +57,12 @@ class InsightFaceReader:
         options.intra_op_num_threads = 0 if cuda else 1
         try:
             with redirect_stdout(StringIO()):
-                self._app = FaceAnalysis(
-                    name=str(pack.folder),
-                    allowed_modules=["detection", "recognition"],
-                    providers=list(providers),
-                    sess_options=options,
-                )
-                self._app.prepare(
-                    ctx_id=0, det_thresh=pack.bar.min_detector_score, det_size=pack.detection_size
-                )
-            self._recogniser = self._app.models["recognition"]
-            self._detector = BatchDetector(self._app.det_model, pack.detection_size, batch, options)
-        # InsightFace, onnx, protobuf and onnxruntime have no common error class.
+                self._recogniser, self._detector = _networks(pack, list(providers), batch, options)
+        # InsightFace, OpenCV, onnx, protobuf and onnxruntime have no common error class.
         except Exception as error:
             raise PackUnusable(
-                f"{pack.folder} is not a face pack: it needs an SCRFD detector and an ArcFace "
-                f"recogniser as .onnx ({error})"
+                f"{pack.folder} is not a face pack: it needs a detector (SCRFD, or YuNet with a "
+                f"pack.toml) and an ArcFace recogniser as .onnx ({error})"
             ) from error
         # One thread more than cores: while one holds the interpreter lock, the others' networks
         # run.
@@ -81,9 +73,7 @@ class InsightFaceReader:
             cv2.setNumThreads(1)
         dimension = int(self._recogniser.output_shape[1])
         self._detector_side = max(pack.detection_size)
-        self._version = PackVersion(
-            pack.name, _hash_of_networks(pack.folder), dimension, pack.version
-        )
+        self._version = PackVersion(pack.name, pack.networks_sha256(), dimension, pack.version)
 
     @property
     def version(self) -> PackVersion:
@@ -136,6 +126,31 @@ class InsightFaceReader:
         return rows
 
 
+def _networks(
+    pack: FacePack, providers: list[str], batch: int, options: onnxruntime.SessionOptions
+) -> tuple[Any, BatchDetector | YuNetDetector]:
+    """Open the recogniser and the detector of a pack."""
+    if pack.detector is None or pack.recogniser is None:
+        app = FaceAnalysis(
+            name=str(pack.folder),
+            allowed_modules=["detection", "recognition"],
+            providers=providers,
+            sess_options=options,
+        )
+        score = pack.bar.min_detector_score
+        app.prepare(ctx_id=0, det_thresh=score, det_size=pack.detection_size)
+        recogniser, detector = app.models["recognition"], app.det_model
+    else:
+        recogniser = get_model(str(pack.recogniser.file), providers=providers, sess_options=options)
+        recogniser.prepare(ctx_id=0)
+        if pack.detector.kind == DetectorKind.YUNET:
+            side = max(pack.detection_size)
+            return recogniser, YuNetDetector(pack.detector.file, side, pack.bar.min_detector_score)
+        detector = get_model(str(pack.detector.file), providers=providers, sess_options=options)
+        detector.prepare(0, input_size=pack.detection_size, det_thresh=pack.bar.min_detector_score)
+    return recogniser, BatchDetector(detector, pack.detection_size, batch, options)
+
+
 def _batch_size(pack: FacePack, largest: int) -> int:
     width, height = pack.detection_size
     return max(2, min(largest, _PIXELS_PER_RUN[largest] // (width * height)))
@@ -166,13 +181,6 @@ def _face(
         embedding=unit(vector),
         norm=float(np.linalg.norm(vector)),
     )
-
-
-def _hash_of_networks(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.onnx")):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def licence_of(folder: Path) -> tuple[str, str]:

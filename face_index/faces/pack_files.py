@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import tomllib
 from pathlib import Path
 from typing import Any
 
-from face_index.errors import PackMissing
-from face_index.faces.packs import FacePack, known_packs
+from face_index.errors import PackMissing, PackUnusable
+from face_index.faces.packs import DetectorKind, FacePack, Network, known_packs
 from face_index.faces.quality import QualityBar
+
+# A file in a folder of the user's own that names its networks and their licences.
+PACK_FILE = "pack.toml"
+_BAR_FIELDS = ("min_detector_score", "min_eye_distance_px", "min_sharpness")
 
 
 def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> FacePack:
     """Return the pack of a registry name or a local folder; download it if it is missing.
 
     Args:
-        name_or_folder: A name in face_packs.toml, or a folder in InsightFace's layout.
+        name_or_folder: A name in face_packs.toml, or a folder in InsightFace's layout or with a
+            pack.toml.
         cache: The folder for downloaded packs.
         bundled: Folders of packs that ship with the program, by name.
 
     Raises:
         PackMissing: The name is neither known nor a folder, or the files cannot be downloaded.
+        PackUnusable: A file is another one than the registry or pack.toml names.
     """
     registry = known_packs()
     if name_or_folder not in registry:
@@ -31,29 +39,84 @@ def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> Fac
             )
         return _own_pack(folder.resolve())
     entry = registry[name_or_folder]
-    folder = _folder_of(name_or_folder, entry, cache, bundled)
+    networks = {}
+    if entry["source"] == "files":
+        hub = cache / "huggingface"
+        networks = {
+            role: _network(role, entry[role], _from_hugging_face(name_or_folder, entry[role], hub))
+            for role in ("detector", "recogniser")
+        }
+        folder = networks["recogniser"].file.parent
+    else:
+        folder = _folder_of(name_or_folder, entry, cache, bundled)
     return FacePack(
         name=name_or_folder,
         folder=folder,
         licence=entry["licence"],
         commercial=_commercial(entry["commercial"], folder),
         detection_size=(entry["detection_size"], entry["detection_size"]),
-        bar=QualityBar(
-            min_detector_score=entry["min_detector_score"],
-            min_eye_distance_px=entry["min_eye_distance_px"],
-            min_sharpness=entry["min_sharpness"],
-        ),
+        bar=_bar(entry),
         version=entry["version"],
+        **networks,
     )
 
 
 def _own_pack(folder: Path) -> FacePack:
+    if (folder / PACK_FILE).is_file():
+        return _described_pack(folder)
     from face_index.faces.insight import licence_of
 
     grant, message = licence_of(folder)
     return FacePack(
         folder.name, folder, f"{grant} ({message})", grant == "commercial", (640, 640), QualityBar()
     )
+
+
+def _described_pack(folder: Path) -> FacePack:
+    """Return the pack that a folder's pack.toml describes; the user answers for its licences."""
+    path = folder / PACK_FILE
+    try:
+        entry = tomllib.loads(path.read_text("utf-8"))
+        networks = {
+            role: _network(role, entry[role], folder / entry[role]["file"])
+            for role in ("detector", "recogniser")
+        }
+        side = int(entry.get("detection_size", 640))
+        bar, version = _bar(entry), str(entry.get("version", ""))
+    except KeyError as error:
+        raise PackUnusable(
+            f"{path}: {error.args[0]!r} is missing; see docs/face_index.md"
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise PackUnusable(f"{path} cannot be read ({error}); see docs/face_index.md") from error
+    licence = "; ".join(f"{role}: {network.licence}" for role, network in networks.items())
+    commercial = all(network.commercial for network in networks.values())
+    name = str(entry.get("name", folder.name))
+    return FacePack(name, folder, licence, commercial, (side, side), bar, version, **networks)
+
+
+def _network(role: str, entry: dict[str, Any], file: Path) -> Network:
+    """Return a network; raises PackUnusable if its file is another one than the entry names."""
+    known = list(DetectorKind) if role == "detector" else ["arcface"]
+    kind = str(entry.get("kind", known[0]))
+    if kind not in known:
+        raise PackUnusable(f"the kind of a {role} is one of {', '.join(known)}, not {kind!r}")
+    if not file.is_file():
+        raise PackUnusable(f"{file} is missing")
+    expected = entry.get("sha256")
+    if expected and (found := hashlib.sha256(file.read_bytes()).hexdigest()) != expected.lower():
+        raise PackUnusable(
+            f"{file} is not the file that was meant: its SHA-256 is {found}, not {expected}; "
+            "delete it, so that it is fetched again"
+        )
+    commercial = entry["commercial"]
+    if not isinstance(commercial, bool):
+        raise PackUnusable(f"commercial must be true or false, not {commercial!r}")
+    return Network(kind, file, str(entry["licence"]), commercial)
+
+
+def _bar(entry: dict[str, Any]) -> QualityBar:
+    return QualityBar(**{name: float(entry[name]) for name in _BAR_FIELDS if name in entry})
 
 
 def _commercial(declared: bool | str, folder: Path) -> bool:
@@ -71,21 +134,20 @@ def _folder_of(name: str, entry: dict[str, Any], cache: Path, bundled: dict[str,
                 f"face pack {name} should ship with the program but is not there; install it again"
             )
         return bundled[name]
-    if entry["source"] == "insightface":
-        from face_index.faces.insight import fetch_pack
+    from face_index.faces.insight import fetch_pack
 
-        return fetch_pack(name, cache / "insightface")
-    return _from_hugging_face(name, entry["repository"], cache / "huggingface")
+    return fetch_pack(name, cache / "insightface")
 
 
-def _from_hugging_face(name: str, repository: str, cache: Path) -> Path:
-    from huggingface_hub import snapshot_download
+def _from_hugging_face(name: str, entry: dict[str, Any], cache: Path) -> Path:
+    from huggingface_hub import hf_hub_download
 
+    repository, file = entry["repository"], entry["file"]
     try:
-        return Path(snapshot_download(repository, cache_dir=cache, allow_patterns=["*.onnx"]))
-    except Exception as error:  # every error of the hub's client means that the files are missing
+        return Path(hf_hub_download(repository, file, cache_dir=cache))
+    except Exception as error:  # every error of the hub's client means that the file is missing
         raise PackMissing(
-            f"face pack {name} is not on this machine and {repository} could not be downloaded "
-            f"({type(error).__name__}). Bring the repository's .onnx files in a folder and pass it "
-            "with --face-pack"
+            f"face pack {name} is not on this machine: {file} could not be downloaded from "
+            f"{repository} ({type(error).__name__}). Bring the files of the pack in a folder with "
+            "a pack.toml (docs/face_index.md) and pass it with --face-pack"
         ) from error

@@ -23,17 +23,24 @@ import numpy.typing as npt
 from face_index.errors import CalibrationImpossible
 from face_index.gallery.impostors import ImpostorScores, Pair, row_products
 from face_index.gallery.likelihood_ratio import LikelihoodRatio, fit_likelihood_ratio
+from face_index.gallery.spread import Spread
 from face_index.gallery.tail import Tail, fit_tail, resampled_tails
 
 Floats = npt.NDArray[np.floating]
-# Without a calibration no error rate can be stated. This cosine is higher than that of every
-# different-person pair with two small real packs (0.64), and such verdicts are at most `possible`.
-UNCALIBRATED_THRESHOLD = 0.68
+# Without a calibration no error rate can be stated, and verdicts are at most `possible`. On LFW one
+# photo of a person reaches 0.28 with one of another person once in 1,000 comparisons with ArcFace
+# (Deb et al., AdvFaces 2019), 0.32 with a small pack (benchmarks/RESULTS.md), and there 0.46 once
+# in 100,000. Means of several photos, which are compared here, need 0.47 there for FPIR 0.1 % in a
+# gallery of 1,000.
+UNCALIBRATED_THRESHOLD = 0.55
 FORMAT = 3
+# Calibrations that ship with the program, by the SHA-256 of the networks: scores, no photos.
+SHIPPED = Path(__file__).parents[1] / "calibrations"
 # A rate of 3 / n is the 95 % upper bound where n comparisons show no error ("rule of three",
 # Hanley & Lippman-Hand 1983; ISO/IEC 19795-1, Annex B). A threshold for less is a guess.
 _RULE_OF_THREE = 3
 _RATIO_SAMPLE = 200_000
+_LEAST_OF_A_GROUP = 100
 
 
 class Basis(StrEnum):
@@ -65,7 +72,10 @@ class Calibration:
         runner_up_margin: Cosine by which the best identity must lead the next. 95 % of repeated
             genuine scores of one person differ by less. None without genuine scores.
         likelihood_ratio: None without genuine scores.
+        spread: How single images of a person scatter; None where single images were not compared.
         basis: The population that the impostors are from.
+        groups: Tails of comparisons within groups of persons, by the group's name. A threshold
+            holds in each of them.
         marks: How many pairs and photos somebody marked by hand, by mark
             (face_index.accuracy.marks).
         marks_sha256: Of the file of marks; "" without one.
@@ -79,7 +89,9 @@ class Calibration:
     replicates: tuple[Tail, ...] = ()
     runner_up_margin: float | None = None
     likelihood_ratio: LikelihoodRatio | None = None
+    spread: Spread | None = None
     basis: Basis = Basis.LABELLED
+    groups: dict[str, Tail] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     marks_sha256: str = ""
 
@@ -92,6 +104,16 @@ class Calibration:
             return Shortfall.TOO_FEW_COMPARISONS
         return None
 
+    def largest_gallery(self, fpir: float) -> int:
+        """Return the size of the largest gallery for which the comparisons bear that rate.
+
+        0 if there is none.
+        """
+        if self.basis == Basis.GALLERY:
+            return 0
+        least = _RULE_OF_THREE / self.comparisons
+        return int(np.log1p(-fpir) / np.log1p(-least)) if least < 1 else 0
+
     def threshold_interval(self, gallery_size: int, fpir: float) -> tuple[float, float]:
         """Return the 95 % interval of a threshold due to the choice of the calibration set."""
         rate = false_match_rate_for(gallery_size, fpir)
@@ -100,8 +122,18 @@ class Calibration:
         return float(low), float(high)
 
     def threshold(self, gallery_size: int, fpir: float, crowding: float = 1.0) -> float:
-        """Return the cosine at which FPIR over a gallery of that size is `fpir`."""
-        return self.tail.cosine_at(false_match_rate_for(gallery_size, fpir), crowding)
+        """Return the cosine at which FPIR over a gallery of that size is at most `fpir`.
+
+        That holds for everybody together and within each known group.
+        """
+        rate = false_match_rate_for(gallery_size, fpir)
+        return max(tail.cosine_at(rate, crowding) for tail in (self.tail, *self.groups.values()))
+
+    def worst_group(self, gallery_size: int, fpir: float) -> str:
+        """Return the group whose threshold is the highest; "" if that of everybody is."""
+        rate = false_match_rate_for(gallery_size, fpir)
+        by_name = {"": self.tail, **self.groups}
+        return max(by_name, key=lambda name: by_name[name].cosine_at(rate))
 
     def fpir(self, cosine: float, gallery_size: int) -> float:
         """Return FPIR over a gallery of that size with one threshold for all."""
@@ -133,6 +165,7 @@ def calibrate(
     replicates: int = 40,
     seed: int = 0,
     left_out: Collection[Pair] = (),
+    spread: Spread | None = None,
 ) -> Calibration:
     """Compute a calibration from one template and one probe of each of n persons.
 
@@ -143,6 +176,7 @@ def calibrate(
     Args:
         templates, probes: float32 [n, d], unit rows; row i of both is person i.
         left_out: Pairs of persons who are not compared, such as siblings; the smaller number first.
+        spread: How single images of a person scatter.
 
     Raises:
         CalibrationImpossible: There are too few persons.
@@ -166,6 +200,7 @@ def calibrate(
         replicates=resampled_tails(scores, tail, replicates, rng),
         runner_up_margin=float(np.quantile(np.abs(genuine - rng.permutation(genuine)), 0.95)),
         likelihood_ratio=fit_likelihood_ratio(genuine, scores.sample(_RATIO_SAMPLE, rng), rng),
+        spread=spread,
     )
 
 
@@ -197,6 +232,32 @@ def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibr
         replicates=resampled_tails(scores, tail, 40, rng),
         basis=Basis.GALLERY,
     )
+
+
+def tails_of_groups(
+    templates: Floats, probes: Floats, groups: Sequence[str], left_out: Collection[Pair] = ()
+) -> dict[str, Tail]:
+    """Fit the tail of the comparisons within each group that has at least 100 persons.
+
+    People of one group look more alike than people of all groups do, and error rates differ between
+    groups (NISTIR 8280, 2019).
+
+    Args:
+        groups: Of the persons in the rows of `templates` and `probes`; "" without one.
+    """
+    found: dict[str, Tail] = {}
+    for name in sorted(set(groups) - {""}):
+        rows = [number for number, group in enumerate(groups) if group == name]
+        if len(rows) < _LEAST_OF_A_GROUP:
+            continue
+        place = {number: row for row, number in enumerate(rows)}
+        own = {
+            (place[first], place[second])
+            for first, second in left_out
+            if first in place and second in place
+        }
+        found[name] = fit_tail(ImpostorScores(templates[rows], probes[rows], own))
+    return found
 
 
 def genuine_scores(templates: Floats, probes: Floats) -> npt.NDArray[np.float64]:
@@ -267,6 +328,8 @@ def _calibration_from(record: dict[str, Any], pack_sha256: str) -> Calibration |
         "tail": _tail_from(record["tail"]),
         "replicates": tuple(_tail_from(tail) for tail in record["replicates"]),
         "likelihood_ratio": LikelihoodRatio(**ratio) if ratio else None,
+        "spread": Spread(**record["spread"]) if record.get("spread") else None,
+        "groups": {name: _tail_from(tail) for name, tail in record.get("groups", {}).items()},
         "basis": Basis(record.get("basis", Basis.LABELLED)),
     }
     return Calibration(**record)

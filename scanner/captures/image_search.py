@@ -220,6 +220,7 @@ def _by_clusters(gathered: _SubjectFaces, snapshot: GallerySnapshot) -> dict[str
         CAPTURES,
         choose=independent,
         pictures=len({face.number for face in faces}),
+        spread=snapshot.calibration.spread if snapshot.calibration else None,
     )
     found: dict[str, IdentityInImages] = {}
     for match in matches:
@@ -248,16 +249,23 @@ def _photographs(faces: Sequence[_SubjectFace]) -> int:
 def _by_single_images(
     gathered: _SubjectFaces, snapshot: GallerySnapshot
 ) -> Iterator[IdentityInImages]:
-    """Identities that a single image reaches with a score over the threshold, as `possible`."""
+    """Identities that a single image comes near, as `possible`.
+
+    Where there are too few images to compare their mean, a score over the lower threshold is
+    enough. With more images it must be over that of a match, since each of them might come near
+    somebody by chance.
+    """
     if not gathered.faces:
         return
     rows = np.stack([face.face.embedding for face in gathered.faces])
     best: dict[str, tuple[float, float | None]] = {}
     above: dict[str, set[int]] = {}
+    are_few = len({face.number for face in gathered.faces}) < LEAST_IMAGES
     for place, candidates in enumerate(snapshot.gallery.search(rows)):
         for rank, candidate in enumerate(candidates):
             identity_id, score = candidate.identity_id, candidate.score
-            if score < snapshot.thresholds_of(identity_id).match:
+            thresholds = snapshot.thresholds_of(identity_id)
+            if score < (thresholds.possible if are_few else thresholds.match):
                 continue
             above.setdefault(identity_id, set()).add(place)
             if identity_id not in best or score > best[identity_id][0]:
@@ -276,13 +284,19 @@ def _by_single_images(
         yield IdentityInImages(
             identity_id,
             Outcome.POSSIBLE,
-            f"{subject} {score:.2f} over the threshold {thresholds.match:.2f}; "
+            f"{subject} {score:.2f} {_place(score, thresholds)}; "
             f"a match needs {LEAST_IMAGES} different pictures of one face",
             scored,
             thresholds,
             _compared(gathered, snapshot, identity_id, images),
             _photographs([gathered.faces[place] for place in places]),
         )
+
+
+def _place(score: float, thresholds: Thresholds) -> str:
+    if score >= thresholds.match:
+        return f"over the threshold {thresholds.match:.2f}"
+    return f"between {thresholds.possible:.2f} and the threshold {thresholds.match:.2f}"
 
 
 def _one_of_each_picture(members: Sequence[int], faces: Sequence[_SubjectFace]) -> list[int]:

@@ -84,6 +84,13 @@ def calibrate(
             dir_okay=False,
         ),
     ] = None,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the calibration and a page about it into this folder, without names.",
+            file_okay=False,
+        ),
+    ] = None,
     out: OutOption = None,
     face_pack: FacePackOption = None,
     lang: LanguageOption = "en",
@@ -100,6 +107,10 @@ def calibrate(
     from face_index.gallery.calibration import save_calibration
 
     check_language(lang)
+    if source is None and (publish is not None or marks is not None):
+        raise typer.BadParameter(
+            "--publish and --marks need a folder of labelled photos", param_hint="SOURCE"
+        )
     if (source is None) != gallery:
         raise typer.BadParameter(
             "give a folder of labelled photos, or --gallery", param_hint="SOURCE"
@@ -118,6 +129,8 @@ def calibrate(
             except LabelsInDoubt as error:
                 _print_doubts(error, report)
                 raise
+            if publish is not None:
+                _publish(session, calibration, evaluation, publish)
         save_calibration(target, calibration)
     if source is None:
         _print_calibration(calibration, target, as_json=as_json)
@@ -136,6 +149,18 @@ def _fitted(
 
     description = f"{evaluation.subjects} persons in {source.name}"
     return calibration_of(photos, session.faces.reader.version.sha256, description, marks)
+
+
+def _publish(
+    session: EnrolmentSession, calibration: Calibration, evaluation: Evaluation, folder: Path
+) -> None:
+    from face_index.accuracy.calibration_page import calibration_page
+    from face_index.gallery.calibration import save_calibration
+
+    version = session.faces.reader.version
+    page = calibration_page(calibration, evaluation, session.faces.pack, version)
+    save_calibration(folder / f"{version.sha256}.json", calibration)
+    write_text_file(folder / f"{version.sha256}.md", page)
 
 
 def _print_doubts(error: LabelsInDoubt, report: Path) -> None:
@@ -272,6 +297,7 @@ def _print_calibration(calibration: Calibration, path: Path, *, as_json: bool) -
                         "persons": size,
                         "threshold": calibration.threshold(size, _FPIR),
                         "interval": calibration.threshold_interval(size, _FPIR),
+                        "group": calibration.worst_group(size, _FPIR) or None,
                         "shortfall": calibration.shortfall(size, _FPIR),
                     }
                     for size in _GALLERY_SIZES
@@ -288,5 +314,7 @@ def _print_calibration(calibration: Calibration, path: Path, *, as_json: bool) -
         shortfall = calibration.shortfall(size, _FPIR)
         threshold = calibration.threshold(size, _FPIR)
         text = f"  {size:,} persons: {threshold:.3f} ({low:.3f} to {high:.3f})"
+        if group := calibration.worst_group(size, _FPIR):
+            text += f", that of the group {visible(group)}"
         typer.echo(f"{text}; {_SHORTFALLS[shortfall]}" if shortfall else text)
     print_line(f"Calibration: {path}")

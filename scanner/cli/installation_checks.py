@@ -8,13 +8,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from face_index.faces.pack_files import find_pack
 from scanner.cli.context import case_service_of, vault_of
+from scanner.factories import open_calibration, open_pack
+from scanner.identification.policy import LEAST_GALLERY
 from scanner.versions import MISSING, library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from face_index.faces.packs import FacePack
     from scanner.settings import Settings
+
+# Looking at a pack is no use of it.
+_ANY_USE = {"use": "research"}
 
 
 def examine_installation(settings: Settings) -> dict[str, Any]:
@@ -90,19 +97,48 @@ def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
         cached = _is_pack_cached(settings, entry)
         described |= {"licence": entry["licence"], "source": entry.get("url", entry["source"])}
         described["on this machine"] = "yes" if cached else "no"
-        if not cached:
+        if cached:
+            described |= _calibration(settings, open_pack(settings.model_copy(update=_ANY_USE)))
+        else:
             missing.append(
                 f"face pack {name}: it is fetched at first use from {entry.get('url')}, or pass "
                 "--face-pack with a folder"
             )
     elif Path(name).is_dir():
-        from face_index.faces.insight import licence_of
-
-        described |= {"licence": " ".join(licence_of(Path(name))), "on this machine": "yes"}
+        described |= _own_pack(settings, missing)
     else:
         described["on this machine"] = "no"
         missing.append(f"face pack {name!r} is neither a folder nor one of {', '.join(registry)}")
     return described
+
+
+def _own_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from face_index.errors import PackUnusable
+
+    try:
+        pack = find_pack(settings.face_pack, settings.cache, {})
+    except PackUnusable as error:
+        missing.append(str(error))
+        return {"on this machine": "no"}
+    return {
+        "licence": pack.licence,
+        "commercial": "yes" if pack.commercial else "no",
+        "on this machine": "yes",
+        **_calibration(settings, pack),
+    }
+
+
+def _calibration(settings: Settings, pack: FacePack) -> dict[str, str]:
+    """What the thresholds of a pack rest on, and up to which size of the gallery they hold."""
+    calibration = open_calibration(settings, pack, pack.networks_sha256())
+    if calibration is None:
+        told = "none: nobody is a match, only possible; portrait-scanner calibrate FOLDER"
+        return {"calibration": told}
+    people = calibration.largest_gallery(settings.fpir)
+    reach = f"bears FPIR {settings.fpir:.2%} for up to {people:,} people"
+    if people < LEAST_GALLERY:
+        reach = f"bears FPIR {settings.fpir:.2%} for no gallery, so nobody is a match"
+    return {"calibration": f"{calibration.source}; {reach}"}
 
 
 def _is_pack_cached(settings: Settings, entry: Mapping[str, Any]) -> bool:
@@ -111,8 +147,8 @@ def _is_pack_cached(settings: Settings, entry: Mapping[str, Any]) -> bool:
         return True
     if entry["source"] == "insightface":
         return any((cache / "insightface/models" / name).glob("*.onnx"))
-    return any((cache / "huggingface").glob(f"models--*{name}*")) or _in_hub_cache(
-        settings, entry.get("repository", "")
+    return all(
+        _in_hub_cache(settings, entry[role]["repository"]) for role in ("detector", "recogniser")
     )
 
 

@@ -12,7 +12,7 @@ from scanner.factories.vaults import open_vault
 from scanner.sampling.base_models import MINIATURE_WEIGHTS
 
 if TYPE_CHECKING:
-    from face_index.faces.face import FaceReader, PackVersion
+    from face_index.faces.face import FaceReader
     from face_index.faces.packs import FacePack
     from face_index.gallery.calibration import Calibration
     from face_index.registration.registration import Registrar
@@ -42,17 +42,23 @@ def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
     return InsightFaceReader(pack, ["CUDAExecutionProvider", *providers] if cuda else providers)
 
 
-def open_calibration(
-    settings: Settings, pack: FacePack, version: PackVersion
-) -> Calibration | None:
-    """The calibration of a pack: as `calibrate` measured it locally, else the pack's own."""
-    from face_index.gallery.calibration import load_calibration
+def open_calibration(settings: Settings, pack: FacePack, sha256: str) -> Calibration | None:
+    """The calibration of a pack's networks.
+
+    As `calibrate` measured it locally, else the one in the pack's folder, else the one that ships
+    with the program.
+
+    Args:
+        sha256: of the networks.
+    """
+    from face_index.gallery.calibration import SHIPPED, load_calibration
 
     for path in (
-        settings.calibrations_path / f"{version.sha256}.json",
+        settings.calibrations_path / f"{sha256}.json",
         pack.folder / "calibration.json",
+        SHIPPED / f"{sha256}.json",
     ):
-        calibration = load_calibration(path, version.sha256)
+        calibration = load_calibration(path, sha256)
         if calibration:
             return calibration
     return None
@@ -64,7 +70,7 @@ def open_face_tools(settings: Settings) -> FaceTools:
 
     pack = open_pack(settings)
     reader = open_reader(settings, pack)
-    return FaceTools(pack, reader, partial(open_calibration, settings, pack, reader.version))
+    return FaceTools(pack, reader, partial(open_calibration, settings, pack, reader.version.sha256))
 
 
 def open_registrar(vault: Vault, tools: FaceTools) -> Registrar:

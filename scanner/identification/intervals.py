@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.faces.face import Vector, unit
+from face_index.gallery.spread import Spread, jackknifed_angle
 from scanner.identification.policy import Schedule
 
 Floats = npt.NDArray[np.floating]
@@ -41,13 +42,18 @@ class Estimate:
 
 
 def estimate(
-    vectors: Floats, template: Vector, schedule: Schedule, weights: Floats | None = None
+    vectors: Floats,
+    template: Vector,
+    schedule: Schedule,
+    weights: Floats | None = None,
+    spread: Spread | None = None,
 ) -> Estimate:
     """Score a cluster of sample vectors against a template.
 
     Args:
         vectors: float [n, d], unit rows.
         weights: float [n], positive; None for equal weights.
+        spread: how single images of a person scatter, which a few images cannot say themselves.
     """
     count = len(vectors)
     shares = np.ones(count) if weights is None else np.asarray(weights / weights.mean(), np.float64)
@@ -58,41 +64,13 @@ def estimate(
     middle, error = jackknifed_angle(vectors[None], template, shares)
     from scipy.stats import t as student
 
-    reach = float(student.ppf(1 - schedule.level / 2, count - 1)) * float(error[0])
+    squared, freedom = float(error[0]) ** 2, float(count - 1)
+    if spread is not None:
+        total_freedom = spread.freedom + freedom
+        prior = spread.freedom * spread.angle**2 / count
+        squared = (prior + freedom * squared) / total_freedom
+        freedom = total_freedom
+    reach = float(student.ppf(1 - schedule.level / 2, freedom)) * np.sqrt(squared)
     angle = float(middle[0])
     low, high = np.cos(min(np.pi, angle + reach)), np.cos(max(0.0, angle - reach))
     return Estimate(score, (float(min(low, score)), float(max(high, score))), count)
-
-
-def jackknifed_angle(vectors: Floats, template: Vector, weights: Floats) -> tuple[Floats, Floats]:
-    """Return the angle between true mean and template and its standard error, both in radians.
-
-    The computation is vectorised over sets of samples.
-
-    Args:
-        vectors: float [sets, n, d], unit rows; n at least 3.
-        weights: float [n], mean 1.
-    """
-    count = vectors.shape[1]
-    total = np.einsum("n,bnd->bd", weights, vectors)
-    squared, along = np.square(total).sum(axis=-1), total @ template
-    overlaps = np.einsum("bd,bnd->bn", total, vectors)
-    cosines = vectors @ template
-    whole = _angle(along, squared, weights.sum(), np.square(weights).sum())
-    without = _angle(
-        along[:, None] - weights * cosines,
-        squared[:, None] - 2 * weights * overlaps + weights**2,
-        weights.sum() - weights,
-        np.square(weights).sum() - weights**2,
-    )
-    pseudo = count * whole[:, None] - (count - 1) * without
-    return np.asarray(pseudo.mean(axis=1)), np.asarray(pseudo.std(axis=1, ddof=1) / np.sqrt(count))
-
-
-def _angle(along: Floats, squared: Floats, weight: Floats, squares: Floats) -> Floats:
-    """Return the angle from sums of vectors.
-
-    Its cosine is the mean's component along the template over the unbiased length of the true mean.
-    """
-    length = np.sqrt(np.maximum((squared - squares) / (weight**2 - squares), 1e-6))
-    return np.asarray(np.arccos(np.clip(along / weight / length, -1, 1)))

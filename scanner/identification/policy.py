@@ -51,10 +51,9 @@ LEAST_PHOTOGRAPHS = 2
 # LikenessBench's development split; benchmarks/RESULTS.md reports the held-out split with it.
 MIN_COSINE_WITHIN = 0.45
 
-# A pack without a calibration has no stated error rate. Its threshold lies above the score of every
-# pair of different people that was measured with two small real packs
-# (face_index.gallery.calibration), and the band in which a reviewer decides begins this far below
-# it. The width of the band is an assumption.
+# A pack without a calibration has no stated error rate. Its threshold is one that hardly any two
+# people reach (face_index.gallery.calibration). What a reviewer sees begins this far below it, near
+# the score that means of photos of different people reach once in 1,000 searches of 1,000 people.
 UNCALIBRATED_POSSIBLE_BELOW = 0.1
 
 # Thresholds are at least those of a gallery of this many people. With one person the threshold of a

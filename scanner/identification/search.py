@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from face_index.faces.face import Vector, unit
+from face_index.gallery.spread import Spread
 from scanner.identification.clusters import Cluster, clusters_of
 from scanner.identification.intervals import Estimate, estimate
 from scanner.identification.policy import Schedule
@@ -79,6 +80,7 @@ def search_clusters(
     weights: Sequence[float] | None = None,
     choose: Callable[[Cluster], Sequence[int]] = all_members,
     pictures: int | None = None,
+    spread: Spread | None = None,
 ) -> tuple[ClusterMatch, ...]:
     """Cluster faces and search the mean of each cluster in the gallery.
 
@@ -91,6 +93,7 @@ def search_clusters(
         choose: selects the members of a cluster that are compared, if several may come from one
             picture.
         pictures: number of pictures that the faces come from, if a picture may hold several.
+        spread: how photographs of a person scatter, for intervals of a few.
     """
     best: dict[str, ClusterMatch] = {}
     for cluster in clusters_of(vectors, min_members):
@@ -105,7 +108,7 @@ def search_clusters(
             continue
         identity_id = closest[0].identity_id
         template = snapshot.gallery.vector_of(identity_id, probe)
-        measured = estimate(rows, template, schedule, own)
+        measured = estimate(rows, template, schedule, own, spread)
         if identity_id not in best or measured.score > best[identity_id].estimate.score:
             best[identity_id] = ClusterMatch(
                 identity_id,

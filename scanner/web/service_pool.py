@@ -123,5 +123,5 @@ class FaceService:
 
     def registrar(self, vault: Vault, reader: FaceReader) -> Registrar:
         """A registrar of people for this vault and this reader."""
-        calibration = open_calibration(self._settings, self.pack, reader.version)
+        calibration = open_calibration(self._settings, self.pack, reader.version.sha256)
         return Registrar(vault, reader, self.pack.bar, calibration)

@@ -22,6 +22,7 @@ from face_index.faces.face import unit
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
 from face_index.gallery.calibration import calibrate, save_calibration
+from face_index.gallery.spread import spread_of
 from face_index.gallery.templates import make_prototypes
 from scanner.miniature.objects import object_photo, styled_photo
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS
@@ -41,7 +42,7 @@ from scanner.miniature.training.base_model import train_base_model
 from scanner.miniature.training.detector import train_detector
 from scanner.miniature.training.face_pack import write_manifest
 from scanner.miniature.training.formats import Form, train_form
-from scanner.miniature.training.photo_sets import draw_set
+from scanner.miniature.training.photo_sets import draw_set, rows_of
 from scanner.miniature.training.recogniser import train_recogniser
 from scanner.miniature.training.redrawn import redraw
 from scanner.miniature.world import ADAPTERS, BASE_MODEL, FACE_PACK, WorldFile, load_world
@@ -50,7 +51,8 @@ from scanner.sampling.base_models import MINIATURE_WEIGHTS
 log = logging.getLogger(__name__)
 WORK = Path(".training")
 RECOGNISER_PERSONS, RECOGNISER_STEPS = 20_000, 12_000
-CALIBRATION_PERSONS = 2_000
+CALIBRATION_PERSONS = 6_000
+_PERSONS_AT_ONCE = 500  # 7,000 photos
 STYLE_STEPS = 200  # palettes and objects are learnt faster than faces
 
 
@@ -86,23 +88,32 @@ def detector() -> None:
 def calibration() -> None:
     """Scores of held-out persons: means of eight redrawn photos against templates of six photos."""
     reader = InsightFaceReader(find_pack("miniature", WORK, {"miniature": FACE_PACK}))
-    photos = draw_set(CALIBRATION_SEEDS[:CALIBRATION_PERSONS], 14)
-    redrawn = redraw(photos, BASE_MODEL, seed=22)
-    templates, probes = [], []
-    for person in range(CALIBRATION_PERSONS):
-        rows = np.flatnonzero(photos.person_index == person)
-        template = [faces[0] for faces in reader.read(list(photos.pixels[rows[:6]])) if faces]
-        probe = [
-            faces[0].embedding for faces in reader.read(list(redrawn.pixels[rows[6:]])) if faces
-        ]
-        if len(template) >= 3 and len(probe) >= 3:
-            templates.append(make_prototypes(template)[0])
-            probes.append(unit(np.mean(probe, axis=0)))
+    templates, probes, singles = [], [], []
+    for start in range(0, CALIBRATION_PERSONS, _PERSONS_AT_ONCE):
+        photos = draw_set(CALIBRATION_SEEDS[start : start + _PERSONS_AT_ONCE], 14)
+        turns = np.arange(len(photos)) % 14
+        first = rows_of(photos, np.flatnonzero(turns < 6))
+        redrawn = redraw(rows_of(photos, np.flatnonzero(turns >= 6)), BASE_MODEL, seed=22 + start)
+        for person in range(_PERSONS_AT_ONCE):
+            own, other = (one.pixels[one.person_index == person] for one in (first, redrawn))
+            template = [faces[0] for faces in reader.read(list(own)) if faces]
+            probe = [faces[0].embedding for faces in reader.read(list(other)) if faces]
+            if len(template) >= 3 and len(probe) >= 3:
+                templates.append(make_prototypes(template)[0])
+                probes.append(unit(np.mean(probe, axis=0)))
+                singles.append(np.stack(probe))
+        log.info("compared %d of %d persons", start + _PERSONS_AT_ONCE, CALIBRATION_PERSONS)
     source = (
         f"{len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against "
         "templates of 6 photos"
     )
-    fitted = calibrate(np.stack(templates), np.stack(probes), reader.version.sha256, source)
+    fitted = calibrate(
+        np.stack(templates),
+        np.stack(probes),
+        reader.version.sha256,
+        source,
+        spread=spread_of(zip(singles, templates, strict=True)),
+    )
     save_calibration(FACE_PACK / "calibration.json", fitted)
     log.info(
         "threshold at FPIR 0.1 %% for 10 persons %.3f, for 1000 %.3f",

@@ -51,6 +51,17 @@ def _draw_person(task: tuple[int, int, int]) -> tuple[list[Photo], str]:
     return [draw_photo(person, number, size) for number in range(photos)], person.caption
 
 
+def rows_of(photos: PhotoSet, rows: npt.NDArray[np.int64]) -> PhotoSet:
+    """Return some of the photos."""
+    return PhotoSet(
+        pixels=photos.pixels[rows],
+        boxes=photos.boxes[rows],
+        landmarks=photos.landmarks[rows],
+        person_index=photos.person_index[rows],
+        captions=tuple(photos.captions[row] for row in rows),
+    )
+
+
 def draw_set(seeds: range, photos_each: int, size: int = 64) -> PhotoSet:
     """Draw `photos_each` photos of the person of every seed."""
     tasks = [(seed, photos_each, size) for seed in seeds]
