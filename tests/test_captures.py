@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +216,27 @@ def screenshot(pictures: list[Image.Image]) -> bytes:
     for number, picture in enumerate(pictures):
         page.paste(picture, (60 + 17 * number, 60 + 250 * number))
     return as_file(page, "JPEG", quality=85)
+
+
+class TestFewImages:
+    """Where there are too few images to compare their mean, a person must look at a near one."""
+
+    @pytest.mark.parametrize(
+        ("images", "outcome"), [(1, "possible"), (2, "possible"), (4, "clear")]
+    )
+    def test_a_single_image_between_the_thresholds_is_possible_and_says_so(
+        self, identifier: CheckpointIdentifier, tmp_path: Path, images: int, outcome: str
+    ) -> None:
+        snapshot = identifier.snapshot
+        between = replace(snapshot.thresholds, match=0.995, possible=0.3)
+        strict = identifier.with_snapshot(replace(snapshot, thresholds=between, calibration=None))
+        pictures = [as_file(photo(101, 1, 110))]
+        pictures += [as_file(photo(9_000 + number, 1, 110)) for number in range(1, images)]
+        sighting = TestScreenshots().judged(strict, tmp_path, pictures, [])
+        assert sighting.outcome == outcome
+        if outcome == "possible":
+            assert "between 0.30 and the threshold" in sighting.reason
+            assert "a match needs 3 different pictures" in sighting.reason
 
 
 class TestScreenshots:
