@@ -31,7 +31,7 @@ from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import Calibration, load_calibration
 from face_index.gallery.metrics import rate
 from face_index.registration.grouping import DIFFERENT_PEOPLE_FMR, alike_from
-from face_index.registration.subject import Candidate, find_subject
+from face_index.registration.person_in_photos import Candidate, find_person
 from scanner.miniature.persons import CALIBRATION_SEEDS, HAIR_COLOURS, Person, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -134,8 +134,8 @@ _BLANK = Face(
 def sorted_out(faces: Sequence[Face], alike: float) -> tuple[bool, list[int]]:
     """Return whether photos were refused as those of several people, and which were accepted."""
     candidates = [Candidate(number, 1, face, 0.5) for number, face in enumerate(faces)]
-    subject = find_subject(candidates, alike)
-    return bool(subject.people), [] if subject.people else sorted(subject.faces)
+    person = find_person(candidates, alike)
+    return bool(person.people), [] if person.people else sorted(person.faces)
 
 
 def percent(count: int, of: int) -> str:

@@ -16,7 +16,7 @@ from face_index.registration.grouping import UNCALIBRATED_ALIKE
 from face_index.registration.photo_checks import (
     CheckedPhotos,
     choose_face_of_each,
-    choose_subject,
+    choose_person,
     find_faces,
     give_copies_the_reason_of_their_original,
     open_photos,
@@ -128,7 +128,7 @@ def _check(
     alike: float,
 ) -> None:
     _read(checked, reader, bar, photos, picks, turn=True)
-    choose_subject(checked, alike)
+    choose_person(checked, alike)
     give_copies_the_reason_of_their_original(checked)
 
 

@@ -14,7 +14,7 @@ from face_index.gallery.calibration import Calibration
 # Two groups of photos may show one person if the average cosine of their pairs reaches the
 # threshold that comparisons of different people exceed at this rate. Of 0.001, 0.002, 0.003 and
 # 0.004, a lower rate questions more single people, and a higher one takes more pairs of people for
-# one person (development people of benchmarks/face_index/mixtures.py and subjects.py).
+# one person (development people of benchmarks/face_index/mixtures.py and bystanders.py).
 DIFFERENT_PEOPLE_FMR = 0.003
 # Without a calibration: that threshold on LFW with a small pack. Larger packs have lower ones.
 UNCALIBRATED_ALIKE = 0.29

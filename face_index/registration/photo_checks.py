@@ -13,18 +13,18 @@ from face_index.faces.photos import Photo, PhotoFile, PhotoRefused, open_photo
 from face_index.faces.quality import QualityBar
 from face_index.faces.refusals import Refusal, Why
 from face_index.faces.second_look import faces_at_full_size, turned_faces
-from face_index.registration.subject import (
+from face_index.registration.person_in_photos import (
     Candidate,
-    Subject,
-    find_subject,
+    PersonInPhotos,
+    find_person,
     most_prominent,
     prominence_of,
 )
 
-# A face that is not like the subject's is perhaps the subject's all the same if it is hard to see.
+# A face that is not like the person's is perhaps the person's all the same if it is hard to see.
 # The message says so from these values on.
 _THREE_QUARTER_YAW_DEG = 25.0
-_LITTLE_SEEN = 0.75  # length of the embedding, as a share of the subject's median
+_LITTLE_SEEN = 0.75  # length of the embedding, as a share of the person's median
 _SOFT = 0.25  # sharpness, likewise
 
 
@@ -39,7 +39,7 @@ class CheckedPhotos:
         candidates: The usable faces of all photos, and faces that somebody picked.
         unusable: The other faces, by photo, each with what is wrong with it.
         counts: How many faces were found in each photo.
-        faces: The subject's face in each photo that was not refused.
+        faces: The person's face in each photo that was not refused.
         originals: For each copy, the photo that it is a copy of.
         people: If the photos show several people, the photos of each.
     """
@@ -207,43 +207,43 @@ def refuse_copies(checked: CheckedPhotos) -> None:
     ]
 
 
-def choose_subject(checked: CheckedPhotos, alike: float) -> None:
+def choose_person(checked: CheckedPhotos, alike: float) -> None:
     """Choose in each photo the face on which the photos agree, and refuse photos without it.
 
     Args:
         alike: Average cosine from which on two groups of faces may show one person
             (face_index.registration.grouping.alike_from).
     """
-    subject = find_subject(checked.candidates, alike)
-    if subject.people:
-        _refuse_several_people(checked, subject, alike)
+    person = find_person(checked.candidates, alike)
+    if person.people:
+        _refuse_several_people(checked, person, alike)
         return
-    for number in subject.rival_photos:
+    for number in person.rival_photos:
         checked.refusals[number] = _several_faces(checked, number)
     checked.faces = {
         number: candidate
-        for number, candidate in subject.faces.items()
-        if number not in subject.rival_photos
+        for number, candidate in person.faces.items()
+        if number not in person.rival_photos
     }
     for number in sorted({candidate.photo for candidate in checked.candidates}):
-        if number not in subject.faces:
-            checked.refusals[number] = _unlike(checked, number, subject, alike)
+        if number not in person.faces:
+            checked.refusals[number] = _unlike(checked, number, person, alike)
 
 
-def _refuse_several_people(checked: CheckedPhotos, subject: Subject, alike: float) -> None:
+def _refuse_several_people(checked: CheckedPhotos, person: PersonInPhotos, alike: float) -> None:
     """Refuse all photos: nothing says whose photos they are."""
-    checked.people = subject.people
-    facts = {"count": len(subject.people), "cosine": subject.cosine, "needed": alike}
+    checked.people = person.people
+    facts = {"count": len(person.people), "cosine": person.cosine, "needed": alike}
     for number in {candidate.photo for candidate in checked.candidates}:
-        checked.refusals[number] = _unlike(checked, number, subject, alike)
-    for person, group in reversed(list(enumerate(subject.people, 1))):
+        checked.refusals[number] = _unlike(checked, number, person, alike)
+    for place, group in reversed(list(enumerate(person.people, 1))):
         for number in group:
-            checked.refusals[number] = Refusal(Why.SEVERAL_PEOPLE, {**facts, "person": person})
+            checked.refusals[number] = Refusal(Why.SEVERAL_PEOPLE, {**facts, "person": place})
 
 
-def _unlike(checked: CheckedPhotos, number: int, subject: Subject, alike: float) -> Refusal:
-    """Return the reason for a photo in which no usable face is the subject's."""
-    others = [candidate for photo, candidate in subject.faces.items() if photo != number]
+def _unlike(checked: CheckedPhotos, number: int, person: PersonInPhotos, alike: float) -> Refusal:
+    """Return the reason for a photo in which no usable face is the person's."""
+    others = [candidate for photo, candidate in person.faces.items() if photo != number]
     vectors = np.stack([candidate.face.embedding for candidate in others or checked.candidates])
     for face, objection in checked.unusable.get(number, ()):
         if float((vectors @ face.embedding).mean()) >= alike:
@@ -256,17 +256,17 @@ def _unlike(checked: CheckedPhotos, number: int, subject: Subject, alike: float)
     return Refusal(Why.SOMEONE_ELSE, facts)
 
 
-def _hard_to_see(face: Face, subject: Sequence[Face]) -> Refusal | None:
-    """Return why a face may be the subject's although it is not like the others."""
+def _hard_to_see(face: Face, person: Sequence[Face]) -> Refusal | None:
+    """Return why a face may be the person's although it is not like the others."""
     if max(abs(face.yaw), abs(face.pitch)) > _THREE_QUARTER_YAW_DEG:
         if abs(face.yaw) >= abs(face.pitch):
             return Refusal(Why.TURNED, {"degrees": abs(face.yaw)})
         return Refusal(Why.TILTED, {"degrees": abs(face.pitch)})
-    if not subject:
+    if not person:
         return None
-    if face.norm < _LITTLE_SEEN * float(np.median([one.norm for one in subject])):
+    if face.norm < _LITTLE_SEEN * float(np.median([one.norm for one in person])):
         return Refusal(Why.COVERED)
-    if face.sharpness < _SOFT * float(np.median([one.sharpness for one in subject])):
+    if face.sharpness < _SOFT * float(np.median([one.sharpness for one in person])):
         return Refusal(Why.BLURRED)
     return None
 
@@ -282,15 +282,15 @@ def _several_faces(checked: CheckedPhotos, number: int) -> Refusal:
 
 
 def choose_face_of_each(checked: CheckedPhotos, alike: float) -> None:
-    """Choose the subject's face in each photo; where it is not seen, the most prominent face.
+    """Choose the person's face in each photo; where it is not seen, the most prominent face.
 
     So a face that is unlike the others still counts, as error rates require.
     """
-    subject = find_subject(checked.candidates, alike)
-    checked.people = subject.people
+    person = find_person(checked.candidates, alike)
+    checked.people = person.people
     for number in sorted({candidate.photo for candidate in checked.candidates}):
-        chosen = subject.faces.get(number)
-        if chosen is None or number in subject.rival_photos:
+        chosen = person.faces.get(number)
+        if chosen is None or number in person.rival_photos:
             chosen = most_prominent(checked.of_photo(number))
         if chosen is None:
             checked.refusals[number] = _several_faces(checked, number)

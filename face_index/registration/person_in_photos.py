@@ -1,8 +1,8 @@
-"""Finding the subject of several photos: the person whom all of them show.
+"""Finding the person whom several photos show.
 
-People photograph their friends, and strangers stand in the background. The subject is the face on
-which the photos agree; where two people appear equally often, the one who is larger and nearer to
-the middle.
+People photograph their friends, and strangers stand in the background. The person is the one on
+whose face the photos agree; where two people appear equally often, the one who is larger and nearer
+to the middle.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from face_index.registration.grouping import Groups, average_cosine, groups_of
 
 # From so many photos on, people who appear in them are people, not strangers in the background.
 MIN_PHOTOS_OF_A_PERSON = 2
-# Somebody who appears in all but one of the subject's photos must be clearly less prominent.
+# Somebody who appears in all but one of the person's photos must be clearly less prominent.
 _MORE_OFTEN = 2
 _CLEARLY_MORE_PROMINENT = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A usable face that may be the subject's.
+    """A usable face that may be the person's.
 
     Attributes:
         photo: Number of the photo.
         number: Of the face in its photo; 1 is the largest. 0 for faces that were found only after
             the photo was turned.
         prominence: How much a photo is about this face (`prominence_of`), 0 to 1.
-        is_picked: Whoever submits the photos said that it is the subject's.
+        is_picked: Whoever submits the photos said that it is the person's.
         degrees: By how much the photo was turned clockwise before the face was found.
     """
 
@@ -44,14 +44,14 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """The subject of several photos.
+class PersonInPhotos:
+    """The person whom several photos show.
 
     Attributes:
-        faces: The subject's face by the number of the photo.
-        people: The photos of each person, if they show several people and nobody appears in
-            all of them; the subject is not known then.
-        rival_photos: Photos that show the subject beside a person who is as prominent and appears
+        faces: The person's face by the number of the photo.
+        people: The photos of each of several people, if nobody appears in all photos; nothing says
+            then whose photos they are.
+        rival_photos: Photos that show the person beside somebody who is as prominent and appears
             as often, so that somebody must say who is meant.
         cosine: The highest average cosine between two of the people.
     """
@@ -62,7 +62,7 @@ class Subject:
     cosine: float
 
 
-NOBODY = Subject({}, [], frozenset(), -1.0)
+NOBODY = PersonInPhotos({}, [], frozenset(), -1.0)
 
 
 def prominence_of(face: Face, image: Image) -> float:
@@ -90,8 +90,8 @@ def most_prominent(candidates: Sequence[Candidate]) -> Candidate | None:
     return first
 
 
-def find_subject(candidates: Sequence[Candidate], alike: float) -> Subject:
-    """Find whom photos show.
+def find_person(candidates: Sequence[Candidate], alike: float) -> PersonInPhotos:
+    """Find the person whom photos show.
 
     Args:
         candidates: The usable faces of all photos.
@@ -104,19 +104,21 @@ def find_subject(candidates: Sequence[Candidate], alike: float) -> Subject:
     photos = np.array([candidate.photo for candidate in candidates])
     groups = groups_of(vectors, alike, photos)
     groups.sort(key=lambda group: _rank([candidates[row] for row in group]), reverse=True)
-    subject, *others = groups
-    shown = {int(photos[row]) for row in subject}
-    people = [subject, *_without_subject(others, photos, shown)]
-    cosine = max((average_cosine(vectors, subject, other) for other in people[1:]), default=-1.0)
-    faces = {candidates[row].photo: candidates[row] for row in subject}
+    person, *others = groups
+    shown = {int(photos[row]) for row in person}
+    people = [person, *_without_person(others, photos, shown)]
+    cosine = max((average_cosine(vectors, person, other) for other in people[1:]), default=-1.0)
+    faces = {candidates[row].photo: candidates[row] for row in person}
     if len(people) > 1:
-        return Subject(faces, [_photos_of(group, photos) for group in people], frozenset(), cosine)
+        return PersonInPhotos(
+            faces, [_photos_of(group, photos) for group in people], frozenset(), cosine
+        )
     rivals = [[candidates[row] for row in group] for group in others]
-    return Subject(faces, [], _rival_photos(list(faces.values()), rivals), cosine)
+    return PersonInPhotos(faces, [], _rival_photos(list(faces.values()), rivals), cosine)
 
 
 def _rank(group: Sequence[Candidate]) -> tuple[bool, int, int, float]:
-    """Return what makes a group the subject's, the most important first.
+    """Return what makes a group the person's, the most important first.
 
     The photos agree on it, somebody picked it, it is in most photos, it is the most prominent.
     """
@@ -125,8 +127,8 @@ def _rank(group: Sequence[Candidate]) -> tuple[bool, int, int, float]:
     return len(group) >= MIN_PHOTOS_OF_A_PERSON, picked, len(group), prominence
 
 
-def _without_subject(groups: Groups, photos: np.ndarray, shown: Collection[int]) -> Groups:
-    """Return the groups that have several photos in which the subject does not appear."""
+def _without_person(groups: Groups, photos: np.ndarray, shown: Collection[int]) -> Groups:
+    """Return the groups that have several photos in which the person does not appear."""
     remaining = ([row for row in group if photos[row] not in shown] for group in groups)
     return [group for group in remaining if len(group) >= MIN_PHOTOS_OF_A_PERSON]
 
@@ -136,19 +138,19 @@ def _photos_of(group: Sequence[int], photos: np.ndarray) -> list[int]:
 
 
 def _rival_photos(
-    subject: Sequence[Candidate], others: Sequence[Sequence[Candidate]]
+    person: Sequence[Candidate], others: Sequence[Sequence[Candidate]]
 ) -> frozenset[int]:
-    """Return the photos that show the subject beside somebody who might be meant as well."""
-    if any(candidate.is_picked for candidate in subject):
+    """Return the photos that show the person beside somebody who might be meant as well."""
+    if any(candidate.is_picked for candidate in person):
         return frozenset()
-    prominence = {candidate.photo: candidate.prominence for candidate in subject}
+    prominence = {candidate.photo: candidate.prominence for candidate in person}
     found: set[int] = set()
     for other in others:
         beside = [candidate for candidate in other if candidate.photo in prominence]
         theirs = sum(candidate.prominence for candidate in beside)
         own = sum(prominence[candidate.photo] for candidate in beside)
-        is_often = len(other) >= min(MIN_PHOTOS_OF_A_PERSON, len(subject))
-        is_rarer = len(other) + _MORE_OFTEN <= len(subject)
+        is_often = len(other) >= min(MIN_PHOTOS_OF_A_PERSON, len(person))
+        is_rarer = len(other) + _MORE_OFTEN <= len(person)
         if is_often and not is_rarer and own < _CLEARLY_MORE_PROMINENT * theirs:
             found |= {candidate.photo for candidate in beside}
     return frozenset(found)

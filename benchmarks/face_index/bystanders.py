@@ -1,6 +1,6 @@
-"""Finding the subject of people's photos: bystanders, and folders with photos of two people.
+"""Finding the person of people's photos: bystanders, and folders with photos of two people.
 
-    python -m benchmarks.face_index.subjects FOLDER PACK [development] [held-out]
+    python -m benchmarks.face_index.bystanders FOLDER PACK [development] [held-out]
 
 FOLDER holds one folder of photos for each person, whose name is the person's, as LFW does. The face
 nearest to the middle of a photo counts as the right one, which is how LFW was cropped. People are
@@ -30,7 +30,12 @@ from face_index.faces.quality import QualityBar
 from face_index.gallery.metrics import rate
 from face_index.registration.enrolment import MIN_PHOTOS
 from face_index.registration.grouping import UNCALIBRATED_ALIKE
-from face_index.registration.subject import Candidate, Subject, find_subject, prominence_of
+from face_index.registration.person_in_photos import (
+    Candidate,
+    PersonInPhotos,
+    find_person,
+    prominence_of,
+)
 
 PAIRS, TURNS = 600, 5
 SIZES = (2, 3, 4, 8)
@@ -84,17 +89,17 @@ def _photo(faces: Sequence[Face], pixels: Image) -> ReadPhoto:
     return ReadPhoto(candidates, min(range(len(faces)), key=distance) + 1)
 
 
-def subject_of(photos: Sequence[ReadPhoto], alike: float) -> tuple[Subject, list[int]]:
-    """Return the subject, and the numbers of the photos that would be accepted."""
+def person_of_photos(photos: Sequence[ReadPhoto], alike: float) -> tuple[PersonInPhotos, list[int]]:
+    """Return the person, and the numbers of the photos that would be accepted."""
     candidates = [
         Candidate(number, one.number, one.face, one.prominence)
         for number, photo in enumerate(photos)
         for one in photo.candidates
     ]
-    subject = find_subject(candidates, alike)
-    if subject.people:
-        return subject, []
-    return subject, [number for number in subject.faces if number not in subject.rival_photos]
+    person = find_person(candidates, alike)
+    if person.people:
+        return person, []
+    return person, [number for number in person.faces if number not in person.rival_photos]
 
 
 def bystanders(albums: Sequence[Album], alike: float) -> None:
@@ -103,11 +108,11 @@ def bystanders(albums: Sequence[Album], alike: float) -> None:
     for album in albums:
         if len(album) < MIN_PHOTOS or all(len(photo.candidates) < 2 for photo in album):
             continue
-        subject, accepted = subject_of(album, alike)
+        person, accepted = person_of_photos(album, alike)
         people += 1
         if len(accepted) >= MIN_PHOTOS:
             enrolled += 1
-            wrong += any(subject.faces[row].number != album[row].right for row in accepted)
+            wrong += any(person.faces[row].number != album[row].right for row in accepted)
     print(f"  people with others in their photos, enrolled:  {percent(enrolled, people)}")
     print(f"    with somebody else's face:                   {percent(wrong, max(enrolled, 1))}")
 
@@ -120,12 +125,12 @@ def two_people(albums: Sequence[Album], alike: float, size: int, rng: np.random.
     for _ in range(PAIRS):
         chosen = rng.choice(len(enough), 2, replace=False)
         photos = [photo for number in chosen for photo in _some(enough[number], size, rng)]
-        _, accepted = subject_of(photos, alike)
+        _, accepted = person_of_photos(photos, alike)
         owners = {row < size for row in accepted}
         taken += len(accepted) >= MIN_PHOTOS and len(owners) > 1
     single = [album for album in albums if len(album) >= 2 * size]
     questioned = sum(
-        len(subject_of(_some(album, 2 * size, rng), alike)[1]) < MIN_PHOTOS
+        len(person_of_photos(_some(album, 2 * size, rng), alike)[1]) < MIN_PHOTOS
         for album in single
         for _ in range(TURNS)
     )

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face_index.faces.face import Face, unit
-from face_index.registration.subject import (
+from face_index.registration.person_in_photos import (
     Candidate,
-    Subject,
-    find_subject,
+    PersonInPhotos,
+    find_person,
     most_prominent,
     prominence_of,
 )
@@ -38,40 +38,40 @@ def photos_of(*people: Sequence[int], sizes: Sequence[float] = (0.5, 0.4, 0.3)) 
     ]
 
 
-def who(subject: Subject) -> dict[int, int]:
-    return {photo: int(np.argmax(one.face.embedding)) for photo, one in subject.faces.items()}
+def who(person: PersonInPhotos) -> dict[int, int]:
+    return {photo: int(np.argmax(one.face.embedding)) for photo, one in person.faces.items()}
 
 
 def test_the_face_on_which_the_photos_agree_is_the_subject_wherever_it_stands() -> None:
-    subject = find_subject(photos_of([1], [2, 1], [1, 3], [4, 5, 1]), ALIKE)
-    assert who(subject) == {0: 1, 1: 1, 2: 1, 3: 1}
-    assert not subject.people
-    assert not subject.rival_photos
+    person = find_person(photos_of([1], [2, 1], [1, 3], [4, 5, 1]), ALIKE)
+    assert who(person) == {0: 1, 1: 1, 2: 1, 3: 1}
+    assert not person.people
+    assert not person.rival_photos
 
 
 def test_a_friend_in_some_of_the_photos_is_no_second_person() -> None:
-    subject = find_subject(photos_of([1], [2, 1], [2, 1], [1, 2], [1], [1]), ALIKE)
-    assert set(who(subject).values()) == {1}
-    assert not subject.people
-    assert not subject.rival_photos
+    person = find_person(photos_of([1], [2, 1], [2, 1], [1, 2], [1], [1]), ALIKE)
+    assert set(who(person).values()) == {1}
+    assert not person.people
+    assert not person.rival_photos
 
 
 def test_two_people_with_photos_of_their_own_are_questioned() -> None:
-    subject = find_subject(photos_of([1], [1], [1], [2], [2], [1, 2]), ALIKE)
-    assert subject.people == [[0, 1, 2, 5], [3, 4]]
-    assert -1 < subject.cosine < ALIKE
+    person = find_person(photos_of([1], [1], [1], [2], [2], [1, 2]), ALIKE)
+    assert person.people == [[0, 1, 2, 5], [3, 4]]
+    assert -1 < person.cosine < ALIKE
 
 
 def test_a_single_photo_of_somebody_else_is_left_out() -> None:
-    subject = find_subject(photos_of([1], [1], [1], [2]), ALIKE)
-    assert sorted(subject.faces) == [0, 1, 2]
-    assert not subject.people
+    person = find_person(photos_of([1], [1], [1], [2]), ALIKE)
+    assert sorted(person.faces) == [0, 1, 2]
+    assert not person.people
 
 
 def test_of_two_in_every_photo_the_one_who_is_clearly_more_prominent_is_meant() -> None:
     together = ([1, 2], [1, 2], [1, 2])
-    assert find_subject(photos_of(*together), ALIKE).rival_photos == {0, 1, 2}
-    clear = find_subject(photos_of(*together, sizes=(0.6, 0.3)), ALIKE)
+    assert find_person(photos_of(*together), ALIKE).rival_photos == {0, 1, 2}
+    clear = find_person(photos_of(*together, sizes=(0.6, 0.3)), ALIKE)
     assert not clear.rival_photos
     assert set(who(clear).values()) == {1}
 
@@ -79,13 +79,13 @@ def test_of_two_in_every_photo_the_one_who_is_clearly_more_prominent_is_meant() 
 def test_a_pick_says_who_is_meant() -> None:
     candidates = photos_of([1, 2], [1, 2], [1, 2])
     picked = [replace(one, is_picked=one.photo == 0) for one in candidates[1:]]
-    subject = find_subject(picked, ALIKE)
-    assert set(who(subject).values()) == {2}
-    assert not subject.rival_photos
+    person = find_person(picked, ALIKE)
+    assert set(who(person).values()) == {2}
+    assert not person.rival_photos
 
 
 def test_without_faces_there_is_nobody() -> None:
-    assert find_subject([], ALIKE).faces == {}
+    assert find_person([], ALIKE).faces == {}
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,11 +104,11 @@ def test_whatever_strangers_stand_beside_the_subject_is_found(
         seen.update(others)  # each stranger is in one photo only
         for number, person in enumerate(rng.permutation(shown), 1):
             candidates.append(Candidate(photo, number, face_of(int(person), photo), 0.3))
-    subject = find_subject(candidates, ALIKE)
-    assert who(subject) == dict.fromkeys(range(len(strangers)), 1)
-    assert not subject.people
-    assert not subject.rival_photos
-    assert find_subject(candidates[::-1], ALIKE).faces.keys() == subject.faces.keys()
+    person = find_person(candidates, ALIKE)
+    assert who(person) == dict.fromkeys(range(len(strangers)), 1)
+    assert not person.people
+    assert not person.rival_photos
+    assert find_person(candidates[::-1], ALIKE).faces.keys() == person.faces.keys()
 
 
 @pytest.mark.parametrize(
