@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -263,6 +264,34 @@ class TestRightsHolder:
         press(page, "Submit")
         expect(page.get_by_role("alert")).to_contain_text("Send the document as PDF, JPEG or PNG.")
         expect(user.open("/likeness").get_by_text("Nobody is registered")).to_be_visible()
+
+    def test_of_two_people_in_every_photo_one_is_tapped(
+        self, users: Users, folder: Path, tmp_path: Path
+    ) -> None:
+        photos = []
+        for number in range(3):
+            pictures = [draw_photo(person_of(seed), number, 160).pixels for seed in (911, 913)]
+            photos.append(tmp_path / f"both {number}.png")
+            Image.fromarray(np.hstack(pictures)).save(photos[-1])
+        page = users.get("Dana Fox", Role.RIGHTS_HOLDER).open("/likeness/new")
+        page.get_by_label("I have read this and I agree.").check()
+        press(page, "Agree and go on")
+        for is_tapped in (False, True):
+            page.locator("#photos").set_input_files(photos)
+            expect(page.locator("#checked .tag.good")).to_have_count(3)
+            expect(page.locator("#checked .faces button")).to_have_count(6)
+            if is_tapped:
+                left = page.locator("#checked .faces").first.get_by_role("button", name="Face 1")
+                left.click()
+                expect(left).to_have_attribute("aria-pressed", "true")
+                expect(page.locator("input[name=pick]:enabled")).to_have_value("0:1")
+                seen(page, "photos_of_several")
+            page.get_by_label("A copy of it").set_input_files(folder / "passport.png")
+            press(page, "Submit")
+            if not is_tapped:
+                expect(page.get_by_role("alert")).to_contain_text("Only 0 of these photos")
+                expect(page.locator("main")).to_contain_text("nothing says who is meant")
+        expect(page.get_by_text("You sent 3 usable photos")).to_be_visible()
 
 
 class TestOperator:

@@ -13,7 +13,7 @@ from face_index.faces.quality import QualityBar
 
 # A file in a folder of the user's own that names its networks and their licences.
 PACK_FILE = "pack.toml"
-_BAR_FIELDS = ("min_detector_score", "min_eye_distance_px", "min_sharpness")
+_BAR_FIELDS = ("min_detector_score", "min_eye_distance_px", "min_sharpness", "max_yaw_deg")
 
 
 def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> FacePack:

@@ -28,6 +28,15 @@ _LITTLE_SEEN = 0.75  # length of the embedding, as a share of the person's media
 _SOFT = 0.25  # sharpness, likewise
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableFace:
+    """A face, what is wrong with it, and how much its photo is about it (`prominence_of`)."""
+
+    face: Face
+    refusal: Refusal
+    prominence: float
+
+
 @dataclass(slots=True)
 class CheckedPhotos:
     """The photos of an enrolment, by number, and what the checks have found so far.
@@ -37,7 +46,7 @@ class CheckedPhotos:
         refusals: The photos that were refused, each with its reason.
         photos: The photos that could be opened, without their pixels.
         candidates: The usable faces of all photos, and faces that somebody picked.
-        unusable: The other faces, by photo, each with what is wrong with it.
+        unusable: The other faces, by photo.
         counts: How many faces were found in each photo.
         faces: The person's face in each photo that was not refused.
         originals: For each copy, the photo that it is a copy of.
@@ -48,7 +57,7 @@ class CheckedPhotos:
     refusals: dict[int, Refusal] = field(default_factory=dict)
     photos: dict[int, Photo] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
-    unusable: dict[int, list[tuple[Face, Refusal]]] = field(default_factory=dict)
+    unusable: dict[int, list[UnusableFace]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
     faces: dict[int, Candidate] = field(default_factory=dict)
     originals: dict[int, int] = field(default_factory=dict)
@@ -134,7 +143,11 @@ def _take_usable(
 ) -> None:
     checked.counts[number] = len(faces)
     objections = [bar.objection(face) for face in faces]
-    unusable = [(face, why) for face, why in zip(faces, objections, strict=True) if why is not None]
+    unusable = [
+        UnusableFace(face, why, prominence_of(face, image))
+        for face, why in zip(faces, objections, strict=True)
+        if why is not None
+    ]
     checked.candidates += [
         Candidate(number, place, face, prominence_of(face, image))
         for place, (face, objection) in enumerate(zip(faces, objections, strict=True), 1)
@@ -144,7 +157,7 @@ def _take_usable(
     if not faces:
         checked.refusals[number] = Refusal(Why.NO_FACE)
     elif len(unusable) == len(faces):
-        _, checked.refusals[number] = max(unusable, key=lambda pair: prominence_of(pair[0], image))
+        checked.refusals[number] = max(unusable, key=lambda one: one.prominence).refusal
 
 
 def _take_turned(
@@ -245,9 +258,9 @@ def _unlike(checked: CheckedPhotos, number: int, person: PersonInPhotos, alike: 
     """Return the reason for a photo in which no usable face is the person's."""
     others = [candidate for photo, candidate in person.faces.items() if photo != number]
     vectors = np.stack([candidate.face.embedding for candidate in others or checked.candidates])
-    for face, objection in checked.unusable.get(number, ()):
-        if float((vectors @ face.embedding).mean()) >= alike:
-            return objection
+    for unusable in checked.unusable.get(number, ()):
+        if float((vectors @ unusable.face.embedding).mean()) >= alike:
+            return unusable.refusal
     faces = [candidate.face for candidate in checked.of_photo(number)]
     face = max(faces, key=lambda one: float((vectors @ one.embedding).mean()))
     cosine = float((vectors @ face.embedding).mean())
@@ -284,7 +297,8 @@ def _several_faces(checked: CheckedPhotos, number: int) -> Refusal:
 def choose_face_of_each(checked: CheckedPhotos, alike: float) -> None:
     """Choose the person's face in each photo; where it is not seen, the most prominent face.
 
-    So a face that is unlike the others still counts, as error rates require.
+    So a face that is unlike the others still counts, as error rates require. If the most prominent
+    face is not usable, the others are those of bystanders.
     """
     person = find_person(checked.candidates, alike)
     checked.people = person.people
@@ -292,6 +306,12 @@ def choose_face_of_each(checked: CheckedPhotos, alike: float) -> None:
         chosen = person.faces.get(number)
         if chosen is None or number in person.rival_photos:
             chosen = most_prominent(checked.of_photo(number))
+            unusable = max(
+                checked.unusable.get(number, ()), key=lambda one: one.prominence, default=None
+            )
+            if unusable and chosen and unusable.prominence > chosen.prominence:
+                checked.refusals[number] = unusable.refusal
+                continue
         if chosen is None:
             checked.refusals[number] = _several_faces(checked, number)
         else:
