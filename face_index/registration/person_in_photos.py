@@ -20,6 +20,9 @@ MIN_PHOTOS_OF_A_PERSON = 2
 # Somebody who appears in all but one of the person's photos must be clearly less prominent.
 _MORE_OFTEN = 2
 _CLEARLY_MORE_PROMINENT = 1.5
+# Of a single photo with a label it is known that it shows the person; a wrong choice costs a
+# comparison, not an identity.
+_MORE_PROMINENT = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def prominence_of(face: Face, image: Image) -> float:
 def most_prominent(candidates: Sequence[Candidate]) -> Candidate | None:
     """Return the face that one photo is about; None if two faces are about as prominent."""
     first, *others = sorted(candidates, key=lambda one: -one.prominence)
-    if others and first.prominence < _CLEARLY_MORE_PROMINENT * others[0].prominence:
+    if others and first.prominence < _MORE_PROMINENT * others[0].prominence:
         return None
     return first
 
