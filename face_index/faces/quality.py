@@ -14,8 +14,8 @@ class QualityBar:
 
     min_detector_score: float = 0.5
     min_eye_distance_px: float = 16.0
-    # In LFW 5 % of the faces turned by 40 to 50 degrees have a cosine under 0.55 to their person; of
-    # those turned less under 0.62, of those turned more under 0.41.
+    # In LFW 5 % of the faces turned by 40 to 50 degrees have a cosine under 0.55 to their person,
+    # of those turned less under 0.62, of those turned more under 0.41.
     max_yaw_deg: float = 50.0
     max_pitch_deg: float = 40.0
     min_sharpness: float = 8.0  # of the aligned crop; under this even eyes and mouth have no edge
