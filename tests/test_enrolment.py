@@ -138,8 +138,8 @@ def test_of_two_faces_the_one_that_the_other_photos_show_is_taken(
     choice = report.photos[-1].choice
     assert choice is not None
     assert choice.count == 2
-    assert choice.left > 60  # the right half of the picture
-    assert f"face {choice.number} of 2, at x={choice.left}" in choice.text()
+    assert choice.left > 50  # the right half of the picture, in percent
+    assert f"face {choice.number} of 2, at x={choice.left}%" in choice.text()
     assert f"2 张人脸中的第 {choice.number} 张" in choice.text("zh-CN")
     document = report.photos[-1].to_document()
     assert document["face"]["number"] == choice.number
@@ -156,13 +156,17 @@ def test_a_pick_counts_and_a_wrong_one_is_refused(
 
     def report_of(**picks: int) -> EnrolmentReport:
         given = {f"{name}.png": number for name, number in picks.items()}
-        return make_template(miniature_reader, miniature_pack.bar, photos, picks=given).report
+        try:
+            return make_template(miniature_reader, miniature_pack.bar, photos, picks=given).report
+        except EnrolmentRefused as error:
+            return error.report
 
     choice = report_of().photos[-1].choice
     assert choice is not None
     assert whys(report_of(two=choice.number))[-1] is None
-    assert whys(report_of(two=3 - choice.number))[-1] == Why.SOMEONE_ELSE
-    assert whys(report_of(two=5))[-1] == Why.NO_SUCH_FACE
+    lost = [Why.PICK_LOST] * 3  # nobody else is enrolled instead
+    assert whys(report_of(two=3 - choice.number)) == [*lost, Why.SOMEONE_ELSE]
+    assert whys(report_of(two=5)) == [*lost, Why.NO_SUCH_FACE]
 
 
 def test_of_two_people_in_every_photo_somebody_must_say_who_is_meant(
@@ -190,7 +194,7 @@ def test_of_two_people_in_every_photo_somebody_must_say_who_is_meant(
         is_second = float(made.prototypes[0] @ alone.prototypes[0]) > 0.7
         choice = made.report.photos[0].choice
         assert choice is not None
-        assert is_second == (choice.left < 60)  # in the first picture the second person is left
+        assert is_second == (choice.left < 50)  # in the first picture the second person is left
 
 
 def test_every_refusal_says_why(

@@ -255,28 +255,33 @@ class TestSharedPictures:
         left, shared = without_shared_pictures(read)
         assert [(one.person, other.person) for one, other in shared] == [("a", "b")]
         assert len(left.faces) == 7
-        assert left.failures == {"duplicate": 2}
-        assert left.photo_count == 9
+        assert left.photo_count == 7
 
 
 class TestMarks:
     def test_marks_are_read_as_they_are_asked_for(self, tmp_path: Path) -> None:
         path = tmp_path / "marks.csv"
-        path.write_text(marks_file([("A, B", "C"), ("D", ""), ("E", "F")]), "utf-8")
+        path.write_text(marks_file(Marks(), [("A, B", "C"), ("D ", ""), ("=E", "F")]), "utf-8")
         assert read_marks(path).counts() == {}
         lines = path.read_text().splitlines()
         marked = [lines[0], lines[1] + "related", lines[2] + "one-person", lines[3]]
         path.write_text("\n".join([*marked, "G/1.jpg,,leave-out"]), "utf-8-sig")
         marks = read_marks(path)
         assert marks.pairs == {frozenset(("A, B", "C")): Mark.RELATED}
-        assert marks.names == {"D": Mark.ONE_PERSON, "G/1.jpg": Mark.LEAVE_OUT}
+        assert marks.names == {"D ": Mark.ONE_PERSON, "G/1.jpg": Mark.LEAVE_OUT}
+        again = marks_file(marks, [("=E", "F")])
+        assert "'=E,F,\n" in again  # no formula in a spreadsheet
+        path.write_text(again.replace("F,\n", "F,same\n"), "utf-8")
+        assert read_marks(path).pairs == {**marks.pairs, frozenset(("=E", "F")): Mark.SAME}
+        assert read_marks(path).names == marks.names
         assert marks.left_out("G/1.jpg")
-        assert not marks.left_out("D")
+        assert not marks.left_out("D ")
+        assert marks.unknown(["A, B", "C"], ["G/1.jpg"]) == ["D "]
         assert marks.counts() == {"leave-out": 1, "one-person": 1, "related": 1}
         assert len(marks.sha256) == 64
 
     @pytest.mark.parametrize(
-        "line", ["a,b,twins", "a,,related", "a,b,leave-out", ",,leave-out", ",b,same"]
+        "line", ["a,b,twins", "a,,related", "a,b,leave-out", ",,leave-out", ",b,same", "a,a,same"]
     )
     def test_a_mark_that_fits_nothing_is_refused(self, tmp_path: Path, line: str) -> None:
         path = tmp_path / "marks.csv"

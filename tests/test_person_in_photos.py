@@ -11,12 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face_index.faces.face import Face, unit
+from face_index.faces.refusals import Refusal, Why
 from face_index.registration.person_in_photos import (
     Candidate,
     PersonInPhotos,
     find_person,
     most_prominent,
     prominence_of,
+)
+from face_index.registration.photo_checks import (
+    CheckedPhotos,
+    UnusableFace,
+    choose_person,
+    refuse_lost_picks,
 )
 from tests.test_faces import GOOD
 
@@ -127,3 +134,41 @@ def test_one_photo_is_about_its_most_prominent_face() -> None:
     first = most_prominent(photos_of([1, 2], sizes=(0.6, 0.3)))
     assert first is not None
     assert first.number == 1
+
+
+class TestWhoeverCannotBeUsed:
+    """A bystander does not stand for somebody whose face cannot be used."""
+
+    def checked(self, blurred_in: int) -> CheckedPhotos:
+        checked = CheckedPhotos([f"{number}.jpg" for number in range(8)])
+        for number in range(4):
+            checked.candidates.append(Candidate(number, 2, face_of(2, number), 0.1))
+            checked.counts[number] = 2
+            if number < blurred_in:
+                unusable = UnusableFace(face_of(1, number), Refusal(Why.BLURRED), 0.6)
+                checked.unusable[number] = [unusable]
+        return checked
+
+    @pytest.mark.parametrize("blurred_in", [3, 4])
+    def test_photos_that_are_about_somebody_else_are_questioned(self, blurred_in: int) -> None:
+        checked = self.checked(blurred_in)
+        choose_person(checked, ALIKE)
+        assert len(checked.faces) == 4 - blurred_in
+        assert [checked.refusals[number].why for number in range(blurred_in)] == [
+            Why.SEVERAL_FACES
+        ] * blurred_in
+
+    def test_a_few_such_photos_change_nothing(self) -> None:
+        checked = self.checked(2)
+        choose_person(checked, ALIKE)
+        assert len(checked.faces) == 4
+
+    def test_a_pick_that_cannot_be_taken_refuses_everything(self) -> None:
+        checked = self.checked(0)
+        choose_person(checked, ALIKE)
+        refuse_lost_picks(checked, {3})
+        assert len(checked.faces) == 4
+        refuse_lost_picks(checked, {7})
+        assert not checked.faces
+        assert all(refusal.why == Why.PICK_LOST for refusal in checked.refusals.values())
+        assert all(refusal.text("zh-CN") for refusal in checked.refusals.values())

@@ -125,3 +125,36 @@ def test_copies_of_a_refused_photo_are_refused_for_its_reason(
     assert [verdict.refusal and verdict.refusal.why for verdict in report.photos].count(
         Why.DUPLICATE
     ) == 1
+
+
+class TestFalseFaces:
+    """Upside-down photos of different people, in which the detector finds faces that are alike."""
+
+    @pytest.fixture(scope="class")
+    def strangers(self) -> list[np.ndarray]:
+        """The six people of InsightFace's own test picture, each alone."""
+        import insightface
+
+        path = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
+        picture = np.asarray(Image.open(path).convert("RGB"))
+        pack = find_pack(str(shared("face_pack/mobile_test")), Path("unused"), {})
+        [faces] = InsightFaceReader(pack).read([picture])
+        crops = []
+        for face in faces[:6]:
+            left, top, right, bottom = (round(side) for side in face.box)
+            pad = round(0.5 * (right - left))
+            crop = picture[max(top - pad, 0) : bottom + pad, max(left - pad, 0) : right + pad]
+            crops.append(np.asarray(Image.fromarray(crop).resize((300, 360))))
+        return crops
+
+    @pytest.mark.parametrize("degrees", [45, 90, 150, 180])
+    def test_turned_strangers_are_never_one_person(
+        self, strangers: list[np.ndarray], degrees: int
+    ) -> None:
+        pack = find_pack(str(shared("face_pack/mobile_test")), Path("unused"), {})
+        reader = InsightFaceReader(pack)
+        photos = [
+            png(np.asarray(Image.fromarray(one).rotate(degrees, expand=True)), f"{number}.png")
+            for number, one in enumerate(strangers)
+        ]
+        assert report_of(reader, pack, photos).accepted < 3

@@ -124,6 +124,8 @@ def evaluate_people(read: ReadPhotos, pack_sha256: str, seed: int = 0) -> Evalua
         CalibrationImpossible: Fewer than two persons have a usable photo, or none has two.
     """
     people = read.by_person()
+    if not people:
+        raise CalibrationImpossible("no photo has a usable face")
     scores = all_pairs(people, {photo.person: photo.group for photo in read.faces})
     if not len(scores.genuine) or not len(scores.impostor):
         raise CalibrationImpossible(

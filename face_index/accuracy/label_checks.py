@@ -13,7 +13,6 @@ from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
 from face_index.accuracy.marks import Mark, Marks
 from face_index.errors import CalibrationImpossible
 from face_index.faces.photos import PhotoRefused, open_photo
-from face_index.faces.refusals import Why
 from face_index.gallery.calibration import genuine_scores
 from face_index.gallery.impostors import ImpostorScores, Pair
 from face_index.gallery.tail import fit_tail
@@ -23,8 +22,8 @@ Floats = npt.NDArray[np.floating]
 # many pairs with such a score would be expected at most.
 _GENUINE_QUANTILE = 0.1
 _EXPECTED_BY_CHANCE = 0.01
-# The faces of a picture and of its copy are more similar than this.
-_COPY_COSINE = 0.9
+# The faces of a picture and of its copy are more similar than this, unless little is left of it.
+_COPY_COSINE = 0.6
 _ROWS_AT_ONCE = 500
 
 
@@ -134,9 +133,7 @@ def without_shared_pictures(
     if not gone:
         return read, []
     faces = {photo: face for photo, face in read.faces.items() if photo not in gone}
-    failures = dict(read.failures)
-    failures[str(Why.DUPLICATE)] = failures.get(str(Why.DUPLICATE), 0) + len(gone)
-    return replace(read, faces=faces, failures=failures), shared
+    return replace(read, faces=faces), shared
 
 
 def _similar(read: ReadPhotos) -> Iterator[tuple[LabelledPhoto, LabelledPhoto]]:

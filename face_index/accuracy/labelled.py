@@ -75,7 +75,7 @@ def labelled_photos(folder: Path) -> list[LabelledPhoto]:
     found = [
         LabelledPhoto(path, person.name, groups.get(person.name, ""))
         for person in sorted(folder.iterdir())
-        if person.is_dir()
+        if person.is_dir() and not person.name.startswith(".")
         for path in photos_in([person])
     ]
     if not found:
@@ -92,6 +92,16 @@ def labelled_pairs(path: Path) -> list[Pair]:
     Raises:
         CalibrationImpossible: The file is neither; names the line.
     """
+    try:
+        found = _pairs_in(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CalibrationImpossible(f"{path} cannot be read as UTF-8 text ({error})") from error
+    if not found:
+        raise CalibrationImpossible(f"{path} names no pairs")
+    return found
+
+
+def _pairs_in(path: Path) -> list[Pair]:
     if path.suffix.lower() == ".txt":
         return list(_lfw_pairs(path))
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -133,17 +143,22 @@ def read_photos(
 def _groups(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return {row["person"]: row["group"] for row in csv.DictReader(file)}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return {row["person"]: row["group"] or "" for row in csv.DictReader(file)}
+    except (KeyError, OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CalibrationImpossible(
+            f"{path} needs the columns person and group, separated by commas, in UTF-8 ({error})"
+        ) from error
 
 
 def _csv_pair(path: Path, number: int, row: dict[str, str]) -> Pair:
     same = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
-        row["same"].strip().lower()
+        (row["same"] or "").strip().lower()
     )
     if same is None:
         raise CalibrationImpossible(f"{path}, line {number}: same is 1 or 0, not {row['same']!r}")
-    first, second = path.parent / row["first"], path.parent / row["second"]
+    first, second = (path.parent / (row[name] or "") for name in ("first", "second"))
     for photo in (first, second):
         if not photo.is_file():
             raise CalibrationImpossible(f"{path}, line {number}: there is no file {photo}")
@@ -168,6 +183,8 @@ def _lfw_pairs(path: Path) -> Iterator[Pair]:
 
 
 def _lfw_photo(path: Path, line: int, name: str, number: str) -> LabelledPhoto:
+    if not number.isascii() or not number.isdigit():
+        raise CalibrationImpossible(f"{path}, line {line}: not a line of LFW's pairs.txt")
     photo = path.parent / name / f"{name}_{int(number):04d}.jpg"
     if not photo.is_file():
         raise CalibrationImpossible(f"{path}, line {line}: there is no file {photo}")

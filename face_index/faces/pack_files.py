@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from face_index.faces.quality import QualityBar
 
 # A file in a folder of the user's own that names its networks and their licences.
 PACK_FILE = "pack.toml"
+_ROLES = ("detector", "recogniser")
 _BAR_FIELDS = ("min_detector_score", "min_eye_distance_px", "min_sharpness", "max_yaw_deg")
+_PACK_KEYS = {*_ROLES, *_BAR_FIELDS, "version", "detection_size"}
+_NETWORK_KEYS = {"file", "kind", "licence", "commercial", "sha256", "source"}
 
 
 def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> FacePack:
@@ -44,7 +48,7 @@ def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> Fac
         hub = cache / "huggingface"
         networks = {
             role: _network(role, entry[role], _from_hugging_face(name_or_folder, entry[role], hub))
-            for role in ("detector", "recogniser")
+            for role in _ROLES
         }
         folder = networks["recogniser"].file.parent
     else:
@@ -76,23 +80,38 @@ def _described_pack(folder: Path) -> FacePack:
     """Return the pack that a folder's pack.toml describes; the user answers for its licences."""
     path = folder / PACK_FILE
     try:
-        entry = tomllib.loads(path.read_text("utf-8"))
-        networks = {
-            role: _network(role, entry[role], folder / entry[role]["file"])
-            for role in ("detector", "recogniser")
-        }
-        side = int(entry.get("detection_size", 640))
-        bar, version = _bar(entry), str(entry.get("version", ""))
+        entry = tomllib.loads(path.read_text("utf-8-sig"))
+        if unknown := set(entry) - _PACK_KEYS:
+            raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
+        networks = {role: _own_network(role, entry[role], folder) for role in _ROLES}
+        side = entry.get("detection_size", 640)
+        if type(side) is not int or side not in range(64, 2049) or side % 32:
+            raise ValueError(f"detection_size must be 64 to 2048 in steps of 32, not {side!r}")
+        bar, version = _bar(entry), entry.get("version", "")
+        if not isinstance(version, str):
+            raise TypeError(f"version must be text, not {version!r}")
     except KeyError as error:
         raise PackUnusable(
             f"{path}: {error.args[0]!r} is missing; see docs/face_index.md"
         ) from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise PackUnusable(f"{path} cannot be read ({error}); see docs/face_index.md") from error
     licence = "; ".join(f"{role}: {network.licence}" for role, network in networks.items())
     commercial = all(network.commercial for network in networks.values())
-    name = str(entry.get("name", folder.name))
-    return FacePack(name, folder, licence, commercial, (side, side), bar, version, **networks)
+    return FacePack(
+        folder.name, folder, licence, commercial, (side, side), bar, version, **networks
+    )
+
+
+def _own_network(role: str, entry: dict[str, Any], folder: Path) -> Network:
+    if unknown := set(entry) - _NETWORK_KEYS:
+        raise ValueError(f"unknown key {', '.join(sorted(unknown))} of the {role}")
+    file = (folder / entry["file"]).resolve()
+    if folder not in file.parents:
+        raise ValueError(f"{entry['file']} does not lie in the folder")
+    if not str(entry["licence"]).strip():
+        raise ValueError(f"the licence of the {role} is empty")
+    return _network(role, entry, file)
 
 
 def _network(role: str, entry: dict[str, Any], file: Path) -> Network:
@@ -104,10 +123,13 @@ def _network(role: str, entry: dict[str, Any], file: Path) -> Network:
     if not file.is_file():
         raise PackUnusable(f"{file} is missing")
     expected = entry.get("sha256")
-    if expected and (found := hashlib.sha256(file.read_bytes()).hexdigest()) != expected.lower():
+    if expected is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", str(expected)):
+        raise PackUnusable(f"the sha256 of the {role} is no SHA-256: {expected!r}")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if expected is not None and found != str(expected).lower():
         raise PackUnusable(
             f"{file} is not the file that was meant: its SHA-256 is {found}, not {expected}; "
-            "delete it, so that it is fetched again"
+            "put the right one there"
         )
     commercial = entry["commercial"]
     if not isinstance(commercial, bool):
@@ -116,7 +138,10 @@ def _network(role: str, entry: dict[str, Any], file: Path) -> Network:
 
 
 def _bar(entry: dict[str, Any]) -> QualityBar:
-    return QualityBar(**{name: float(entry[name]) for name in _BAR_FIELDS if name in entry})
+    limits = {name: float(entry[name]) for name in _BAR_FIELDS if name in entry}
+    if wrong := [name for name, limit in limits.items() if not 0 <= limit < 1000]:
+        raise ValueError(f"{wrong[0]} must be 0 or more")
+    return QualityBar(**limits)
 
 
 def _commercial(declared: bool | str, folder: Path) -> bool:

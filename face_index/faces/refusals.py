@@ -29,6 +29,7 @@ class Why(StrEnum):
     SOMEONE_ELSE = "someone-else"
     SEVERAL_PEOPLE = "several-people"
     DUPLICATE = "duplicate"
+    PICK_LOST = "pick-lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
     Why.SEVERAL_FACES: (
         (
             "{count} faces were found, and nothing says whose photo it is; say which one with "
-            "--pick {name}=NUMBER (1 is the largest: {places}), use a photo of one person, or "
-            "crop it"
+            "--pick {name}=NUMBER, in a list in the column picks (1 is the largest: {places}), "
+            "use a photo of one person, or crop it"
         ),
         (
             "检测到 {count} 张人脸，无法判断是谁的照片；请用 --pick {name}=编号 指定其中一张"
@@ -137,6 +138,16 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
             "属于第 {person} 组（共 {count} 组）：这些照片中的人脸分为 {count} 组，互不相像"
             "（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请只使用同一个人的照片，"
             "若确为同一人，请只使用同一种外貌的照片"
+        ),
+    ),
+    Why.PICK_LOST: (
+        (
+            "the face that was picked in {name} cannot be used (see there), so nothing says whose "
+            "photos these are; pick another one, or leave that photo out"
+        ),
+        (
+            "{name} 中指定的人脸无法使用（见该照片的说明），因此无法判断这些照片属于谁；"
+            "请另行指定，或不使用该照片"
         ),
     ),
     Why.DUPLICATE: (

@@ -314,7 +314,7 @@ def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:
         return None
     try:
         return _calibration_from(json.loads(path.read_text("utf-8")), pack_sha256)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise CalibrationImpossible(
             f"the calibration {path} is damaged ({error}); run calibrate again, or delete it"
         ) from error
@@ -336,7 +336,11 @@ def _calibration_from(record: dict[str, Any], pack_sha256: str) -> Calibration |
 
 
 def _tail_from(record: dict[str, Any]) -> Tail:
-    return Tail(**{**record, "body": tuple((z, rate) for z, rate in record["body"])})
+    tail = Tail(**{**record, "body": tuple((z, rate) for z, rate in record["body"])})
+    numbers = [tail.start, tail.share, tail.shape, tail.scale, *np.ravel(tail.body)]
+    if not np.isfinite(numbers).all() or tail.scale <= 0 or not 0 < tail.share < 1:
+        raise ValueError("its tail has impossible numbers")
+    return tail
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:

@@ -21,6 +21,7 @@ from face_index.registration.photo_checks import (
     give_copies_the_reason_of_their_original,
     open_photos,
     refuse_copies,
+    refuse_lost_picks,
 )
 from face_index.registration.photo_names import labels_of, picked_numbers
 from face_index.registration.report import Choice, EnrolmentRefused, EnrolmentReport, PhotoVerdict
@@ -129,6 +130,7 @@ def _check(
 ) -> None:
     _read(checked, reader, bar, photos, picks, turn=True)
     choose_person(checked, alike)
+    refuse_lost_picks(checked, picks)
     give_copies_the_reason_of_their_original(checked)
 
 
@@ -171,17 +173,16 @@ def template_of_kept(
         alike: As for `make_template`.
 
     Returns:
-        None if the photos do not show for certain whose face it is: at least three must agree, or
-        two that show nobody else.
+        None if the photos do not show for certain whose face it is: at least two that show nobody
+        else must agree.
     """
     files = [PhotoFile(str(number), data) for number, data in enumerate(photos)]
     checked = CheckedPhotos([file.name for file in files])
     _check(checked, reader, ANY_QUALITY, files, {}, alike)
     theirs = [checked.faces[number].face for number in sorted(checked.faces)]
     alone = sum(checked.counts[number] == 1 for number in checked.faces)
-    # Two photos of several people may agree on somebody else.
-    is_sure = len(theirs) >= MIN_PHOTOS or alone > 1
-    return make_prototypes(theirs) if is_sure else None
+    # Of a couple in every photo, somebody said at the time who was meant, and nobody can now.
+    return make_prototypes(theirs) if alone > 1 else None
 
 
 def lookalikes(
@@ -221,6 +222,6 @@ def _verdict(checked: CheckedPhotos, number: int, name: str) -> PhotoVerdict:
         return PhotoVerdict(name, refusal)
     face = taken.face
     quality = {name: round(float(getattr(face, name)), 3) for name in _QUALITY_MEASURES}
-    left, top, *_ = face.box
-    choice = Choice(taken.number, checked.counts[number], round(left), round(top), taken.degrees)
+    left, top = (round(100 * share) for share in taken.place)
+    choice = Choice(taken.number, checked.counts[number], left, top, taken.degrees)
     return PhotoVerdict(name, None, quality, choice)

@@ -13,7 +13,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class RowResult:
         status: "pending", "registered before", "erased since" or "refused".
         reason: Why the line was refused.
         photos: For each photo name, why it was refused, or None.
+        faces: For each photo of several people or that was turned, which face was taken.
         fingerprint: Hash of the line and of the sizes and times of its photo files. A refused line
             is tried again when it changes.
         row_sha256: Hash of the line alone. A person who was erased is registered again only with
@@ -74,6 +75,7 @@ class RowResult:
     photos: dict[str, str | None]
     fingerprint: str
     row_sha256: str
+    faces: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +181,11 @@ def _register(
         if _is_stored(vault, request):
             return replace(blank, status="registered before")
         return replace(blank, reason=str(error))
-    except (ConsentMissing, NameRefused) as error:
+    except (ConsentMissing, NameRefused, PickRefused) as error:
         return replace(blank, reason=str(error))
     # Only the operator who decides may know that the face looks like a registered person, not the
     # one who submits photos.
-    return replace(blank, status=str(Status.PENDING), photos=_photos(report))
+    return replace(blank, status=str(Status.PENDING), photos=_photos(report), faces=_faces(report))
 
 
 def _is_stored(vault: Vault, request: Request) -> bool:
@@ -198,6 +200,11 @@ def _photos(report: EnrolmentReport) -> dict[str, str | None]:
     return {
         verdict.name: str(verdict.refusal) if verdict.refusal else None for verdict in report.photos
     }
+
+
+def _faces(report: EnrolmentReport) -> dict[str, str]:
+    chosen = {one.name: one.choice.text() for one in report.photos if one.choice}
+    return {name: text for name, text in chosen.items() if text}
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from face_index.registration.grouping import Groups, average_cosine, groups_of
 MIN_PHOTOS_OF_A_PERSON = 2
 # Somebody who appears in all but one of the person's photos must be clearly less prominent.
 _MORE_OFTEN = 2
-_CLEARLY_MORE_PROMINENT = 1.5
+CLEARLY_MORE_PROMINENT = 1.5
 # Of a single photo with a label it is known that it shows the person; a wrong choice costs a
 # comparison, not an identity.
 _MORE_PROMINENT = 1.2
@@ -34,6 +34,7 @@ class Candidate:
         number: Of the face in its photo; 1 is the largest. 0 for faces that were found only after
             the photo was turned.
         prominence: How much a photo is about this face (`prominence_of`), 0 to 1.
+        place: Of the left upper corner of its box, as shares of the photo's width and height.
         is_picked: Whoever submits the photos said that it is the person's.
         degrees: By how much the photo was turned clockwise before the face was found.
     """
@@ -42,6 +43,7 @@ class Candidate:
     number: int
     face: Face
     prominence: float
+    place: tuple[float, float] = (0.0, 0.0)
     is_picked: bool = False
     degrees: int = 0
 
@@ -85,6 +87,13 @@ def prominence_of(face: Face, image: Image) -> float:
     return float(share * (1 - distance / 2))
 
 
+def place_of(face: Face, image: Image) -> tuple[float, float]:
+    """Return the left upper corner of a face's box as shares of an image's width and height."""
+    high, wide = image.shape[:2]
+    left, top, *_ = face.box
+    return min(max(left / wide, 0.0), 1.0), min(max(top / high, 0.0), 1.0)
+
+
 def most_prominent(candidates: Sequence[Candidate]) -> Candidate | None:
     """Return the face that one photo is about; None if two faces are about as prominent."""
     first, *others = sorted(candidates, key=lambda one: -one.prominence)
@@ -120,14 +129,16 @@ def find_person(candidates: Sequence[Candidate], alike: float) -> PersonInPhotos
     return PersonInPhotos(faces, [], _rival_photos(list(faces.values()), rivals), cosine)
 
 
-def _rank(group: Sequence[Candidate]) -> tuple[bool, int, int, float]:
+def _rank(group: Sequence[Candidate]) -> tuple[bool, int, int, int, float]:
     """Return what makes a group the person's, the most important first.
 
-    The photos agree on it, somebody picked it, it is in most photos, it is the most prominent.
+    The photos agree on it, somebody picked it, it is in most photos, it is upright in most of them,
+    it is the most prominent.
     """
     picked = sum(candidate.is_picked for candidate in group)
     prominence = sum(candidate.prominence for candidate in group)
-    return len(group) >= MIN_PHOTOS_OF_A_PERSON, picked, len(group), prominence
+    upright = sum(not candidate.degrees for candidate in group)
+    return len(group) >= MIN_PHOTOS_OF_A_PERSON, picked, len(group), upright, prominence
 
 
 def _without_person(groups: Groups, photos: np.ndarray, shown: Collection[int]) -> Groups:
@@ -154,6 +165,6 @@ def _rival_photos(
         own = sum(prominence[candidate.photo] for candidate in beside)
         is_often = len(other) >= min(MIN_PHOTOS_OF_A_PERSON, len(person))
         is_rarer = len(other) + _MORE_OFTEN <= len(person)
-        if is_often and not is_rarer and own < _CLEARLY_MORE_PROMINENT * theirs:
+        if is_often and not is_rarer and own < CLEARLY_MORE_PROMINENT * theirs:
             found |= {candidate.photo for candidate in beside}
     return frozenset(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from face_index.faces.quality import QualityBar
 from face_index.faces.refusals import Refusal, Why
 from face_index.faces.second_look import faces_at_full_size, turned_faces
 from face_index.registration.person_in_photos import (
+    CLEARLY_MORE_PROMINENT,
     Candidate,
     PersonInPhotos,
     find_person,
     most_prominent,
+    place_of,
     prominence_of,
 )
 
@@ -135,7 +137,9 @@ def _take_picked(
             checked.refusals[number] = objection
             return
         prominence = prominence_of(face, image)
-        checked.candidates.append(Candidate(number, picked, face, prominence, is_picked=True))
+        place = place_of(face, image)
+        picked_face = Candidate(number, picked, face, prominence, place, is_picked=True)
+        checked.candidates.append(picked_face)
 
 
 def _take_usable(
@@ -149,7 +153,7 @@ def _take_usable(
         if why is not None
     ]
     checked.candidates += [
-        Candidate(number, place, face, prominence_of(face, image))
+        Candidate(number, place, face, prominence_of(face, image), place_of(face, image))
         for place, (face, objection) in enumerate(zip(faces, objections, strict=True), 1)
         if objection is None
     ]
@@ -168,21 +172,27 @@ def _take_turned(
     bar: QualityBar,
     image: Image,
 ) -> None:
-    """Add the faces that are found better after the photo was turned.
+    """Take the faces that are found better after the photo was turned instead of the others.
 
-    Those that were found without turning stay, since the detector may be wrong, but count last.
+    The others are false: eyes where the mouth is. Such faces of different people are alike.
     """
     turned = turned_faces(reader, bar, image, faces)
     if turned is None:
         return
-    checked.candidates = [
-        replace(candidate, prominence=0.0) if candidate.photo == number else candidate
-        for candidate in checked.candidates
-    ]
+    checked.candidates = [one for one in checked.candidates if one.photo != number]
     checked.candidates += [
-        Candidate(number, 0, face, prominence_of(face, turned.image), degrees=turned.degrees)
+        Candidate(
+            number,
+            0,
+            face,
+            prominence_of(face, turned.image),
+            place_of(face, turned.image),
+            degrees=turned.degrees,
+        )
         for face in turned.faces
     ]
+    checked.unusable.pop(number, None)
+    checked.counts[number] = len(turned.faces)
     checked.refusals.pop(number, None)
 
 
@@ -196,18 +206,31 @@ def _with_second_look(
     objections = [bar.objection(face) for face in faces]
     if any(why is None or why.why != Why.TOO_SMALL for why in objections):
         return faces
-    nearer = faces_at_full_size(reader, photo.data)
-    return [face for face in nearer if bar.objection(face) is None] or faces
+    nearer, width = faces_at_full_size(reader, photo.data)
+    scale = photo.pixels.shape[1] / width
+    usable = [face for face in nearer if bar.objection(face) is None]
+    # Boxes in pixels of the opened photo, as those of all other faces.
+    return [_with_scaled_box(face, scale) for face in usable] or faces
+
+
+def _with_scaled_box(face: Face, scale: float) -> Face:
+    left, top, right, bottom = (scale * side for side in face.box)
+    return replace(face, box=(left, top, right, bottom))
 
 
 def refuse_copies(checked: CheckedPhotos) -> None:
-    """Refuse copies of a picture; the one with the most pixels between the eyes stays."""
+    """Refuse copies of a picture; the one with the most pixels between the eyes stays.
+
+    One in which somebody picked a face stays in any case.
+    """
     largest: dict[int, float] = {}
     for candidate in checked.candidates:
         size = candidate.face.eye_distance_px
         largest[candidate.photo] = max(size, largest.get(candidate.photo, 0.0))
     kept: list[int] = []
-    for number in sorted(largest, key=lambda number: (-largest[number], number)):
+    picked = {candidate.photo for candidate in checked.candidates if candidate.is_picked}
+    order = sorted(largest, key=lambda number: (number not in picked, -largest[number], number))
+    for number in order:
         photo = checked.photos[number]
         original = next((other for other in kept if photo.is_copy_of(checked.photos[other])), None)
         if original is None:
@@ -231,16 +254,45 @@ def choose_person(checked: CheckedPhotos, alike: float) -> None:
     if person.people:
         _refuse_several_people(checked, person, alike)
         return
-    for number in person.rival_photos:
+    unsure = person.rival_photos | _overshadowed(checked, person)
+    for number in unsure:
         checked.refusals[number] = _several_faces(checked, number)
     checked.faces = {
-        number: candidate
-        for number, candidate in person.faces.items()
-        if number not in person.rival_photos
+        number: candidate for number, candidate in person.faces.items() if number not in unsure
     }
     for number in sorted({candidate.photo for candidate in checked.candidates}):
         if number not in person.faces:
             checked.refusals[number] = _unlike(checked, number, person, alike)
+
+
+def _overshadowed(checked: CheckedPhotos, person: PersonInPhotos) -> frozenset[int]:
+    """Return the photos that are about somebody else, usable or not, if most of them are.
+
+    Then the person may be a bystander of somebody whose face cannot be used.
+    """
+    if any(candidate.is_picked for candidate in person.faces.values()):
+        return frozenset()
+    found = set()
+    for number, taken in person.faces.items():
+        others = [one.prominence for one in checked.of_photo(number) if one is not taken]
+        others += [one.prominence for one in checked.unusable.get(number, ())]
+        if max(others, default=0.0) > CLEARLY_MORE_PROMINENT * taken.prominence:
+            found.add(number)
+    return frozenset(found) if 2 * len(found) > len(person.faces) else frozenset()
+
+
+def refuse_lost_picks(checked: CheckedPhotos, picks: Collection[int]) -> None:
+    """Refuse all photos if a face that somebody picked is not taken.
+
+    Whoever picks a face means that person and nobody else.
+    """
+    lost = [number for number in sorted(picks) if number not in checked.faces]
+    if not lost:
+        return
+    facts = {"name": checked.names[lost[0]]}
+    for number in checked.faces:
+        checked.refusals[number] = Refusal(Why.PICK_LOST, facts)
+    checked.faces.clear()
 
 
 def _refuse_several_people(checked: CheckedPhotos, person: PersonInPhotos, alike: float) -> None:
@@ -286,7 +338,7 @@ def _hard_to_see(face: Face, person: Sequence[Face]) -> Refusal | None:
 
 def _several_faces(checked: CheckedPhotos, number: int) -> Refusal:
     places = ", ".join(
-        f"{candidate.number} x={candidate.face.box[0]:.0f} y={candidate.face.box[1]:.0f}"
+        f"{candidate.number} x={candidate.place[0]:.0%} y={candidate.place[1]:.0%}"
         for candidate in checked.of_photo(number)
         if candidate.number
     )

@@ -17,7 +17,7 @@ class Choice:
     Attributes:
         number: 1 is the largest face of the photo; 0 if it was found only after turning the photo.
         count: How many faces were found.
-        left, top: Of its box, pixels.
+        left, top: Of its box, percent of the photo's width and height.
         degrees: By how much the photo was turned clockwise, 0 if it is upright.
     """
 
@@ -38,9 +38,9 @@ class Choice:
 
 
 _CHOSEN = {
-    "en": ("face {number} of {count}, at x={left} y={top}", "turned by {degrees} degrees", ", "),
+    "en": ("face {number} of {count}, at x={left}% y={top}%", "turned by {degrees} degrees", ", "),
     "zh-CN": (
-        "{count} 张人脸中的第 {number} 张，位于 x={left} y={top}",
+        "{count} 张人脸中的第 {number} 张，位于 x={left}% y={top}%",
         "已旋转 {degrees} 度",
         "，",
     ),

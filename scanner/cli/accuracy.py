@@ -87,7 +87,8 @@ def calibrate(
     publish: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the calibration and a page about it into this folder, without names.",
+            help="Also write the calibration and a page about it into this folder; neither has "
+            "persons' names.",
             file_okay=False,
         ),
     ] = None,
@@ -127,7 +128,7 @@ def calibrate(
             try:
                 calibration = _fitted(session, evaluation, photos, source, known)
             except LabelsInDoubt as error:
-                _print_doubts(error, report)
+                _print_doubts(error, known, report)
                 raise
             if publish is not None:
                 _publish(session, calibration, evaluation, publish)
@@ -163,12 +164,13 @@ def _publish(
     write_text_file(folder / f"{version.sha256}.md", page)
 
 
-def _print_doubts(error: LabelsInDoubt, report: Path) -> None:
+def _print_doubts(error: LabelsInDoubt, marks: Marks, report: Path) -> None:
     """List labels in doubt, and write the file in which somebody marks them."""
     from face_index.accuracy.marks import marks_file
 
     path = report.with_suffix(".marks.csv")
-    write_text_file(path, marks_file((doubt.first, doubt.second) for doubt in error.doubts))
+    doubts = ((doubt.first, doubt.second) for doubt in error.doubts)
+    write_text_file(path, marks_file(marks, doubts))
     for doubt in error.doubts:
         print_line(f"  {visible(doubt.text())}")
     print_line(
@@ -185,11 +187,20 @@ def _measure(
     from face_index.accuracy.extremes import name_of
     from face_index.accuracy.label_checks import without_shared_pictures
     from face_index.accuracy.labelled import labelled_pairs, labelled_photos
+    from face_index.errors import CalibrationImpossible
 
     if source.is_dir():
+        labelled = labelled_photos(source)
+        if marks is not None:
+            persons = {photo.person for photo in labelled}
+            if unknown := marks.unknown(persons, {name_of(photo) for photo in labelled}):
+                raise CalibrationImpossible(
+                    f"{source} has nobody and no photo called {', '.join(unknown)}; correct the "
+                    "file of marks"
+                )
         photos = [
             photo
-            for photo in labelled_photos(source)
+            for photo in labelled
             if marks is None or not (marks.left_out(photo.person) or marks.left_out(name_of(photo)))
         ]
         read, shared = without_shared_pictures(_read(session, photos))
@@ -206,9 +217,10 @@ def _measure(
 
 
 def _read(session: EnrolmentSession, photos: list[LabelledPhoto]) -> ReadPhotos:
-    from face_index.accuracy.labelled import read_photos
+    from face_index.accuracy.labelled import ReadPhotos, read_photos
     from face_index.registration.grouping import UNCALIBRATED_ALIKE
 
+    read = ReadPhotos({}, {})
     with progress_bar("reading photos") as observer:
         faces = session.faces
         # Not the present calibration's, so that the same photos always give the same figures.
@@ -239,6 +251,8 @@ def _write_report(
 
     now, pack = session.clock(), session.faces.pack
     facts = ReportFacts(pack, session.faces.reader.version, source.name, now, library_versions())
+    if out is not None and out.suffix.lower() == ".json":
+        raise typer.BadParameter("it names the HTML report", param_hint="--out")
     name = f"accuracy-{pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
     path = out or session.settings.reports_path / name
     looks = looks_at(photos) if source.is_dir() else NO_LOOKS

@@ -11,7 +11,7 @@ import typer
 from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.enrolment import confirmed, print_consent_text
 from scanner.cli.options import FacePackOption, JsonFlag, OperatorOption
-from scanner.cli.output import print_json, print_table
+from scanner.cli.output import print_json, print_line, print_table, visible
 from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def _print_results(results: list[RowResult], target: Path, *, as_json: bool) -> 
                 "counts": dict(counts),
                 "report": str(target),
                 "refused": [[result.line, result.name, result.reason] for result in refused],
+                "chosen_faces": {result.name: result.faces for result in results if result.faces},
             }
         )
         return bool(refused)
@@ -100,6 +101,9 @@ def _print_results(results: list[RowResult], target: Path, *, as_json: bool) -> 
             ["line", "name", "why"],
             [[str(result.line), result.name, result.reason or ""] for result in refused],
         )
+    for result in results:
+        for photo, chosen in result.faces.items():
+            print_line(f"  {visible(result.name)}, {visible(photo)}: {chosen}")
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
     typer.echo(f"{len(results)} people: {summary}. Every photo's reason is in {target}.")
     return bool(refused)
