@@ -34,6 +34,24 @@ OutOption = Annotated[
 ]
 
 
+MarksOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A CSV file in which somebody marked labels in doubt (first, second, mark).",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+PublishOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also write the calibration and a page about it into this folder; neither has "
+        "persons' names.",
+        file_okay=False,
+    ),
+]
+
+
 def add_to(app: typer.Typer, panel: str) -> None:
     """Add the commands of this module to a panel."""
     app.command("calibrate", rich_help_panel=panel)(calibrate)
@@ -76,22 +94,8 @@ def calibrate(
             "--gallery", help="Use the registered people's own cross-scores; impostors only."
         ),
     ] = False,
-    marks: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV file in which somebody marked labels in doubt (first, second, mark).",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    publish: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also write the calibration and a page about it into this folder; neither has "
-            "persons' names.",
-            file_okay=False,
-        ),
-    ] = None,
+    marks: MarksOption = None,
+    publish: PublishOption = None,
     out: OutOption = None,
     face_pack: FacePackOption = None,
     lang: LanguageOption = "en",
@@ -103,8 +107,6 @@ def calibrate(
     and a CSV file beside it asks for marks. With --gallery alone nothing is a match, since
     registered people are too few and too alike; scores over the threshold are possible.
     """
-    from face_index.accuracy.label_checks import LabelsInDoubt
-    from face_index.accuracy.marks import Marks, read_marks
     from face_index.gallery.calibration import save_calibration
 
     check_language(lang)
@@ -121,22 +123,35 @@ def calibrate(
         target = session.settings.calibrations_path / f"{version.sha256}.json"
         if source is None:
             calibration = _from_gallery(session)
-        else:
-            known = read_marks(marks) if marks else Marks()
-            evaluation, photos = _measure(session, source, known)
-            report = _write_report(session, evaluation, photos, source, out, lang)
-            try:
-                calibration = _fitted(session, evaluation, photos, source, known)
-            except LabelsInDoubt as error:
-                _print_doubts(error, known, report)
-                raise
-            if publish is not None:
-                _publish(session, calibration, evaluation, publish)
+            save_calibration(target, calibration)
+            _print_calibration(calibration, target, as_json=as_json)
+            return
+        calibration, evaluation, report = _from_photos(session, source, marks, out, lang)
+        if publish is not None:
+            _publish(session, calibration, evaluation, publish)
         save_calibration(target, calibration)
-    if source is None:
-        _print_calibration(calibration, target, as_json=as_json)
-    else:
-        _print_evaluation(evaluation, report, (calibration, target), as_json=as_json)
+    _print_evaluation(evaluation, report, (calibration, target), as_json=as_json)
+
+
+def _from_photos(
+    session: EnrolmentSession, source: Path, marks: Path | None, out: Path | None, language: str
+) -> tuple[Calibration, Evaluation, Path]:
+    """Fit a calibration to labelled photos, and write the report about them.
+
+    Raises:
+        LabelsInDoubt: labels may be wrong; the report and a file that asks for marks are written.
+    """
+    from face_index.accuracy.label_checks import LabelsInDoubt
+    from face_index.accuracy.marks import Marks, read_marks
+
+    known = read_marks(marks) if marks else Marks()
+    evaluation, photos = _measure(session, source, known)
+    report = _write_report(session, evaluation, photos, source, out, language)
+    try:
+        return _fitted(session, evaluation, photos, source, known), evaluation, report
+    except LabelsInDoubt as error:
+        _print_doubts(error, known, report)
+        raise
 
 
 def _fitted(
