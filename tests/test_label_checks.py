@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from face_index.accuracy.extremes import closest_impostors, farthest_photos, looks_at
-from face_index.accuracy.label_checks import suspicious_pairs, without_shared_pictures
+from face_index.accuracy.label_checks import (
+    suspicious_pairs,
+    suspicious_photos,
+    without_shared_pictures,
+)
 from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
 from face_index.accuracy.marks import Mark, Marks, marks_file, read_marks
 from face_index.errors import CalibrationImpossible
@@ -110,6 +114,22 @@ class TestPoisonedLabels:
         low, high = clean.threshold_interval(1_000, 0.001)
         assert low <= mended.threshold(1_000, 0.001) <= high
         assert suspicious_pairs(templates, probes, {pair}) == []
+
+
+class TestSinglePhotos:
+    def test_one_photo_under_a_wrong_name_is_found(self) -> None:
+        rng = np.random.default_rng(3)
+        base = {f"person {number}": unit(rng.normal(size=96)) for number in range(60)}
+        people = {
+            name: [unit(one + 0.5 * unit(rng.normal(size=96))) for _ in range(5)]
+            for name, one in base.items()
+        }
+        assert suspicious_photos(read_of(people)) == []
+        people["person 7"][3] = unit(base["person 30"] + 0.5 * unit(rng.normal(size=96)))
+        [doubt] = suspicious_photos(read_of(people))
+        assert set(doubt.persons) == {"person 7", "person 30"}
+        assert "person 7/3.png" in doubt.photos
+        assert "may show one person" in doubt.text()
 
 
 class TestGroups:

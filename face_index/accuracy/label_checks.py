@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
+from face_index.accuracy.extremes import closest_impostors, farthest_photos, name_of
+from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos, cosines
 from face_index.accuracy.marks import Mark, Marks
 from face_index.errors import CalibrationImpossible
+from face_index.faces.face import Face
 from face_index.faces.photos import PhotoRefused, open_photo
 from face_index.gallery.calibration import genuine_scores
 from face_index.gallery.impostors import ImpostorScores, Pair
@@ -25,6 +27,7 @@ _EXPECTED_BY_CHANCE = 0.01
 # The faces of a picture and of its copy are more similar than this, unless little is left of it.
 _COPY_COSINE = 0.6
 _ROWS_AT_ONCE = 500
+_LEAST_PERSONS = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,24 @@ class Doubt:
         first, second: The names of two persons; `second` is "" for a person whose photos seem to
             show several people.
         cosine: The score of the pair; None for one person.
+        photos: The two photos that are meant, as PERSON/FILE; empty if all of them are.
     """
 
     first: str
     second: str
     cosine: float | None
+    photos: tuple[str, ...] = ()
+
+    @property
+    def persons(self) -> tuple[str, str]:
+        return self.first, self.second
 
     def text(self) -> str:
+        if self.photos:
+            return (
+                f"{' and '.join(self.photos)} may show one person (cosine {self.cosine:.2f}); "
+                "a photo under a wrong name is marked leave-out"
+            )
         if self.second:
             return (
                 f"{self.first} and {self.second} may be one person, or related ({self.cosine:.2f})"
@@ -71,7 +85,10 @@ def doubts_about(
             templates, probes, _numbered(names, marks.pairs)
         )
     ]
-    return pairs + [Doubt(name, "", None) for name in sorted(read.mixed) if name not in marks.names]
+    known = {frozenset((doubt.first, doubt.second)) for doubt in pairs} | set(marks.pairs)
+    photos = [doubt for doubt in suspicious_photos(read) if frozenset(doubt.persons) not in known]
+    mixed = [Doubt(name, "", None) for name in sorted(read.mixed) if name not in marks.names]
+    return pairs + photos + mixed
 
 
 def pairs_left_out(names: list[str], marks: Marks) -> set[Pair]:
@@ -117,6 +134,39 @@ def suspicious_pairs(
         if tail.false_match_rate(score) * others.count < _EXPECTED_BY_CHANCE
     ]
     return sorted(found, reverse=True)
+
+
+def suspicious_photos(read: ReadPhotos) -> list[Doubt]:
+    """Return photos of two names that look like one person, each two names once.
+
+    A single photo under a wrong name changes the mean of its person's photos and so the thresholds.
+    """
+    first_of: dict[str, Face] = {}
+    for photo in sorted(read.faces, key=lambda photo: photo.path):
+        first_of.setdefault(photo.person, read.faces[photo])
+    own = farthest_photos(read, len(read.faces))
+    if len(first_of) < _LEAST_PERSONS or not own:
+        return []
+    genuine = cosines(
+        [read.faces[one.first] for one in own], [read.faces[one.second] for one in own]
+    )
+    floor = float(np.quantile(genuine, _GENUINE_QUANTILE))
+    vectors = np.stack([face.embedding for face in first_of.values()])
+    _, rows, columns = ImpostorScores(vectors, vectors).above(floor)
+    pairs = {(int(min(pair)), int(max(pair))) for pair in zip(rows, columns, strict=True)}
+    tail = fit_tail(ImpostorScores(vectors, vectors, pairs))
+    comparisons = len(read.faces) ** 2 / 2
+    return [
+        Doubt(
+            one.first.person,
+            one.second.person,
+            one.cosine,
+            (name_of(one.first), name_of(one.second)),
+        )
+        for one in closest_impostors(read)
+        if one.cosine >= floor
+        and tail.false_match_rate(one.cosine) * comparisons < _EXPECTED_BY_CHANCE
+    ]
 
 
 def without_shared_pictures(
