@@ -286,7 +286,11 @@ def refuse_lost_picks(checked: CheckedPhotos, picks: Collection[int]) -> None:
 
     Whoever picks a face means that person and nobody else.
     """
-    lost = [number for number in sorted(picks) if number not in checked.faces]
+    lost = [
+        number
+        for number in sorted(picks)
+        if checked.originals.get(number, number) not in checked.faces
+    ]
     if not lost:
         return
     facts = {"name": checked.names[lost[0]]}
