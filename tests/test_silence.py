@@ -138,7 +138,7 @@ class TestReaders:
     ) -> None:
         detector = miniature_reader._detector._detector
         monkeypatch.setattr("face_index.faces.detection.onnx.load", _fails)
-        options = miniature_reader._app.det_model.session.get_session_options()
+        options = detector.session.get_session_options()
         slow = BatchDetector(detector, (640, 640), 4, options)
         assert slow.layout == Layout.ONE_AT_A_TIME
         assert (
