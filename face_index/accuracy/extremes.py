@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +9,7 @@ from PIL import Image as Pillow
 
 from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
 from face_index.faces.face import Face, unit
-from face_index.faces.photos import open_photo
+from face_index.faces.photos import jpeg_address, open_photo
 
 MOST = 12
 _ROWS_AT_ONCE = 500
@@ -66,7 +64,7 @@ def name_of(photo: LabelledPhoto) -> str:
 
 def closest_impostors(read: ReadPhotos, most: int = MOST) -> list[Extreme]:
     """Return the most similar photos of two persons, one pair for each two persons."""
-    photos = sorted(read.faces, key=lambda photo: photo.path)
+    photos = read.in_order()
     if len(photos) < 2:
         return []
     vectors = np.stack([read.faces[photo].embedding for photo in photos])
@@ -95,7 +93,7 @@ def _highest(scores: np.ndarray, count: int) -> list[tuple[int, int]]:
 def farthest_photos(read: ReadPhotos, most: int = MOST) -> list[Extreme]:
     """Return the photos that are least like the others of their person, beside a typical one."""
     by_person: dict[str, list[LabelledPhoto]] = {}
-    for photo in sorted(read.faces, key=lambda photo: photo.path):
+    for photo in read.in_order():
         by_person.setdefault(photo.person, []).append(photo)
     found: list[Extreme] = []
     for photos in by_person.values():
@@ -121,7 +119,4 @@ def picture_of(photo: LabelledPhoto, face: Face) -> str:
     crop = image.crop(
         (round(left - margin), round(top - margin), round(right + margin), round(bottom + margin))
     )
-    crop.thumbnail((_SIDE_PX, _SIDE_PX))
-    out = io.BytesIO()
-    crop.save(out, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return jpeg_address(crop, _SIDE_PX)

@@ -85,7 +85,7 @@ def doubts_about(
             templates, probes, _numbered(names, marks.pairs)
         )
     ]
-    known = {frozenset((doubt.first, doubt.second)) for doubt in pairs} | set(marks.pairs)
+    known = {frozenset(doubt.persons) for doubt in pairs} | set(marks.pairs)
     photos = [doubt for doubt in suspicious_photos(read) if frozenset(doubt.persons) not in known]
     mixed = [Doubt(name, "", None) for name in sorted(read.mixed) if name not in marks.names]
     return pairs + photos + mixed
@@ -142,7 +142,7 @@ def suspicious_photos(read: ReadPhotos) -> list[Doubt]:
     A single photo under a wrong name changes the mean of its person's photos and so the thresholds.
     """
     first_of: dict[str, Face] = {}
-    for photo in sorted(read.faces, key=lambda photo: photo.path):
+    for photo in read.in_order():
         first_of.setdefault(photo.person, read.faces[photo])
     own = farthest_photos(read, len(read.faces))
     if len(first_of) < _LEAST_PERSONS or not own:
@@ -187,7 +187,7 @@ def without_shared_pictures(
 
 
 def _similar(read: ReadPhotos) -> Iterator[tuple[LabelledPhoto, LabelledPhoto]]:
-    photos = sorted(read.faces, key=lambda photo: photo.path)
+    photos = read.in_order()
     if not photos:
         return
     vectors = np.stack([read.faces[photo].embedding for photo in photos])

@@ -56,9 +56,13 @@ class ReadPhotos:
     def photo_count(self) -> int:
         return len(self.faces) + sum(self.failures.values())
 
+    def in_order(self) -> list[LabelledPhoto]:
+        """Return the photos with a usable face, by their paths."""
+        return sorted(self.faces, key=lambda photo: photo.path)
+
     def by_person(self) -> dict[str, list[Face]]:
         found: dict[str, list[Face]] = {}
-        for photo in sorted(self.faces, key=lambda photo: photo.path):
+        for photo in self.in_order():
             found.setdefault(photo.person, []).append(self.faces[photo])
         return found
 

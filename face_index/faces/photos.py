@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,6 +139,15 @@ def _refused(refused: ImageRefused) -> PhotoRefused:
             Refusal(Why.TOO_LARGE, {"found": refused.found, "limit": refused.limit})
         )
     return PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": str(refused.kind)}))
+
+
+def jpeg_address(picture: Pillow.Image, longest_side_px: int) -> str:
+    """Return a small copy of an RGB picture as a data address, which every browser can show."""
+    small = picture.copy()
+    small.thumbnail((longest_side_px, longest_side_px))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def files_in(paths: Sequence[Path]) -> list[Path]:

@@ -47,6 +47,21 @@ class Candidate:
     is_picked: bool = False
     degrees: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        photo: int,
+        number: int,
+        face: Face,
+        image: Image,
+        *,
+        is_picked: bool = False,
+        degrees: int = 0,
+    ) -> Candidate:
+        """Return a face of an image, in whose pixels its box is."""
+        prominence, place = prominence_of(face, image), place_of(face, image)
+        return cls(photo, number, face, prominence, place, is_picked, degrees)
+
 
 @dataclass(frozen=True, slots=True)
 class PersonInPhotos:

@@ -19,7 +19,6 @@ from face_index.registration.person_in_photos import (
     PersonInPhotos,
     find_person,
     most_prominent,
-    place_of,
     prominence_of,
 )
 
@@ -101,7 +100,7 @@ def find_faces(
     Args:
         picks: By photo, the number of the face that the submitter picked; 1 is the largest.
         turn: Turn photos in which the detector sees a face better then. This runs the detector
-            three more times.
+            seven more times.
     """
     all_faces = reader.read([photo.pixels for photo in opened.values()])
     for (number, photo), found in zip(opened.items(), all_faces, strict=True):
@@ -136,10 +135,7 @@ def _take_picked(
         if objection is not None:
             checked.refusals[number] = objection
             return
-        prominence = prominence_of(face, image)
-        place = place_of(face, image)
-        picked_face = Candidate(number, picked, face, prominence, place, is_picked=True)
-        checked.candidates.append(picked_face)
+        checked.candidates.append(Candidate.of(number, picked, face, image, is_picked=True))
 
 
 def _take_usable(
@@ -153,7 +149,7 @@ def _take_usable(
         if why is not None
     ]
     checked.candidates += [
-        Candidate(number, place, face, prominence_of(face, image), place_of(face, image))
+        Candidate.of(number, place, face, image)
         for place, (face, objection) in enumerate(zip(faces, objections, strict=True), 1)
         if objection is None
     ]
@@ -181,15 +177,7 @@ def _take_turned(
         return
     checked.candidates = [one for one in checked.candidates if one.photo != number]
     checked.candidates += [
-        Candidate(
-            number,
-            0,
-            face,
-            prominence_of(face, turned.image),
-            place_of(face, turned.image),
-            degrees=turned.degrees,
-        )
-        for face in turned.faces
+        Candidate.of(number, 0, face, turned.image, degrees=turned.degrees) for face in turned.faces
     ]
     checked.unusable.pop(number, None)
     checked.counts[number] = len(turned.faces)

@@ -141,30 +141,21 @@ def _from_photos(
     Raises:
         LabelsInDoubt: labels may be wrong; the report and a file that asks for marks are written.
     """
+    from face_index.accuracy.evaluation import calibration_of
     from face_index.accuracy.label_checks import LabelsInDoubt
     from face_index.accuracy.marks import Marks, read_marks
 
     known = read_marks(marks) if marks else Marks()
     evaluation, photos = _measure(session, source, known)
     report = _write_report(session, evaluation, photos, source, out, language)
+    sha256 = session.faces.reader.version.sha256
+    description = f"{evaluation.subjects} persons in {source.name}"
     try:
-        return _fitted(session, evaluation, photos, source, known), evaluation, report
+        calibration = calibration_of(photos, sha256, description, known)
     except LabelsInDoubt as error:
         _print_doubts(error, known, report)
         raise
-
-
-def _fitted(
-    session: EnrolmentSession,
-    evaluation: Evaluation,
-    photos: ReadPhotos,
-    source: Path,
-    marks: Marks,
-) -> Calibration:
-    from face_index.accuracy.evaluation import calibration_of
-
-    description = f"{evaluation.subjects} persons in {source.name}"
-    return calibration_of(photos, session.faces.reader.version.sha256, description, marks)
+    return calibration, evaluation, report
 
 
 def _publish(

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 from PIL import Image as Pillow
 
 from face_index.faces.face import Image
+from face_index.faces.photos import jpeg_address
 
 _LONGEST_SIDE_PX = 640
 
 
 def preview_of(pixels: Image) -> str:
     """A small copy of a photo as a data address; browsers cannot show every format."""
-    picture = Pillow.fromarray(pixels)
-    picture.thumbnail((_LONGEST_SIDE_PX, _LONGEST_SIDE_PX))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return jpeg_address(Pillow.fromarray(pixels), _LONGEST_SIDE_PX)
 
 
 def place_of(
