@@ -271,6 +271,43 @@ _exit(ExitCode[sys.argv[1]])
     assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode[code], "", "")
 
 
+@pytest.mark.parametrize("code", ["DONE", "FINDINGS"])
+def test_a_process_ends_in_order_while_a_thread_leaves_torch(code: str) -> None:
+    """Python's own end stops the thread inside torch, which aborts the process."""
+    script = """
+import sys, torch
+from scanner.cli.app import _exit
+from scanner.cli.exit_codes import ExitCode
+from scanner.scanning.workers import LocalWorker, Submission, WorkerPool
+
+layer = torch.nn.Conv2d(3, 64, 3)
+
+class Sampling:
+    def identify(self, request, known):
+        with torch.inference_mode():
+            return layer(torch.rand(1, 3, 512, 512)).sum().item()
+
+class Named:
+    family = "SD1"
+
+pool = WorkerPool([LocalWorker(lambda snapshot: Sampling())])
+client = pool.client()
+client.submit(Submission("first", Named(), None))
+client.submit(Submission("second", Named(), None))
+client.answers.get()
+pool.close()
+_exit(ExitCode[sys.argv[1]])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode[code], "", "")
+
+
 def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: Path) -> None:
     process = subprocess.Popen(
         [*HEARING_CTRL_C, "--home", str(registered_home), "scan", str(folder)],

@@ -68,6 +68,9 @@ for _panel, _modules in PANELS:
     for _module in _modules:
         _module.add_to(app, _panel)
 
+# A pool that has given all its answers ends within milliseconds.
+_END_S = 5.0
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -130,10 +133,10 @@ def _exit(code: Any) -> NoReturn:
     """
     workers = sys.modules.get("scanner.scanning.workers")  # only a scan loads it
     stopped = code in (ExitCode.COULD_NOT_FINISH, ExitCode.STOPPED)
-    if stopped and workers is not None and workers.has_worker_thread():
+    if workers is not None and not workers.worker_threads_end(0.0 if stopped else _END_S):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code or ExitCode.DONE)
     sys.exit(code)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -27,12 +28,19 @@ MOST_TRIES = 3
 # Longer than a worker on a cluster takes to see that it was closed.
 _END_S = 10.0
 
-_STARTED = threading.Event()
+_THREAD_NAME = "examines checkpoints"
 
 
-def has_worker_thread() -> bool:
-    """Whether a pool of this process has started its threads, which may be inside torch."""
-    return _STARTED.is_set()
+def worker_threads_end(timeout_s: float) -> bool:
+    """Wait until the threads of all pools of this process have ended; return whether they have.
+
+    A thread that ends while Python ends is stopped inside torch, and that aborts the process.
+    """
+    until = time.monotonic() + timeout_s
+    threads = [thread for thread in threading.enumerate() if thread.name == _THREAD_NAME]
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +211,10 @@ class WorkerPool:
             self._queue.append(_Queued(submission, client))
             self._changed.notify()
         if not self._threads:
-            _STARTED.set()
             self._threads = [
-                threading.Thread(target=self._work, args=(worker,), daemon=True)
+                threading.Thread(
+                    target=self._work, args=(worker,), name=_THREAD_NAME, daemon=True
+                )
                 for worker in self.workers
             ]
             for thread in self._threads:
