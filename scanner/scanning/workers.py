@@ -212,9 +212,7 @@ class WorkerPool:
             self._changed.notify()
         if not self._threads:
             self._threads = [
-                threading.Thread(
-                    target=self._work, args=(worker,), name=_THREAD_NAME, daemon=True
-                )
+                threading.Thread(target=self._work, args=(worker,), name=_THREAD_NAME, daemon=True)
                 for worker in self.workers
             ]
             for thread in self._threads:
