@@ -8,6 +8,7 @@ ScanError
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
+├── NoiseNotShared       this pipeline cannot draw one invented person in several images
 ├── ReleaseRefused       this person may not release captures, or there is nothing to release
 ├── HoldReviewRefused    a statement about a held file cannot be recorded as it was given
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
@@ -83,6 +84,16 @@ class UnfaithfulLoad(NotScannable):
 
 class RefusedToSample(NotScannable):
     """A safety rule forbids sampling this checkpoint."""
+
+
+class NoiseNotShared(ScanError):
+    """A pipeline cannot draw one invented person in several images."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__(
+            f"{pipeline} prepares its noise in another way, so one person cannot be drawn in "
+            "several images; give another --family, or calibrate with labelled photos"
+        )
 
 
 class ReleaseRefused(ScanError):

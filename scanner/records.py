@@ -153,6 +153,21 @@ class CalibrationRates:
 
 
 @dataclass(frozen=True, slots=True)
+class ImpostorCounts:
+    """How many scores of one file lie in each bin (face_index.gallery.score_histogram).
+
+    Attributes:
+        below: number of the first bin that was not counted.
+        clusters: number of faces that were compared.
+        counts: number of scores by bin number.
+    """
+
+    below: int
+    clusters: int
+    counts: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictMethod:
     """How a verdict was reached, enough to repeat it.
 

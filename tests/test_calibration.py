@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from face_index.errors import CalibrationImpossible
 from face_index.faces.face import PackVersion
 from face_index.gallery.calibration import (
+    Basis,
     Calibration,
     Shortfall,
     calibrate,
@@ -23,6 +24,7 @@ from face_index.gallery.calibration import (
     save_calibration,
 )
 from face_index.gallery.faiss_gallery import IndexKind
+from face_index.gallery.likelihood_ratio import reliability_of
 from face_index.gallery.metrics import (
     cllr,
     det_curve,
@@ -93,19 +95,54 @@ def test_likelihood_ratios_are_calibrated_on_people_left_out(calibration: Calibr
     assert ratio is not None
     templates, probes = population(1500, 8)
     scores = probes @ templates.T
-    genuine = np.array([ratio.log10(score) for score in np.diag(scores)])
-    impostor = np.array([ratio.log10(score) for score in scores[~np.eye(1500, dtype=bool)][::50]])
+    genuine = ratio.log10_of(np.diag(scores))
+    impostor = ratio.log10_of(scores[~np.eye(1500, dtype=bool)][::50])
     assert cllr(genuine, impostor) <= 0.05
     assert abs(cllr(genuine, impostor) - minimal_cllr(genuine, impostor)) <= 0.01
-    assert ratio.log10(1.0) == ratio.highest <= np.log10(2000**2)  # no more than was compared
-    assert ratio.log10(-1.0) == ratio.lowest
+    lowest, highest = ratio.bounds
+    assert ratio.log10(1.0) == highest <= np.log10(2000**2 / 3)  # no more than was compared
+    assert ratio.log10(-1.0) == lowest >= -np.log10(2000 / 3)
+    assert np.all(np.diff(ratio.log10_of(np.linspace(-1, 1, 500))) >= 0)
+    for one in reliability_of(genuine, impostor):
+        if one.impostor and one.genuine:
+            assert one.low - 0.3 <= one.stated <= one.high + 0.3
+
+
+def test_ratios_between_the_two_kinds_of_scores_are_not_understated() -> None:
+    """Logistic regression stated 10^0.4 where 10^3.7 was observed."""
+    templates, probes = population(400, 9, noise=0.45)
+    ratio = calibrate(templates, probes, VERSION.sha256, "few people").likelihood_ratio
+    assert ratio is not None
+    templates, probes = population(6000, 10, noise=0.45)
+    genuine, scores = (templates * probes).sum(axis=1), probes @ templates.T
+    impostor = scores[~np.eye(6000, dtype=bool)]
+    for least, most in ((0.99, 0.9999), (0.9999, 0.999999)):
+        low, high = np.quantile(impostor, [least, most])
+        inside = impostor[(impostor >= low) & (impostor < high)]
+        # The mean ratio of impostors is the ratio of the shares of both kinds, if it is right.
+        stated = np.log10(np.mean(10 ** ratio.log10_of(inside)))
+        same = np.sum((genuine >= low) & (genuine < high))
+        shares = [max(same + 2 * sign * np.sqrt(same), 0.5) / len(genuine) for sign in (-1, 1)]
+        fewest, most_seen = np.log10(shares) - np.log10(len(inside) / len(impostor))
+        assert fewest - 0.5 < stated < most_seen + 0.5
 
 
 def test_a_gallery_calibrates_thresholds_but_no_likelihood_ratios(calibration: Calibration) -> None:
     templates, _ = population(2000, 4)
-    own = calibrate_impostors(list(templates), VERSION.sha256)
+    nobody = templates[:0]
+    own = calibrate_impostors(templates, nobody, VERSION.sha256, Basis.GALLERY, "cross-scores")
+    assert own.comparisons == 2000 * 1999 // 2
     assert own.likelihood_ratio is None
     assert own.threshold(1000, 0.001) == pytest.approx(calibration.threshold(1000, 0.001), abs=0.05)
+
+
+def test_probes_are_compared_with_each_other_and_with_others(calibration: Calibration) -> None:
+    templates, probes = population(2000, 4)
+    own = calibrate_impostors(probes[:500], templates[500:], VERSION.sha256, Basis.DRAWN, "drawn")
+    assert own.comparisons == 500 * 499 // 2 + 500 * 1500
+    low, high = own.threshold_interval(1000, 0.001)
+    assert low <= calibration.threshold(1000, 0.001) <= high
+    assert own.shortfall(100, 0.01) is None
 
 
 @pytest.mark.parametrize("count", [2, 20])
@@ -113,7 +150,8 @@ def test_too_few_people_are_told(count: int) -> None:
     with pytest.raises(CalibrationImpossible, match="too few"):
         calibrate(*population(count, 1), VERSION.sha256, "few")
     with pytest.raises(CalibrationImpossible, match="too few"):
-        calibrate_impostors(list(population(count, 1)[0]), VERSION.sha256)
+        templates, _ = population(count, 1)
+        calibrate_impostors(templates, templates[:0], VERSION.sha256, Basis.GALLERY, "few")
 
 
 def test_a_calibration_belongs_to_its_networks(calibration: Calibration, tmp_path: Path) -> None:

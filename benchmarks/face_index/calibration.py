@@ -147,14 +147,14 @@ def main() -> None:
     )
     ratio = calibration.likelihood_ratio
     assert ratio is not None
-    genuine = np.array([ratio.log10(score) for score in (held_templates * held_probes).sum(axis=1)])
+    genuine = ratio.log10_of((held_templates * held_probes).sum(axis=1))
     others_of = np.roll(np.arange(len(held_templates)), 1)
     rng = np.random.default_rng(0)
     pairs = [rng.permutation(len(held_templates)) for _ in range(20)]
     impostor_scores = np.concatenate(
         [(held_templates[order] * held_probes[order[others_of]]).sum(axis=1) for order in pairs]
     )
-    impostor = np.array([ratio.log10(score) for score in impostor_scores])
+    impostor = ratio.log10_of(impostor_scores)
     cost, least = cllr(genuine, impostor), minimal_cllr(genuine, impostor)
     print(
         f"likelihood ratios, {len(genuine):,} held-out persons, {len(impostor):,} impostor scores: "

@@ -67,5 +67,16 @@ def _ratios(calibration: Calibration) -> list[str]:
     if ratio is None:
         return ["There are no likelihood ratios."]
     held_out = f"Cllr {ratio.cllr:.4f} on comparisons left out of the fit"
-    bounds = f"log10 LR from {ratio.lowest:.1f} to {ratio.highest:.1f}"
-    return [f"Likelihood ratios: {held_out}, at best {ratio.cllr_min:.4f}; {bounds}."]
+    lowest, highest = ratio.bounds
+    bounds = f"log10 LR from {lowest:.1f} to {highest:.1f}"
+    return [
+        f"Likelihood ratios: {held_out}, at best {ratio.cllr_min:.4f}; {bounds}.",
+        "",
+        "| stated log10 LR | observed | genuine | impostor |",
+        "|---|---|---|---|",
+        *(
+            f"| {one.stated:.1f} | {one.observed:.1f} ({one.low:.1f} to {one.high:.1f}) "
+            f"| {one.genuine:,} | {one.impostor:,} |"
+            for one in ratio.reliability
+        ),
+    ]

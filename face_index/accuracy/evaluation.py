@@ -343,8 +343,7 @@ def _likelihood_ratios(
     if ratio is None:
         return {}
     impostor = rng.permutation(scores[~np.eye(len(scores), dtype=bool)])[:200_000]
-    genuine_lr = np.array([ratio.log10(score) for score in np.diag(scores)])
-    impostor_lr = np.array([ratio.log10(score) for score in impostor])
+    genuine_lr, impostor_lr = ratio.log10_of(np.diag(scores)), ratio.log10_of(impostor)
     return {
         "log10_lr": (genuine_lr, impostor_lr),
         "cllr": cllr(genuine_lr, impostor_lr),

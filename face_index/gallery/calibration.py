@@ -22,7 +22,11 @@ import numpy.typing as npt
 
 from face_index.errors import CalibrationImpossible
 from face_index.gallery.impostors import ImpostorScores, Pair, row_products
-from face_index.gallery.likelihood_ratio import LikelihoodRatio, fit_likelihood_ratio
+from face_index.gallery.likelihood_ratio import (
+    LikelihoodRatio,
+    Reliability,
+    fit_likelihood_ratio,
+)
 from face_index.gallery.spread import Spread
 from face_index.gallery.tail import Tail, fit_tail, resampled_tails
 
@@ -33,14 +37,14 @@ Floats = npt.NDArray[np.floating]
 # in 100,000. Means of several photos, which are compared here, need 0.47 there for FPIR 0.1 % in a
 # gallery of 1,000.
 UNCALIBRATED_THRESHOLD = 0.55
-FORMAT = 3
+FORMAT = 4
 # Calibrations that ship with the program, by the SHA-256 of the networks: scores, no photos.
 SHIPPED = Path(__file__).parents[1] / "calibrations"
 # A rate of 3 / n is the 95 % upper bound where n comparisons show no error ("rule of three",
 # Hanley & Lippman-Hand 1983; ISO/IEC 19795-1, Annex B). A threshold for less is a guess.
 _RULE_OF_THREE = 3
-_RATIO_SAMPLE = 200_000
 _LEAST_OF_A_GROUP = 100
+REPLICATES = 40
 
 
 class Basis(StrEnum):
@@ -48,6 +52,8 @@ class Basis(StrEnum):
 
     LABELLED = "labelled photos"
     GALLERY = "registered people"
+    DRAWN = "adults whom a base model invents"
+    SCANS = "scanned files that show nobody"
 
 
 class Shortfall(StrEnum):
@@ -162,7 +168,7 @@ def calibrate(
     probes: Floats,
     pack_sha256: str,
     source: str,
-    replicates: int = 40,
+    replicates: int = REPLICATES,
     seed: int = 0,
     left_out: Collection[Pair] = (),
     spread: Spread | None = None,
@@ -199,38 +205,41 @@ def calibrate(
         tail=tail,
         replicates=resampled_tails(scores, tail, replicates, rng),
         runner_up_margin=float(np.quantile(np.abs(genuine - rng.permutation(genuine)), 0.95)),
-        likelihood_ratio=fit_likelihood_ratio(genuine, scores.sample(_RATIO_SAMPLE, rng), rng),
+        likelihood_ratio=fit_likelihood_ratio(scores, tail, rng),
         spread=spread,
     )
 
 
-def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibration:
-    """Compute a calibration from a gallery's cross-scores: thresholds, but no likelihood ratios.
+def calibrate_impostors(
+    probes: Floats, others: Floats, pack_sha256: str, basis: Basis, source: str
+) -> Calibration:
+    """Compute a calibration from impostors alone: thresholds, but no likelihood ratios.
 
     Args:
-        templates: One unit vector of each person.
+        probes: float32 [m, d], one unit vector of each person; compared with each other.
+        others: float32 [n, d], unit vectors of further people, with whom the probes are compared
+            too.
 
     Raises:
-        CalibrationImpossible: There are fewer than 35 persons.
+        CalibrationImpossible: There are fewer than 35 persons with a probe.
     """
-    count = len(templates)
+    count = len(probes)
     if count < 35:
         raise CalibrationImpossible(
-            f"{count} registered persons are too few; 35 are the least, 1,000 are good"
+            f"{count} persons are too few; 35 are the least, 1,000 are good"
         )
-    picked = np.random.default_rng(0).permutation(count)[:10_000]
-    vectors = np.stack([templates[number] for number in picked])
-    scores = ImpostorScores(vectors, vectors)
+    scores = ImpostorScores(np.concatenate([probes, others]), probes)
     rng = np.random.default_rng(0)
     tail = fit_tail(scores)
     return Calibration(
         pack_sha256=pack_sha256,
-        source=f"cross-scores of {len(vectors)} registered persons",
-        subjects=len(vectors),
-        comparisons=scores.count // 2,  # both directions give one score
+        source=source,
+        subjects=count,
+        # Both directions between two probes give one score.
+        comparisons=scores.count - count * (count - 1) // 2,
         tail=tail,
-        replicates=resampled_tails(scores, tail, 40, rng),
-        basis=Basis.GALLERY,
+        replicates=resampled_tails(scores, tail, REPLICATES, rng),
+        basis=basis,
     )
 
 
@@ -245,18 +254,12 @@ def tails_of_groups(
     Args:
         groups: Of the persons in the rows of `templates` and `probes`; "" without one.
     """
-    found: dict[str, Tail] = {}
+    scores, found = ImpostorScores(templates, probes, left_out), {}
     for name in sorted(set(groups) - {""}):
         rows = [number for number, group in enumerate(groups) if group == name]
         if len(rows) < _LEAST_OF_A_GROUP:
             continue
-        place = {number: row for row, number in enumerate(rows)}
-        own = {
-            (place[first], place[second])
-            for first, second in left_out
-            if first in place and second in place
-        }
-        found[name] = fit_tail(ImpostorScores(templates[rows], probes[rows], own))
+        found[name] = fit_tail(scores.of(np.array(rows)))
     return found
 
 
@@ -327,12 +330,20 @@ def _calibration_from(record: dict[str, Any], pack_sha256: str) -> Calibration |
     record |= {
         "tail": _tail_from(record["tail"]),
         "replicates": tuple(_tail_from(tail) for tail in record["replicates"]),
-        "likelihood_ratio": LikelihoodRatio(**ratio) if ratio else None,
+        "likelihood_ratio": _likelihood_ratio_from(ratio) if ratio else None,
         "spread": Spread(**record["spread"]) if record.get("spread") else None,
         "groups": {name: _tail_from(tail) for name, tail in record.get("groups", {}).items()},
         "basis": Basis(record.get("basis", Basis.LABELLED)),
     }
     return Calibration(**record)
+
+
+def _likelihood_ratio_from(record: dict[str, Any]) -> LikelihoodRatio:
+    curve = tuple((float(z), float(ratio)) for z, ratio in record["curve"])
+    if not np.isfinite(curve).all() or len(curve) < 2 or (np.diff(curve, axis=0) < 0).any():
+        raise ValueError("its likelihood ratios have impossible numbers")
+    reliability = tuple(Reliability(**one) for one in record["reliability"])
+    return LikelihoodRatio(curve, record["cllr"], record["cllr_min"], reliability)
 
 
 def _tail_from(record: dict[str, Any]) -> Tail:

@@ -20,8 +20,9 @@ class ImpostorScores:
     """The cosines of everybody's probe with the templates of all others.
 
     Attributes:
-        templates, probes: float32 [n, d], unit rows; row i of both is person i.
-        left_out: Pairs of persons who are not compared, the smaller number first.
+        templates: float32 [n, d], unit rows.
+        probes: float32 [m, d], unit rows, m at most n; row i is the person of template i.
+        left_out: Pairs of persons who are not compared, the smaller number first; both have probes.
     """
 
     templates: Floats
@@ -35,13 +36,22 @@ class ImpostorScores:
     @property
     def count(self) -> int:
         """How many comparisons there are."""
-        return self.persons * (self.persons - 1) - 2 * len(self.left_out)
+        return len(self.probes) * (self.persons - 1) - 2 * len(self.left_out)
+
+    def of(self, rows: npt.NDArray[np.integer]) -> ImpostorScores:
+        """Return the comparisons of some persons with each other; all of them have probes."""
+        place = {int(number): row for row, number in enumerate(rows)}
+        inside = [pair for pair in self.left_out if pair[0] in place and pair[1] in place]
+        left_out = [tuple(sorted((place[first], place[second]))) for first, second in inside]
+        return ImpostorScores(
+            self.templates[rows], self.probes[rows], {(one[0], one[1]) for one in left_out}
+        )
 
     def blocks(self) -> Iterator[tuple[int, Floats]]:
         """Yield the number of the first probe and float32 [k, n]; nan where nothing counts."""
         size = max(1, _SCORES_IN_A_BLOCK // max(self.persons, 1))
         pairs = np.array([*self.left_out, *(pair[::-1] for pair in self.left_out)], np.int64)
-        for start in range(0, self.persons, size):
+        for start in range(0, len(self.probes), size):
             scores = self.probes[start : start + size] @ self.templates.T
             rows = np.arange(len(scores))
             scores[rows, start + rows] = np.nan
@@ -74,7 +84,8 @@ class ImpostorScores:
             every = [scores[~np.isnan(scores)] for _, scores in self.blocks()]
             together: npt.NDArray[np.float64] = np.concatenate(every).astype(np.float64)
             return together
-        rows, columns = rng.integers(self.persons, size=(2, count))
+        rows = rng.integers(len(self.probes), size=count)
+        columns = rng.integers(self.persons, size=count)
         kept = rows != columns
         for first, second in self.left_out:
             kept &= (np.minimum(rows, columns) != first) | (np.maximum(rows, columns) != second)

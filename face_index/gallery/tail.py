@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.floating]
 # held-out drawn persons were closest with 1e-4; small sets need a larger share.
 _TAIL_SHARE = 1e-4
 _LEAST_EXCEEDANCES = 300
-_LARGEST_TAIL_SHARE = 0.02
+LARGEST_TAIL_SHARE = 0.02
 _BODY_LEVELS = 12
 MOST_COSINE = 0.999999
 
@@ -77,7 +77,28 @@ class Tail:
 
 def fisher_z(cosine: float) -> float:
     """Return the artanh of a cosine, finite at 1."""
-    return float(np.arctanh(np.clip(cosine, -MOST_COSINE, MOST_COSINE)))
+    return float(fisher_z_of(np.array(cosine)))
+
+
+def fisher_z_of(cosines: Floats) -> npt.NDArray[np.float64]:
+    """Return the artanh of cosines, finite at 1, float64 of the same shape."""
+    return np.asarray(np.arctanh(np.clip(cosines, -MOST_COSINE, MOST_COSINE)), np.float64)
+
+
+def exceedances_for(comparisons: int) -> int:
+    """Return how many of the highest scores the tail is fitted to.
+
+    Raises:
+        CalibrationImpossible: There are too few scores.
+    """
+    exceedances = max(_LEAST_EXCEEDANCES, int(comparisons * _TAIL_SHARE))
+    exceedances = min(exceedances, int(comparisons * LARGEST_TAIL_SHARE))
+    if exceedances < 20:
+        raise CalibrationImpossible(
+            f"{comparisons:,} impostor comparisons are too few to fit a tail; 1,000 are the "
+            "least, 1,000,000 (1,000 persons) are good"
+        )
+    return exceedances
 
 
 def fit_tail(scores: ImpostorScores) -> Tail:
@@ -86,13 +107,7 @@ def fit_tail(scores: ImpostorScores) -> Tail:
     Raises:
         CalibrationImpossible: There are too few scores.
     """
-    exceedances = max(_LEAST_EXCEEDANCES, int(scores.count * _TAIL_SHARE))
-    exceedances = min(exceedances, int(scores.count * _LARGEST_TAIL_SHARE))
-    if exceedances < 20:
-        raise CalibrationImpossible(
-            f"{scores.count:,} impostor comparisons are too few to fit a tail; 1,000 are the "
-            "least, 1,000,000 (1,000 persons) are good"
-        )
+    exceedances = exceedances_for(scores.count)
     from scipy.stats import genpareto
 
     counts, edges = scores.histogram()
@@ -103,10 +118,17 @@ def fit_tail(scores: ImpostorScores) -> Tail:
     z = np.arctanh(top)
     shape, _, scale = genpareto.fit(z[1:] - z[0], floc=0)
     share = exceedances / scores.count
+    body = body_of(counts, edges, share)
+    return Tail(float(z[0]), share, float(shape), float(scale), body)
+
+
+def body_of(
+    counts: npt.NDArray[np.int64], edges: Floats, share: float
+) -> tuple[tuple[float, float], ...]:
+    """Return the body of a tail that holds that share of all scores, from a histogram."""
     rates = np.geomspace(0.5, share, _BODY_LEVELS)[:-1]
     levels = [fisher_z(cosine) for cosine in quantiles_of(counts, edges, rates)]
-    body = tuple(zip(levels, rates.tolist(), strict=True))
-    return Tail(float(z[0]), share, float(shape), float(scale), body)
+    return tuple(zip(levels, rates.tolist(), strict=True))
 
 
 def resampled_tails(
@@ -124,7 +146,8 @@ def resampled_tails(
     weights = rng.multinomial(persons, np.full(persons, 1 / persons), size=count)
     if not count:
         return ()
-    pairs = persons**2 - np.square(weights).sum(axis=1)
+    own = weights[:, : len(scores.probes)]
+    pairs = own.sum(axis=1) * persons - np.square(own).sum(axis=1)
     levels = np.tanh([z for z, _ in tail.body])
     rates = _weighted_counts(scores, levels, weights) / pairs
     values, rows, columns = scores.above(float(np.tanh(tail.start)))

@@ -1,4 +1,4 @@
-"""`calibrate`, `evaluate`: error rates of a face pack, and the thresholds that follow from them."""
+"""`evaluate`: the error rates of a face pack on labelled photos."""
 
 from __future__ import annotations
 
@@ -10,51 +10,22 @@ import typer
 
 from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.options import FacePackOption, JsonFlag, LanguageOption, check_language
-from scanner.cli.output import print_json, print_line, print_warning, visible, write_text_file
+from scanner.cli.output import print_json, print_line, print_warning, write_text_file
 from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
-    from face_index.accuracy.label_checks import LabelsInDoubt
     from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
     from face_index.accuracy.marks import Marks
-    from face_index.gallery.calibration import Calibration
     from scanner.factories import EnrolmentSession
-
-_FPIR = 0.001
-_GALLERY_SIZES = (20, 1_000, 100_000)  # smaller galleries have the thresholds of twenty
-
-_SHORTFALLS = {
-    "gallery-only": "nothing is a match, since only registered people were compared",
-    "too-few-comparisons": "nothing is a match, since too few were compared for this rate",
-}
 
 OutOption = Annotated[
     Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")
 ]
 
 
-MarksOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="A CSV file in which somebody marked labels in doubt (first, second, mark).",
-        exists=True,
-        dir_okay=False,
-    ),
-]
-PublishOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Also write the calibration and a page about it into this folder; neither has "
-        "persons' names.",
-        file_okay=False,
-    ),
-]
-
-
 def add_to(app: typer.Typer, panel: str) -> None:
-    """Add the commands of this module to a panel."""
-    app.command("calibrate", rich_help_panel=panel)(calibrate)
+    """Add the command of this module to a panel."""
     app.command("evaluate", rich_help_panel=panel)(evaluate)
 
 
@@ -77,116 +48,12 @@ def evaluate(
     """
     check_language(lang)
     with enrolment_session_of(settings_of(context, face_pack=face_pack)) as session:
-        evaluation, photos = _measure(session, source)
-        report = _write_report(session, evaluation, photos, source, out, lang)
-    _print_evaluation(evaluation, report, None, as_json=as_json)
+        evaluation, photos = measure(session, source)
+        report = write_report(session, evaluation, photos, source, out, lang)
+    print_evaluation(evaluation, report, None, as_json=as_json)
 
 
-def calibrate(
-    context: typer.Context,
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="A folder of persons' folders.", exists=True, file_okay=False),
-    ] = None,
-    gallery: Annotated[
-        bool,
-        typer.Option(
-            "--gallery", help="Use the registered people's own cross-scores; impostors only."
-        ),
-    ] = False,
-    marks: MarksOption = None,
-    publish: PublishOption = None,
-    out: OutOption = None,
-    face_pack: FacePackOption = None,
-    lang: LanguageOption = "en",
-    as_json: JsonFlag = False,
-) -> None:
-    """Fit the thresholds and likelihood ratios of a face pack.
-
-    Scans use them from then on. If labels may be wrong, nothing is fitted: the report shows them,
-    and a CSV file beside it asks for marks. With --gallery alone nothing is a match, since
-    registered people are too few and too alike; scores over the threshold are possible.
-    """
-    from face_index.gallery.calibration import save_calibration
-
-    check_language(lang)
-    if source is None and (publish is not None or marks is not None):
-        raise typer.BadParameter(
-            "--publish and --marks need a folder of labelled photos", param_hint="SOURCE"
-        )
-    if (source is None) != gallery:
-        raise typer.BadParameter(
-            "give a folder of labelled photos, or --gallery", param_hint="SOURCE"
-        )
-    with enrolment_session_of(settings_of(context, face_pack=face_pack)) as session:
-        version = session.faces.reader.version
-        target = session.settings.calibrations_path / f"{version.sha256}.json"
-        if source is None:
-            calibration = _from_gallery(session)
-            save_calibration(target, calibration)
-            _print_calibration(calibration, target, as_json=as_json)
-            return
-        calibration, evaluation, report = _from_photos(session, source, marks, out, lang)
-        if publish is not None:
-            _publish(session, calibration, evaluation, publish)
-        save_calibration(target, calibration)
-    _print_evaluation(evaluation, report, (calibration, target), as_json=as_json)
-
-
-def _from_photos(
-    session: EnrolmentSession, source: Path, marks: Path | None, out: Path | None, language: str
-) -> tuple[Calibration, Evaluation, Path]:
-    """Fit a calibration to labelled photos, and write the report about them.
-
-    Raises:
-        LabelsInDoubt: labels may be wrong; the report and a file that asks for marks are written.
-    """
-    from face_index.accuracy.evaluation import calibration_of
-    from face_index.accuracy.label_checks import LabelsInDoubt
-    from face_index.accuracy.marks import Marks, read_marks
-
-    known = read_marks(marks) if marks else Marks()
-    evaluation, photos = _measure(session, source, known)
-    report = _write_report(session, evaluation, photos, source, out, language)
-    sha256 = session.faces.reader.version.sha256
-    description = f"{evaluation.subjects} persons in {source.name}"
-    try:
-        calibration = calibration_of(photos, sha256, description, known)
-    except LabelsInDoubt as error:
-        _print_doubts(error, known, report)
-        raise
-    return calibration, evaluation, report
-
-
-def _publish(
-    session: EnrolmentSession, calibration: Calibration, evaluation: Evaluation, folder: Path
-) -> None:
-    from face_index.accuracy.calibration_page import calibration_page
-    from face_index.gallery.calibration import save_calibration
-
-    version = session.faces.reader.version
-    page = calibration_page(calibration, evaluation, session.faces.pack, version)
-    save_calibration(folder / f"{version.sha256}.json", calibration)
-    write_text_file(folder / f"{version.sha256}.md", page)
-
-
-def _print_doubts(error: LabelsInDoubt, marks: Marks, report: Path) -> None:
-    """List labels in doubt, and write the file in which somebody marks them."""
-    from face_index.accuracy.marks import marks_file
-
-    path = report.with_suffix(".marks.csv")
-    doubts = ((doubt.first, doubt.second) for doubt in error.doubts)
-    write_text_file(path, marks_file(marks, doubts))
-    for doubt in error.doubts:
-        print_line(f"  {visible(doubt.text())}")
-    print_line(
-        f"Look at the pictures in {report}. Then write in the column mark of {path} what they are "
-        "(a pair: different, related, same; one person: one-person, leave-out), and run it again "
-        f"with --marks {path}."
-    )
-
-
-def _measure(
+def measure(
     session: EnrolmentSession, source: Path, marks: Marks | None = None
 ) -> tuple[Evaluation, ReadPhotos]:
     from face_index.accuracy.evaluation import evaluate_pairs, evaluate_people
@@ -235,15 +102,7 @@ def _read(session: EnrolmentSession, photos: list[LabelledPhoto]) -> ReadPhotos:
     return read
 
 
-def _from_gallery(session: EnrolmentSession) -> Calibration:
-    from face_index.gallery.calibration import calibrate_impostors
-
-    version = session.faces.reader.version
-    templates = session.vault.templates.active(version, session.clock().date())
-    return calibrate_impostors([prototypes[0] for _, prototypes in templates], version.sha256)
-
-
-def _write_report(
+def write_report(
     session: EnrolmentSession,
     evaluation: Evaluation,
     photos: ReadPhotos,
@@ -269,18 +128,15 @@ def _write_report(
     return path
 
 
-def _print_evaluation(
-    evaluation: Evaluation,
-    report: Path,
-    calibrated: tuple[Calibration, Path] | None,
-    *,
-    as_json: bool,
+def print_evaluation(
+    evaluation: Evaluation, report: Path, calibration: Path | None, *, as_json: bool
 ) -> None:
+    """Print the figures of an evaluation, and where its report and calibration are."""
     if as_json:
         document = evaluation.to_document()
         del document["det"]
-        calibration = str(calibrated[1]) if calibrated else None
-        print_json({"report": str(report), "calibration": calibration, **document})
+        written = {"report": str(report), "calibration": str(calibration) if calibration else None}
+        print_json({**written, **document})
         return
     typer.echo(
         f"{evaluation.subjects} persons, {evaluation.photos} photos, "
@@ -300,41 +156,3 @@ def _print_evaluation(
     if evaluation.cllr is not None and evaluation.cllr_min is not None:
         typer.echo(f"  Cllr {evaluation.cllr:.4f}, at best {evaluation.cllr_min:.4f}")
     print_line(f"Report: {report}")
-    if calibrated:
-        _print_calibration(*calibrated, as_json=False)
-
-
-def _print_calibration(calibration: Calibration, path: Path, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "calibration": str(path),
-                "source": calibration.source,
-                "basis": calibration.basis,
-                "comparisons": calibration.comparisons,
-                "thresholds_at_fpir_0.001": [
-                    {
-                        "persons": size,
-                        "threshold": calibration.threshold(size, _FPIR),
-                        "interval": calibration.threshold_interval(size, _FPIR),
-                        "group": calibration.worst_group(size, _FPIR) or None,
-                        "shortfall": calibration.shortfall(size, _FPIR),
-                    }
-                    for size in _GALLERY_SIZES
-                ],
-            }
-        )
-        return
-    typer.echo(
-        f"Thresholds at FPIR 0.1 %, from {calibration.comparisons:,} comparisons of "
-        f"{calibration.basis}, with 95 % intervals:"
-    )
-    for size in _GALLERY_SIZES:
-        low, high = calibration.threshold_interval(size, _FPIR)
-        shortfall = calibration.shortfall(size, _FPIR)
-        threshold = calibration.threshold(size, _FPIR)
-        text = f"  {size:,} persons: {threshold:.3f} ({low:.3f} to {high:.3f})"
-        if group := calibration.worst_group(size, _FPIR):
-            text += f", that of the group {visible(group)}"
-        typer.echo(f"{text}; {_SHORTFALLS[shortfall]}" if shortfall else text)
-    print_line(f"Calibration: {path}")

@@ -14,6 +14,7 @@ from scanner.cli import (
     accuracy,
     audit,
     bulk_enrolment,
+    calibration,
     capture_pages,
     captures,
     case_reports,
@@ -53,7 +54,7 @@ PANELS = (
     ("Cases", (cases, case_reports, statistics)),
     ("Evidence and notices", (evidence, notices, notice_tracking)),
     ("Captures", (intake, captures, capture_pages)),
-    ("Operation", (doctor, server, accounts, vault, audit, accuracy)),
+    ("Operation", (doctor, server, accounts, vault, audit, accuracy, calibration)),
     ("Try it", (demo, miniature)),
 )
 

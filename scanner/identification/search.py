@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from face_index.faces.face import Vector, unit
 from face_index.gallery.spread import Spread
@@ -71,6 +72,11 @@ def all_members(cluster: Cluster) -> Sequence[int]:
     return cluster.members
 
 
+def probe_of(rows: npt.NDArray[np.floating], weights: npt.NDArray[np.floating] | None) -> Vector:
+    """Return the mean of unit vectors, float [n, d], as a unit vector."""
+    return unit(rows.mean(axis=0) if weights is None else weights @ rows)
+
+
 def search_clusters(
     vectors: Sequence[Vector],
     snapshot: GallerySnapshot,
@@ -102,7 +108,7 @@ def search_clusters(
             continue
         rows = np.stack([vectors[member] for member in chosen])
         own = None if weights is None else np.array([weights[member] for member in chosen])
-        probe = unit(rows.mean(axis=0) if own is None else own @ rows)
+        probe = probe_of(rows, own)
         closest = snapshot.closest(probe)
         if not closest:
             continue

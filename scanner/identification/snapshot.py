@@ -59,6 +59,14 @@ class GallerySnapshot:
             return self.thresholds
         return _calibrated(self.calibration, len(self.gallery), self.thresholds, crowding)
 
+    def lowest_possible(self) -> float:
+        """Return the lowest of the thresholds `possible` of all templates."""
+        if self.calibration is None or not self.crowding:
+            return self.thresholds.possible
+        lowest = min(self.crowding.values())
+        size = len(self.gallery)
+        return _calibrated(self.calibration, size, self.thresholds, lowest).possible
+
     def closest(self, probe: Vector) -> list[Candidate]:
         """Return identities close to a probe, sorted by how far they exceed their own threshold."""
         found = self.gallery.search(probe[None])[0]

@@ -34,6 +34,7 @@ from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, l
 from scanner.sampling.image_check import ImageCheck
 from scanner.sampling.images import DrawingCost, DrawnImage, blurred
 from scanner.sampling.plans import SamplePlan
+from scanner.sampling.shared_noise import shared_noise
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Sampler:
     """One loaded base model, into which one checkpoint at a time is loaded.
 
     Attributes:
+        batch: images per batch.
         cost: everything that it has drawn so far.
     """
 
@@ -67,7 +69,7 @@ class Sampler:
         """
         self.base, self.device, self.check, self._cache = base, device, check, cache
         self._pipeline = load_pipeline(base, cache, device) if pipeline is None else pipeline
-        self._batch = batch or DEFAULT_BATCH.get(device, 8)
+        self.batch = batch or DEFAULT_BATCH.get(device, 8)
         if device == "cuda":
             _fix_device(self._pipeline, device)
         if device == "cuda" and hasattr(self._pipeline, "unet"):
@@ -147,7 +149,7 @@ class Sampler:
             with self._prepared(stage, scale if with_adapter else None):
                 start = 0
                 while start < len(group):
-                    part = group[start : start + self._batch]
+                    part = group[start : start + self.batch]
                     try:
                         made += self._images(part, stage, with_adapter=with_adapter)
                     except torch.OutOfMemoryError:
@@ -161,17 +163,31 @@ class Sampler:
 
         All plans must have the same stage and scale.
         """
-        configured, self._batch = self._batch, len(plans)
+        configured, self.batch = self.batch, len(plans)
         try:
             return self.generate(plans, with_adapter=with_adapter)
         finally:
-            self._batch = configured
+            self.batch = configured
+
+    def of_one_person_each(
+        self, plans: Sequence[SamplePlan], images: int, angle: float
+    ) -> list[DrawnImage]:
+        """Draw a single batch without an adapter, in which each `images` plans show one person.
+
+        Args:
+            angle: how far their noise differs (scanner.sampling.shared_noise), radians.
+
+        Raises:
+            NoiseNotShared: the pipeline prepares its noise in another way.
+        """
+        with shared_noise(self._pipeline, images, angle):
+            return self.together(plans, with_adapter=False)
 
     def _halve_batch(self) -> None:
-        if self._batch == 1:
+        if self.batch == 1:
             raise torch.OutOfMemoryError(Reason("no-image-fits").in_english())
-        self._batch //= 2
-        log.warning("out of memory: from now on %d images at a time", self._batch)
+        self.batch //= 2
+        log.warning("out of memory: from now on %d images at a time", self.batch)
         torch.cuda.empty_cache()
 
     @contextmanager
@@ -260,8 +276,8 @@ class Sampler:
         stage = replace(self._tools.stage, steps=1, guidance=1.0)
         latents: list[npt.NDArray[np.float32]] = []
         with self._prepared(stage, plans[0].scale if with_adapter else None):
-            for start in range(0, len(plans), self._batch):
-                part = plans[start : start + self._batch]
+            for start in range(0, len(plans), self.batch):
+                part = plans[start : start + self.batch]
                 made = self._call(part, stage, "latent", with_adapter=with_adapter)
                 latents.append(
                     (made.images if hasattr(made, "images") else made.frames).float().cpu().numpy()

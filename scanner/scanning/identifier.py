@@ -20,7 +20,7 @@ from scanner.identification.faces import FaceFinder
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.records import VerdictRecord
+from scanner.records import ImpostorCounts, VerdictRecord
 from scanner.sampling.base_models import BaseModel, Declared
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.image_generator import ImageGenerator
@@ -68,6 +68,7 @@ class WorkerAnswer:
         cost: of what was drawn for this answer; None if the checkpoint could not be sampled.
         patches: aligned faces of the samples, if they are the same face again and again.
         kept_since: when the samples were drawn from which these go on; None if all were drawn now.
+        impostors: counts of the scores of a file that shows nobody; None if it shows somebody.
     """
 
     verdict: VerdictRecord
@@ -77,6 +78,7 @@ class WorkerAnswer:
     cost: DrawingCost | None = None
     patches: dict[Place, Pixels] = field(default_factory=dict, repr=False)
     kept_since: datetime | None = None
+    impostors: ImpostorCounts | None = None
 
 
 class SamplerSource(Protocol):
@@ -219,4 +221,5 @@ class CheckpointIdentifier:
             result.cost,
             result.patches(),
             result.kept_since,
+            result.impostors,
         )

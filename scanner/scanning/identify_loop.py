@@ -18,9 +18,11 @@ from scanner.errors import NotScannable
 from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
 from scanner.identification.identify import count_clusters, draws_one_face, identify
+from scanner.identification.impostor_counts import impostor_counts
 from scanner.identification.policy import Policy
 from scanner.identification.samples import CheckpointFaces, MoreControls, MoreSamples
 from scanner.identification.snapshot import GallerySnapshot
+from scanner.records import ImpostorCounts
 from scanner.sampling.base_models import description_of
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.effect_check import require_effect
@@ -56,6 +58,7 @@ class CheckpointResult:
         observed: all samples, in the order of `drawing.samples`.
         cost: of what was drawn now.
         kept_since: when the samples were drawn from which these go on; None if all were drawn now.
+        impostors: counts of the scores of a file that shows nobody; None if it shows somebody.
     """
 
     drawing: Drawing
@@ -63,6 +66,7 @@ class CheckpointResult:
     observed: tuple[ObservedSample, ...] = field(repr=False)
     cost: DrawingCost
     kept_since: datetime | None
+    impostors: ImpostorCounts | None
 
     def patches(self) -> dict[Place, Pixels]:
         """Return the aligned faces of a file that draws one face again and again; else nothing."""
@@ -154,7 +158,11 @@ class IdentifyLoop:
                 raise AssertionError("samples that were just drawn have their pictures")
             cost = self._sampler.cost.since(before)
             drawing = self._drawing(progress, cost, loaded.route)
-        return CheckpointResult(drawing, decided, tuple(progress.samples), cost, kept_since)
+        impostors = None
+        if not decided.findings:
+            impostors = impostor_counts(progress.faces, self._snapshot, self._policy)
+        observed = tuple(progress.samples)
+        return CheckpointResult(drawing, decided, observed, cost, kept_since, impostors)
 
     def _draws_alike(self, drawing: Drawing, route: str) -> bool:
         """Whether this sampler draws in the way in which a drawing was made."""

@@ -340,6 +340,9 @@ class Pipeline:
         session.kept.keep(prompting.sampling_key, sha256, examined, now)
         key = prompting.identification_key(search_key)
         session.scan_store.remember_verdict(sha256, key, examined.verdict, now, search_key.digest)
+        if examined.impostors is not None:
+            pack_sha256 = session.faces.reader.version.sha256
+            session.scan_store.impostors.add(pack_sha256, sha256, examined.impostors)
         self.totals = self.totals.with_drawing(examined.cost)
 
     def _finish_if_done(self, entry: Entry) -> None:

@@ -14,6 +14,7 @@ from sqlite_utils import Database, Migrations
 
 from scanner.databases import open_database
 from scanner.scanning.coverage import create_coverage, create_day_counters, create_drawn_counters
+from scanner.scanning.impostor_store import create_impostor_counts
 from scanner.scanning.item_migration import take_over_items
 
 migrations = Migrations("scans")
@@ -284,6 +285,11 @@ def counters_of_drawn_files(db: Database) -> None:
 @migrations()
 def counters_of_days(db: Database) -> None:
     create_day_counters(db)
+
+
+@migrations()
+def counts_of_impostor_scores(db: Database) -> None:
+    create_impostor_counts(db)
 
 
 def forget_older_pages(db: Database) -> None:

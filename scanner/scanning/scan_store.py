@@ -25,6 +25,7 @@ from scanner.records import SampleRow, VerdictRecord
 from scanner.scanning.capture_verdict_store import CaptureVerdictStore
 from scanner.scanning.coverage import CoverageCounters
 from scanner.scanning.held_file_store import HeldFileStore
+from scanner.scanning.impostor_store import ImpostorStore
 from scanner.scanning.item_store import ItemStore, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.scan_rows import ScanRows
@@ -58,6 +59,7 @@ class ScanStore:
         searched: files whose results hold for a newer gallery too.
         table: the results of all scans.
         coverage: how many files were examined since a time.
+        impostors: counts of the scores of files that show nobody.
     """
 
     def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
@@ -71,6 +73,7 @@ class ScanStore:
         self.searched = SearchedFileStore(self._db)
         self.table = VerdictTable(self._db)
         self.coverage = CoverageCounters(self._db)
+        self.impostors = ImpostorStore(self._db)
 
     def close(self) -> None:
         self._db.close()
