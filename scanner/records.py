@@ -8,7 +8,7 @@ person's name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from reports.cases.checkpoint_record import SampleRecord
@@ -141,6 +141,7 @@ class CalibrationRates:
             scores.
         fpir_interval: 95 % interval of the FPIR at the threshold.
         impostor_rates: pairs of a cosine and the share of impostor comparisons at or above it.
+        reliability: as in `reports.cases.method_record.MethodRecord`; empty without genuine scores.
     """
 
     calibration_sha256: str
@@ -150,6 +151,7 @@ class CalibrationRates:
     cllr_min: float | None
     fpir_interval: list[float]
     impostor_rates: list[list[float]]
+    reliability: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class VerdictMethod:
         rates = asdict(compared.rates) if compared.rates else {}
         interval = rates.pop("fpir_interval", None)
         curve = tuple((score, rate) for score, rate in rates.pop("impostor_rates", ()))
+        bins = tuple((one[0], one[1], one[2], one[3]) for one in rates.pop("reliability", ()))
         return MethodRecord(
             base_model=self.base_model,
             base_model_sha256=self.base_model_sha256,
@@ -224,6 +227,7 @@ class VerdictMethod:
             **rates,
             fpir_interval=(interval[0], interval[1]) if interval else None,
             impostor_rates=curve,
+            reliability=bins,
             denoiser_calls=self.denoiser_calls,
             sampled=self.sampled,
             with_face=self.with_face,

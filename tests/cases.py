@@ -112,6 +112,7 @@ def make_case(case_store: CaseStore, samples: int = 8, size: int = 24, **changes
         cllr_min=0.005,
         fpir_interval=(0.0008, 0.0013),
         impostor_rates=((0.0, 0.5), (0.2, 0.1), (0.4, 0.01), (0.6, 0.001)),
+        reliability=((-2.5, -2.6, -3.0, -2.2), (1.2, 1.5, 0.9, 2.1), (3.6, 4.1, 3.0, 5.2)),
         denoiser_calls=100,
         sampled=samples,
         with_face=samples - 1,

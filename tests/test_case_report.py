@@ -201,8 +201,6 @@ class TestPdf:
     ("log10_lr", "words"),
     [
         (None, None),
-        (-1.0, "no"),
-        (0.2, "no"),
         (0.5, "weak"),
         (1.0, "moderate"),
         (2.5, "moderately strong"),
@@ -216,6 +214,14 @@ def test_the_verbal_scale_of_enfsi(log10_lr: float | None, words: str | None) ->
     assert told == (
         None if words is None else f"{words} support for this face over another person's"
     )
+    if log10_lr is not None:
+        opposite = verbal_scale(-log10_lr, lambda text: text)
+        assert opposite == f"{words} support for another person's face over this one"
+
+
+def test_a_ratio_near_one_supports_neither() -> None:
+    told = {verbal_scale(ratio, lambda text: text) for ratio in (-0.3, 0.0, 0.2)}
+    assert told == {"support for neither this face nor another person's"}
 
 
 def test_ratios_are_numbers_while_people_read_them() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import warnings
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from face_index.accuracy.evaluation import Evaluation
+from face_index.gallery.likelihood_ratio import reliability_of
 
 _INK, _GENUINE, _IMPOSTOR = "#222222", "#1b6e4b", "#b04a2f"
 _DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
@@ -56,26 +56,10 @@ def reliability_plot(evaluation: Evaluation, labels: dict[str, str]) -> str | No
         return None
     genuine, impostor = evaluation.log10_lr
     figure, axes = _axes(labels["stated_lr"], labels["observed_lr"])
-    edges = np.unique(
-        np.quantile(
-            np.concatenate([genuine, impostor[:: max(1, len(impostor) // len(genuine))]]),
-            np.linspace(0, 1, 13),
-        )
-    )
-    stated, observed, low, high = [], [], [], []
-    for left, right in itertools.pairwise(edges):
-        same = int(((genuine >= left) & (genuine <= right)).sum())
-        other = int(((impostor >= left) & (impostor <= right)).sum())
-        stated.append((left + right) / 2)
-        # Half a count is added to each, so that an empty bin gives a bound and not infinity. The
-        # intervals are those of Poisson counts.
-        ratio = np.log10((same + 0.5) / (len(genuine) + 1)) - np.log10(
-            (other + 0.5) / (len(impostor) + 1)
-        )
-        reach = 1.96 / np.log(10) * np.sqrt(1 / (same + 0.5) + 1 / (other + 0.5))
-        observed.append(ratio)
-        low.append(reach)
-        high.append(reach)
+    bins = reliability_of(genuine, impostor)
+    stated, observed = [one.stated for one in bins], [one.observed for one in bins]
+    low = [one.observed - one.low for one in bins]
+    high = [one.high - one.observed for one in bins]
     limits = [min(stated + observed) - 0.5, max(stated + observed) + 0.5]
     axes.plot(limits, limits, color="#999999", linewidth=0.8, linestyle="--")
     axes.errorbar(

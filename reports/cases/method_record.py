@@ -23,6 +23,8 @@ class MethodRecord:
         fpir_interval: 95 % interval of the FPIR at the threshold: who happened to be in the
             calibration set.
         impostor_rates: cosine and the share of impostor comparisons at or above it.
+        reliability: of the likelihood ratios on held-out scores, in bins: stated and observed log10
+            LR, and the 95 % interval of the observed one.
         denoiser_calls: forward passes of the denoiser, controls included.
         sampled, with_face: images made with the checkpoint, and those with a usable face.
     """
@@ -46,6 +48,7 @@ class MethodRecord:
     cllr_min: float | None = None
     fpir_interval: tuple[float, float] | None = None
     impostor_rates: tuple[tuple[float, float], ...] = ()
+    reliability: tuple[tuple[float, float, float, float], ...] = ()
     denoiser_calls: int | None = None
     sampled: int | None = None
     with_face: int | None = None

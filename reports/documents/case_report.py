@@ -20,7 +20,7 @@ from reports.cases.listings import listings_of
 from reports.documents.headlines import headline
 from reports.documents.pdf import html_to_pdf
 from reports.documents.pictures import picture_uri
-from reports.documents.plots import score_plot
+from reports.documents.plots import reliability_plot, score_plot
 from reports.documents.translation import environment, translations
 from reports.documents.words import (
     Translate,
@@ -30,6 +30,7 @@ from reports.documents.words import (
     known_words,
     plot_words,
     ratio_words,
+    reliability_words,
     statement_words,
     tie_kind,
     training_facts,
@@ -151,6 +152,7 @@ def _wording(case: Case, language: str) -> dict[str, Any]:
     return {
         "headline": headline(case, translate),
         "plot": score_plot(case, plot_words(translate, captured=case.sighting is not None)),
+        "reliability": reliability_plot(case, reliability_words(translate)),
         "status_word": words["status"][case.status],
         "outcome_word": words["outcome"][case.outcome],
         "terms_word": words["terms"].get(case.terms, case.terms),

@@ -1,7 +1,8 @@
-"""The score plot as inline SVG: samples, controls, the mean, the threshold and impostor scores."""
+"""Plots as inline SVG: the scores of a case, and the reliability of its likelihood ratio."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -102,3 +103,60 @@ def _impostors(case: Case) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     first, last = f"{points[0][0]:.1f},{_FLOOR}", f"{points[-1][0]:.1f},{_FLOOR}"
     return f'<polygon points="{first} {path} {last}" fill="{_SHADE}" fill-opacity="0.7"/>'
+
+
+_SIDE, _EDGE = 250, 34  # of the reliability plot, and the room of its labels
+
+
+def reliability_plot(case: Case, labels: Mapping[str, str]) -> Markup | None:
+    """Observed against stated likelihood ratios in bins, with the case's own ratio.
+
+    A bin on the diagonal is right; above it, the ratio that is stated is too small.
+
+    Args:
+        labels: words for "title", "stated", "observed" and "here".
+
+    Returns:
+        None if the calibration has no likelihood ratios.
+    """
+    bins = case.method.reliability
+    if not bins or case.log10_lr is None:
+        return None
+    numbers = [number for one in bins for number in one] + [case.log10_lr]
+    low, high = math.floor(min(numbers)), math.ceil(max(numbers))
+    scale = (_SIDE - 2 * _EDGE) / max(high - low, 1)
+
+    def x(value: float) -> str:
+        return f"{_EDGE + (value - low) * scale:.1f}"
+
+    def y(value: float) -> str:
+        return f"{_SIDE - _EDGE - (value - low) * scale:.1f}"
+
+    step = max(1, (high - low) // 5)
+    ticks = "".join(
+        f'<line x1="{x(tick)}" x2="{x(tick)}" y1="{y(low)}" y2="{y(high)}" stroke="{_LINE}"/>'
+        f'<line x1="{x(low)}" x2="{x(high)}" y1="{y(tick)}" y2="{y(tick)}" stroke="{_LINE}"/>'
+        f'<text x="{x(tick)}" y="{_SIDE - _EDGE + 14}" text-anchor="middle">{tick}</text>'
+        f'<text x="{_EDGE - 5}" y="{y(tick)}" dy="4" text-anchor="end">{tick}</text>'
+        for tick in range(low, high + 1, step)
+    )
+    points = "".join(
+        f'<line x1="{x(stated)}" x2="{x(stated)}" y1="{y(least)}" y2="{y(most)}" stroke="{_INK}"/>'
+        f'<circle cx="{x(stated)}" cy="{y(observed)}" r="4" fill="{_INK}"/>'
+        for stated, observed, least, most in bins
+    )
+    own = x(case.log10_lr)
+    return Markup(  # noqa: S704  every word from outside is escaped
+        f'<svg role="img" viewBox="0 0 {_SIDE} {_SIDE}" width="{_SIDE}" height="{_SIDE}" '
+        f'font-size="11" fill="{_SOFT}" font-family="{_FONTS}" '
+        f'xmlns="http://www.w3.org/2000/svg"><title>{escape(labels["title"])}</title>{ticks}'
+        f'<line x1="{x(low)}" x2="{x(high)}" y1="{y(low)}" y2="{y(high)}" stroke="{_SOFT}" '
+        f'stroke-dasharray="4 4"/>{points}'
+        f'<line x1="{own}" x2="{own}" y1="{y(low)}" y2="{y(high)}" stroke="{_ALARM}" '
+        f'stroke-width="1.5"/>'
+        f'<text x="{own}" y="{_EDGE - 8}" text-anchor="middle" fill="{_ALARM}">'
+        f"{escape(labels['here'])}</text>"
+        f'<text x="{_SIDE / 2}" y="{_SIDE - 4}" text-anchor="middle">'
+        f"{escape(labels['stated'])}</text>"
+        f'<text x="4" y="{_EDGE - 8}">{escape(labels["observed"])}</text></svg>'
+    )

@@ -123,14 +123,39 @@ VOCABULARY: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-VERBAL_SCALE: tuple[tuple[float, str], ...] = (
-    (6, "extremely strong support for this face over another person's"),
-    (4, "very strong support for this face over another person's"),
-    (3, "strong support for this face over another person's"),
-    (2, "moderately strong support for this face over another person's"),
-    (1, "moderate support for this face over another person's"),
-    (0.301, "weak support for this face over another person's"),
+VERBAL_SCALE: tuple[tuple[float, str, str], ...] = (
+    (
+        6,
+        "extremely strong support for this face over another person's",
+        "extremely strong support for another person's face over this one",
+    ),
+    (
+        4,
+        "very strong support for this face over another person's",
+        "very strong support for another person's face over this one",
+    ),
+    (
+        3,
+        "strong support for this face over another person's",
+        "strong support for another person's face over this one",
+    ),
+    (
+        2,
+        "moderately strong support for this face over another person's",
+        "moderately strong support for another person's face over this one",
+    ),
+    (
+        1,
+        "moderate support for this face over another person's",
+        "moderate support for another person's face over this one",
+    ),
+    (
+        0.301,
+        "weak support for this face over another person's",
+        "weak support for another person's face over this one",
+    ),
 )
-"""The least log10 of a likelihood ratio for each verbal equivalent (ENFSI 2015, table 1)."""
+"""The least log10 of a likelihood ratio for each verbal equivalent, and that of its reciprocal for
+the opposite one (ENFSI 2015, table 1)."""
 
-NO_SUPPORT = "no support for this face over another person's"
+NO_SUPPORT = "support for neither this face nor another person's"

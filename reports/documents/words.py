@@ -60,13 +60,24 @@ def plot_words(translate: Translate, *, captured: bool = False) -> dict[str, str
     }
 
 
+def reliability_words(translate: Translate) -> dict[str, str]:
+    """The labels of reports.documents.plots.reliability_plot."""
+    return {
+        "title": translate("Stated and observed likelihood ratios of persons left out of the fit"),
+        "stated": translate("stated log10 LR"),
+        "observed": translate("observed"),
+        "here": translate("this case"),
+    }
+
+
 def verbal_scale(log10_lr: float | None, translate: Translate) -> str | None:
     """The verbal equivalent of a likelihood ratio (ENFSI Guideline for Evaluative Reporting)."""
     if log10_lr is None:
         return None
-    return translate(
-        next((words for least, words in VERBAL_SCALE if log10_lr >= least), NO_SUPPORT)
-    )
+    for least, support, opposite in VERBAL_SCALE:
+        if abs(log10_lr) >= least:
+            return translate(support if log10_lr > 0 else opposite)
+    return translate(NO_SUPPORT)
 
 
 def false_match_words(case: Case, translate: Translate) -> str:

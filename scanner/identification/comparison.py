@@ -60,4 +60,8 @@ def _rates(calibration: Calibration, threshold: float, gallery_size: int) -> Cal
         impostor_rates=[
             [round(x, 2), calibration.tail.false_match_rate(x)] for x in np.arange(0.0, 1.0, 0.05)
         ],
+        reliability=[
+            [round(number, 3) for number in (one.stated, one.observed, one.low, one.high)]
+            for one in (ratio.reliability if ratio else ())
+        ],
     )
