@@ -9,93 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any
 
-from reports.cases.checkpoint_record import SampleRecord
 from reports.cases.method_record import MethodRecord
-
-Record = TypeVar("Record")
-
-
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """One sample of a checkpoint, with all that is needed to draw it again.
-
-    Attributes:
-        stage: "screening" or "evidence" (confirmation).
-        number: within its stage.
-        scale: adapter weight.
-        batch, control_batch: images of one batch agree to the byte only if they are drawn together.
-        pixels_sha256, control_pixels_sha256: of the uint8 RGB pixels; None without an image.
-        flagged: the image check called it unsafe.
-        quality: weight of its face in a mean, 0 to 1.
-        score, control_score: cosine to the closest identity; None without a face or an identity.
-    """
-
-    stage: str
-    number: int
-    prompt: str
-    negative_prompt: str
-    seed: int
-    scale: float
-    trigger: str | None
-    batch: int
-    control_batch: int | None
-    pixels_sha256: str | None
-    control_pixels_sha256: str | None
-    flagged: bool
-    quality: float
-    score: float | None
-    control_score: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class FindingSample(SampleRow):
-    """A sample scored against the identity of a finding.
-
-    Attributes:
-        image_sha256, control_sha256: of the PNG files that are kept; None without one.
-        face_found: it shows a usable face.
-        in_mean: that face is one of those whose mean was searched.
-    """
-
-    image_sha256: str | None
-    control_sha256: str | None
-    face_found: bool
-    in_mean: bool
-
-    def as_case_sample(self) -> SampleRecord:
-        """The sample as a case holds it."""
-        return SampleRecord(**asdict(self))
-
-
-@dataclass(frozen=True, slots=True)
-class FindingRecord:
-    """One identity that matched or possibly matched.
-
-    `Scored` and `Thresholds` describe the numbers.
-    """
-
-    identity_id: str
-    outcome: str
-    reason: str
-    score: float
-    interval: tuple[float, float]
-    control_score: float | None
-    lift: float | None
-    runner_up: float | None
-    log10_lr: float | None
-    concentration: float
-    share: float
-    threshold: float
-    possible_threshold: float
-    samples: tuple[FindingSample, ...]
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> FindingRecord:
-        samples = tuple(_known(FindingSample, sample) for sample in record["samples"])
-        interval = (record["interval"][0], record["interval"][1])
-        return _known(cls, {**record, "interval": interval, "samples": samples})
+from scanner.finding_records import FindingRecord, SampleRow, known_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +44,8 @@ class Comparison:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Comparison:
-        rates = _known(CalibrationRates, record) if record.get("calibration_sha256") else None
-        return _known(cls, {**record, "rates": rates})
+        rates = known_fields(CalibrationRates, record) if record.get("calibration_sha256") else None
+        return known_fields(cls, {**record, "rates": rates})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +119,7 @@ class VerdictMethod:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> VerdictMethod:
-        return _known(cls, {**record, "comparison": Comparison.from_json(record)})
+        return known_fields(cls, {**record, "comparison": Comparison.from_json(record)})
 
     def as_case_method(self) -> MethodRecord:
         """The method as a case holds it."""
@@ -280,7 +197,9 @@ class VerdictRecord:
     def from_json(cls, record: Mapping[str, Any]) -> VerdictRecord:
         findings = tuple(FindingRecord.from_json(item) for item in record.get("findings", ()))
         method = VerdictMethod.from_json(record["method"]) if record.get("method") else None
-        return _known(cls, {**record, "findings": findings, "method": method, "all_samples": ()})
+        return known_fields(
+            cls, {**record, "findings": findings, "method": method, "all_samples": ()}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +226,7 @@ class AskedWords:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> AskedWords:
-        return _known(cls, {name: _tupled(value) for name, value in record.items()})
+        return known_fields(cls, {name: _tupled(value) for name, value in record.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +272,7 @@ class ResultRow:
         asked = AskedWords.from_json(record["asked"]) if record.get("asked") else None
         names = list(record)
         examined = "outcome" not in names[:3]
-        return _known(cls, {"sha256": None, **record, "asked": asked, "examined": examined})
+        return known_fields(cls, {"sha256": None, **record, "asked": asked, "examined": examined})
 
 
 _UNEXAMINED_ROW = (
@@ -402,13 +321,7 @@ class CaptureVerdict:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> CaptureVerdict:
-        return _known(cls, {name: _tupled(value) for name, value in record.items()})
-
-
-def _known(record_type: type[Record], record: Mapping[str, Any]) -> Record:
-    """A record from JSON values; keys that it does not have are ignored."""
-    names = {field.name for field in fields(record_type)}  # type: ignore[arg-type]
-    return record_type(**{name: value for name, value in record.items() if name in names})
+        return known_fields(cls, {name: _tupled(value) for name, value in record.items()})
 
 
 def _listed(value: Any) -> Any:

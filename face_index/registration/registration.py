@@ -131,6 +131,8 @@ def reembed(
     actor: str,
     now: datetime,
     calibration: Calibration | None = None,
+    *,
+    keep_others: bool = False,
 ) -> ReembedResult:
     """Compute everyone's template again from kept photos with this pack.
 
@@ -138,6 +140,7 @@ def reembed(
 
     Args:
         calibration: Of this pack, None if it has none.
+        keep_others: Keep the templates of other packs, for second opinions.
     """
     embedded, without, no_face = [], [], []
     for identity in vault.people.without_template(reader.version.sha256):
@@ -150,6 +153,8 @@ def reembed(
         if prototypes is None:
             no_face.append(identity.name)
             continue
-        vault.templates.replace(identity.identity_id, prototypes, reader.version, actor, now)
+        vault.templates.replace(
+            identity.identity_id, prototypes, reader.version, actor, now, keep_others=keep_others
+        )
         embedded.append(identity.name)
     return ReembedResult(tuple(embedded), tuple(without), tuple(no_face))

@@ -79,10 +79,17 @@ class SealedTemplates:
         version: PackVersion,
         actor: str,
         now: datetime,
+        *,
+        keep_others: bool = False,
     ) -> None:
-        """Store the template of another pack and destroy the templates of earlier packs."""
+        """Store the template of another pack and destroy the templates of earlier packs.
+
+        Args:
+            keep_others: Keep them, for second opinions.
+        """
+        replaced = "delete from templates where identity_id = ? and (pack_sha256 = ? or ?)"
         with transaction(self._db):
-            self._db.conn.execute("delete from templates where identity_id = ?", [identity_id])
+            self._db.conn.execute(replaced, [identity_id, version.sha256, not keep_others])
             self.add(identity_id, prototypes, version)
             increase_gallery_version(self._db)
             self._audit.append(

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reports.cases.checkpoint_record import CheckpointRecord, SampleRecord
-from reports.cases.method_record import EnvironmentRecord, MethodRecord
+from reports.cases.method_record import EnvironmentRecord, MethodRecord, SecondOpinion
 from reports.cases.sighting_record import SightingRecord
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Case:
         custody: the audit log's lines about this case.
         sighting: what was captured, for a case about an account or a page; `checkpoint` then names
             the account, and there are no samples.
+        second_opinion: of another face pack; None without one.
     """
 
     case_id: str
@@ -101,6 +102,7 @@ class Case:
     entries: tuple[Entry, ...] = ()
     custody: tuple[CustodyEntry, ...] = ()
     sighting: SightingRecord | None = None
+    second_opinion: SecondOpinion | None = None
     schema: str = SCHEMA
 
 

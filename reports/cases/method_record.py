@@ -55,6 +55,24 @@ class MethodRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """What another face pack says about the same faces.
+
+    Attributes:
+        score: cosine of their mean to the person's template of that pack; None if that pack has no
+            template of the person.
+        threshold: of a match with that pack.
+        agrees: whether the score is over it.
+    """
+
+    face_pack: str
+    face_pack_sha256: str
+    score: float | None
+    threshold: float
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
     """The machine the samples were made on (取证环境清洁性检查; Online Litigation Rules
     of the PRC art. 17, ISO/IEC 27037).

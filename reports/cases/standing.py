@@ -68,9 +68,10 @@ def material_change(known: Case, case: Case) -> str | None:
             f"more samples were asked for, and there are {len(case.samples)} "
             f"instead of {len(known.samples)} now"
         )
-    if (
-        known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
-        and known.outcome != case.outcome
-    ):
+    if known.status not in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES):
+        return None
+    if known.outcome != case.outcome:
         return f"it was {known.outcome}, and is {case.outcome} by now"
+    if known.second_opinion is None and case.second_opinion is not None:
+        return "another face pack has judged it by now"
     return None

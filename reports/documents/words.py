@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reports.cases.case import Case, Entry
+from reports.cases.method_record import SecondOpinion
 from reports.documents.translation import translations
 from reports.documents.vocabulary import NO_SUPPORT, VERBAL_SCALE, VOCABULARY
 from reports.reasons.reason import reasons_in_words
@@ -67,6 +68,24 @@ def reliability_words(translate: Translate) -> dict[str, str]:
         "stated": translate("stated log10 LR"),
         "observed": translate("observed"),
         "here": translate("this case"),
+    }
+
+
+def second_opinion_words(opinion: SecondOpinion | None, translate: Translate) -> str:
+    """What another face pack says, as a sentence; empty without one."""
+    if opinion is None:
+        return ""
+    if opinion.score is None:
+        text = translate("%(pack)s has no template of this person")
+    elif opinion.agrees:
+        text = translate("%(pack)s confirms the match: score %(score)s, threshold %(threshold)s")
+    else:
+        text = translate("%(pack)s does not confirm it: score %(score)s, threshold %(threshold)s")
+    score = "" if opinion.score is None else f"{opinion.score:.2f}"
+    return text % {
+        "pack": opinion.face_pack,
+        "score": score,
+        "threshold": f"{opinion.threshold:.2f}",
     }
 
 

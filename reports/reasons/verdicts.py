@@ -39,6 +39,13 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "score {score:.2f}, but another registered person scores {runner_up:.2f}: too alike "
             "to tell apart"
         ),
+        "second-pack-disagrees": (
+            "the face pack {pack} does not confirm it: score {score:.2f} under its threshold "
+            "{threshold:.2f}"
+        ),
+        "second-pack-has-no-template": (
+            "the face pack {pack} cannot confirm it, since it has no template of this person"
+        ),
         "at-scale": "the adapter at scale {scale:g}",
         "under-possible": "the closest registered person scores {score:.2f}, under {possible:.2f}",
         "under-possible-with-more": (
@@ -77,6 +84,7 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "more samples were asked for, and there are {now:d} instead of {then:d} now"
         ),
         "possible-and-match-now": "it was possible, and is match by now",
+        "second-pack-now": "another face pack has judged it by now",
         "match-and-possible-now": "it was match, and is possible by now",
         "nobody-found-in-it": "nobody who is registered was found in it",
         "no-checkpoint-in-it": "no checkpoint was found in it",

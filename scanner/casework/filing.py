@@ -25,7 +25,8 @@ from scanner.casework.case_records import CaseRecords
 from scanner.clock import Clock
 from scanner.environment import environment_now
 from scanner.errors import FilingBusy
-from scanner.records import FindingRecord, VerdictMethod
+from scanner.finding_records import FindingRecord
+from scanner.records import VerdictMethod
 
 _MOST_TRIES = 10
 _AUTHORISED = "authorised-use-found"
@@ -106,6 +107,7 @@ class CaseFiling:
             environment=environment_now(self.operator, now),
             method=method.as_case_method(),
             samples=tuple(sample.as_case_sample() for sample in finding.samples),
+            second_opinion=finding.second_opinion,
         )
 
     def file(self, case: Case, *, uploader_known: bool = True) -> Case:

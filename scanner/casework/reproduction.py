@@ -20,8 +20,8 @@ from reports.cases.checkpoint_record import SampleRecord
 from reports.errors import UnreadableBundle
 from reports.verify.bundle import verify
 from scanner.errors import EvidenceNotHere, NotScannable
+from scanner.finding_records import SampleRow
 from scanner.progress import Progress
-from scanner.records import SampleRow
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.images import Pixels, blurred
 from scanner.sampling.options import SamplerOptions

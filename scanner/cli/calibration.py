@@ -29,6 +29,27 @@ _SHORTFALLS = {
     "too-few-comparisons": "nothing is a match, since too few were compared for this rate",
 }
 
+DrawnOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Let a base model draw this many invented adults, and compare them with each "
+        "other and with the registered people; nobody's photo is needed.",
+        min=35,
+    ),
+]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The model family that draws them.", show_default="SDXL, the demo's own in a demo"
+    ),
+]
+ScansOption = Annotated[
+    bool, typer.Option("--scans", help="Use the scores of scanned files that show nobody.")
+]
+GalleryOption = Annotated[
+    bool,
+    typer.Option("--gallery", help="Use the registered people's own cross-scores; impostors only."),
+]
 MarksOption = Annotated[
     Path | None,
     typer.Option(
@@ -58,30 +79,10 @@ def calibrate(
         Path | None,
         typer.Argument(help="A folder of persons' folders.", exists=True, file_okay=False),
     ] = None,
-    drawn: Annotated[
-        int | None,
-        typer.Option(
-            help="Let a base model draw this many invented adults, and compare them with each "
-            "other and with the registered people; nobody's photo is needed.",
-            min=35,
-        ),
-    ] = None,
-    family: Annotated[
-        str | None,
-        typer.Option(
-            help="The model family that draws them.", show_default="SDXL, the demo's own in a demo"
-        ),
-    ] = None,
-    scans: Annotated[
-        bool,
-        typer.Option("--scans", help="Use the scores of scanned files that show nobody."),
-    ] = False,
-    gallery: Annotated[
-        bool,
-        typer.Option(
-            "--gallery", help="Use the registered people's own cross-scores; impostors only."
-        ),
-    ] = False,
+    drawn: DrawnOption = None,
+    family: FamilyOption = None,
+    scans: ScansOption = False,
+    gallery: GalleryOption = False,
     marks: MarksOption = None,
     publish: PublishOption = None,
     out: OutOption = None,

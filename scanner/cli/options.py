@@ -14,6 +14,10 @@ FacePackOption = Annotated[
     str | None,
     typer.Option(help="The name of a known face pack, or a folder in InsightFace's layout."),
 ]
+SecondPackOption = Annotated[
+    str | None,
+    typer.Option(help="Another face pack that judges findings too; a match needs both."),
+]
 BaseModelOption = Annotated[
     str | None, typer.Option(help="A diffusers folder, a single-file checkpoint or a hub id.")
 ]

@@ -17,6 +17,7 @@ from scanner.cli.options import (
     LimitOption,
     OperatorOption,
     PersonArgument,
+    SecondPackOption,
     page_size,
 )
 from scanner.cli.output import print_json, print_line, print_page_end, print_table, print_warning
@@ -204,15 +205,18 @@ def re_embed(
     context: typer.Context,
     operator: OperatorOption = None,
     face_pack: FacePackOption = None,
+    second_pack: SecondPackOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make all templates anew with the face pack in use.
 
-    Templates are made from the photos that were kept.
+    Templates are made from the photos that were kept. With --second-pack templates of that pack are
+    added, and those of the pack in use stay.
     """
     from face_index.registration.registration import reembed
 
-    settings = settings_of(context, face_pack=face_pack, operator=operator or None)
+    pack = second_pack or face_pack
+    settings = settings_of(context, face_pack=pack, operator=operator or None)
     with enrolment_session_of(settings) as session:
         result = reembed(
             session.vault,
@@ -220,6 +224,7 @@ def re_embed(
             settings.operator,
             session.clock(),
             session.faces.calibration,
+            keep_others=second_pack is not None,
         )
         pack_name = session.faces.pack.name
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from scanner.cli.context import scan_session_of, settings_of
 from scanner.cli.exit_codes import ExitCode
-from scanner.cli.options import FacePackOption, JsonFlag
+from scanner.cli.options import FacePackOption, JsonFlag, SecondPackOption
 from scanner.cli.output import print_json, print_warning
 from scanner.cli.progress import progress_bar
 from scanner.cli.scanning import RayOption
@@ -28,6 +28,7 @@ def add_to(app: typer.Typer, panel: str) -> None:
 def retrosearch(
     context: typer.Context,
     face_pack: FacePackOption = None,
+    second_pack: SecondPackOption = None,
     ray: RayOption = None,
     draw_missing: Annotated[
         bool,
@@ -45,7 +46,7 @@ def retrosearch(
     """
     from scanner.scanning.retrosearch import retrosearch as search
 
-    settings = settings_of(context, face_pack=face_pack, ray=ray)
+    settings = settings_of(context, face_pack=face_pack, second_pack=second_pack, ray=ray)
     with scan_session_of(settings) as session:
         with progress_bar("searching") as observer:
             result = search(session, observer, draw_missing=draw_missing)

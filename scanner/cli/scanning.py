@@ -15,6 +15,7 @@ from scanner.cli.options import (
     FacePackOption,
     JsonFlag,
     LanguageOption,
+    SecondPackOption,
     check_language,
 )
 from scanner.cli.output import (
@@ -170,6 +171,7 @@ def scan(
         ),
     ],
     face_pack: FacePackOption = None,
+    second_pack: SecondPackOption = None,
     base_model: BaseModelOption = None,
     ray: RayOption = None,
     batch: BatchOption = None,
@@ -184,16 +186,15 @@ def scan(
     searched again without drawing it.
     """
     check_language(lang)
+    packs = {"face_pack": face_pack, "second_pack": second_pack}
     if explain:
-        settings = settings_of(context, face_pack=face_pack, base_model=base_model)
+        settings = settings_of(context, **packs, base_model=base_model)
         explain_files(settings, targets, redraw=redraw, as_json=as_json)
         return
     from scanner.factories.network import allow_typed
     from scanner.scanning.scan import run_scan
 
-    settings = settings_of(
-        context, face_pack=face_pack, base_model=base_model, ray=ray, batch=batch
-    )
+    settings = settings_of(context, **packs, base_model=base_model, ray=ray, batch=batch)
     with scan_session_of(settings, redraw=redraw) as session:
         allow_typed(session.transport, targets)
         with progress_bar("scanning") as observer:

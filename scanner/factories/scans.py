@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from scanner.factories.vaults import open_vault
 if TYPE_CHECKING:
     from face_index.faces.face import Prototypes
     from scanner.casework.reproduction import ReproductionTools
+    from scanner.identification.faces import FaceTools
     from scanner.identification.policy import Policy
     from scanner.sampling.options import SamplerOptions
     from scanner.sampling.sample_store import SampleStore
@@ -180,6 +181,7 @@ def open_scan_session(
         hubs=hubs,
         acquisition=open_acquisition(settings, crawl, hubs, clock),
         faces=partial(open_face_tools, settings),
+        second_faces=_second_faces(settings),
         sampler_options=sampler_options(settings),
         options=_scan_options(settings, redraw=redraw, erase_expired=erase_expired),
         policy=policy,
@@ -188,6 +190,14 @@ def open_scan_session(
     )
     session.erase_expired()
     return session
+
+
+def _second_faces(settings: Settings) -> Callable[[], FaceTools] | None:
+    """What opens the face pack of second opinions; None without one."""
+    if settings.second_pack is None:
+        return None
+    second = settings.model_copy(update={"face_pack": settings.second_pack})
+    return partial(open_face_tools, second)
 
 
 def _scan_options(settings: Settings, *, redraw: bool, erase_expired: bool) -> ScanOptions:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from face_index.faces.face import Vector
+from reports.cases.method_record import SecondOpinion
 from reports.reasons.reason import Reason, join_reasons
 from scanner.identification.outcome import FINDINGS, Outcome
 from scanner.identification.policy import Policy, Thresholds
@@ -35,6 +36,7 @@ class Finding:
     Attributes:
         reason: why, as an English sentence.
         scores: of all samples of the checkpoint, in the order of `CheckpointFaces.all`.
+        second_opinion: of another face pack; None without one.
     """
 
     identity_id: str
@@ -43,6 +45,7 @@ class Finding:
     scored: Scored
     thresholds: Thresholds
     scores: tuple[SampleScore, ...]
+    second_opinion: SecondOpinion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def conclude(
         if outcome in FINDINGS
     )
     if findings:
-        strongest = min(findings, key=_strongest_first)
+        strongest = min(findings, key=strongest_first)
         outcome, sentence = strongest.outcome, strongest.reason
     else:
         clear_reason = decided[0][3] if decided else None
@@ -123,7 +126,8 @@ def conclude(
     )
 
 
-def _strongest_first(finding: Finding) -> tuple[bool, float]:
+def strongest_first(finding: Finding) -> tuple[bool, float]:
+    """Return the key by which matches come first, and the highest score first among them."""
     return finding.outcome != Outcome.MATCH, -finding.scored.score
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from face_index.faces.face import PackVersion, Prototypes, Vector
+from face_index.faces.face import FaceReader, PackVersion, Prototypes, Vector
+from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import Calibration, crowding_of
 from face_index.gallery.exact_gallery import Candidate, Gallery
 from face_index.gallery.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
@@ -41,6 +42,7 @@ class GallerySnapshot:
         templates: identity id and prototypes of everybody in the gallery, for workers on other
             machines.
         snapshot_id: the gallery's version and a SHA-256 over its templates.
+        second: another face pack that judges findings too; None without one.
     """
 
     gallery: Gallery
@@ -51,6 +53,7 @@ class GallerySnapshot:
     crowding: dict[str, float]
     templates: Sequence[tuple[str, Prototypes]] = field(repr=False)
     snapshot_id: str
+    second: SecondPack | None = None
 
     def thresholds_of(self, identity_id: str) -> Thresholds:
         """Return the thresholds at which a template holds the stated rates."""
@@ -80,6 +83,19 @@ class GallerySnapshot:
         if self.calibration is None or self.calibration.likelihood_ratio is None:
             return None
         return self.calibration.likelihood_ratio.log10(score)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondPack:
+    """Another face pack, which compares findings too (scanner.identification.second_opinion).
+
+    Attributes:
+        snapshot: templates of those whom this pack has embedded, with its thresholds.
+    """
+
+    pack: FacePack
+    reader: FaceReader = field(repr=False)
+    snapshot: GallerySnapshot
 
 
 def take_snapshot(

@@ -49,7 +49,7 @@ def description_of_adult(number: int) -> str:
     digest = hashlib.sha256(f"invented adult {number}".encode()).digest()
     hair, look = _HAIR[digest[0] % len(_HAIR)], _LOOKS[digest[1] % len(_LOOKS)]
     kind = ("woman", "man")[gender]
-    return f"a {age}-year-old {_REGIONS[region]} {kind} with {hair} and {look}"
+    return " ".join(("a", f"{age}-year-old", _REGIONS[region], kind, "with", hair, "and", look))
 
 
 def plans_of_adult(number: int) -> list[SamplePlan]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.records import SampleRow
+from scanner.finding_records import SampleRow
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawnImage, Pixels
 from scanner.sampling.plans import SamplePlan

@@ -21,6 +21,7 @@ from scanner.identification.identify import count_clusters, draws_one_face, iden
 from scanner.identification.impostor_counts import impostor_counts
 from scanner.identification.policy import Policy
 from scanner.identification.samples import CheckpointFaces, MoreControls, MoreSamples
+from scanner.identification.second_opinion import with_second_opinions
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import ImpostorCounts
 from scanner.sampling.base_models import description_of
@@ -158,6 +159,9 @@ class IdentifyLoop:
                 raise AssertionError("samples that were just drawn have their pictures")
             cost = self._sampler.cost.since(before)
             drawing = self._drawing(progress, cost, loaded.route)
+        if (second := self._snapshot.second) is not None:
+            patches = [sample.patches.get(False) for sample in progress.samples]
+            decided = with_second_opinions(decided, patches, second)
         impostors = None
         if not decided.findings:
             impostors = impostor_counts(progress.faces, self._snapshot, self._policy)

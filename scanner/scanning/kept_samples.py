@@ -15,6 +15,7 @@ from scanner.identification.faces import FaceTools
 from scanner.identification.identify import comes_near, identify
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
+from scanner.identification.second_opinion import with_second_opinions
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import VerdictRecord
 from scanner.sampling.drawings import Drawing
@@ -166,6 +167,9 @@ class KeptSamples:
             return None
         if decided.findings and known.lacks_pictures:
             return None
+        if snapshot.second is not None:
+            patches = [sample.patches.get(False) for sample in known.observed]
+            decided = with_second_opinions(decided, patches, snapshot.second)
         return verdict_record(
             kept.drawing,
             decided,

@@ -15,7 +15,7 @@ from typing import Any
 from face_index.faces.face import PackVersion
 from scanner.errors import NotScannable
 from scanner.identification.policy import Policy
-from scanner.identification.snapshot import GallerySnapshot
+from scanner.identification.snapshot import GallerySnapshot, SecondPack
 from scanner.records import AskedWords
 from scanner.sampling.base_models import BaseModel, content_of, description_of
 from scanner.sampling.options import SamplerOptions
@@ -51,8 +51,12 @@ class SearchSetup:
         Args:
             minors: ids of the minors by whose names files are held.
         """
+        second = snapshot.second
+        # Without a second pack the key is that of earlier versions.
+        opinion = {} if second is None else {"second_pack": _searched_by(second)}
         return Key(
             {
+                **opinion,
                 "pack": asdict(self.pack),
                 "gallery": snapshot.snapshot_id.partition(":")[2],
                 "index": self.index,
@@ -63,6 +67,15 @@ class SearchSetup:
                 "minors": sorted(minors),
             }
         )
+
+
+def _searched_by(second: SecondPack) -> dict[str, Any]:
+    """Return the parts of a key that say how a second face pack judges."""
+    return {
+        "pack": asdict(second.reader.version),
+        "gallery": second.snapshot.snapshot_id.partition(":")[2],
+        "thresholds": asdict(second.snapshot.thresholds),
+    }
 
 
 @dataclass(frozen=True, slots=True)

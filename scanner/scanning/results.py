@@ -9,8 +9,9 @@ from reports.cases.case import Case
 from reports.cases.listings import own_listing
 from reports.reasons.reason import Reason
 from scanner.casework.filing import CaseFiling
+from scanner.finding_records import FindingRecord
 from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
-from scanner.records import AskedWords, FindingRecord, ResultRow, VerdictMethod, VerdictRecord
+from scanner.records import AskedWords, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.triage.header import Triage
 

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 
 from scanner.databases import transaction
 from scanner.errors import UnknownScan
-from scanner.records import SampleRow, VerdictRecord
+from scanner.finding_records import SampleRow
+from scanner.records import VerdictRecord
 from scanner.scanning.capture_verdict_store import CaptureVerdictStore
 from scanner.scanning.coverage import CoverageCounters
 from scanner.scanning.held_file_store import HeldFileStore

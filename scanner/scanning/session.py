@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import Self
@@ -24,7 +24,7 @@ from scanner.casework.filing import CaseFiling
 from scanner.clock import Clock
 from scanner.identification.faces import FaceTools
 from scanner.identification.policy import Policy
-from scanner.identification.snapshot import GallerySnapshot, take_snapshot
+from scanner.identification.snapshot import GallerySnapshot, SecondPack, take_snapshot
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.sample_store import SampleStore
 from scanner.sampling.staging import Staging
@@ -76,6 +76,7 @@ class ScanSession:
 
     Args:
         faces: opens the face pack; called when it is first needed.
+        second_faces: opens the face pack of second opinions; None without one.
         close: closes the stores.
     """
 
@@ -91,6 +92,7 @@ class ScanSession:
         hubs: HubRegistry,
         acquisition: Acquisition,
         faces: Callable[[], FaceTools],
+        second_faces: Callable[[], FaceTools] | None,
         sampler_options: SamplerOptions,
         options: ScanOptions,
         policy: Policy,
@@ -110,7 +112,7 @@ class ScanSession:
         self.held = HeldFiles(scan_store.held, vault)
         self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
         self.kept = KeptSamples(sample_store, lambda: self.faces, policy)
-        self._open_faces, self._close = faces, close
+        self._open_faces, self._open_second, self._close = faces, second_faces, close
         self._worker_pool: WorkerPool | None = None
         self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
         self._search_keys: dict[str, Key] = {}  # by snapshot id
@@ -130,6 +132,11 @@ class ScanSession:
     def faces(self) -> FaceTools:
         """The face pack, loaded when it is first needed."""
         return self._open_faces()
+
+    @cached_property
+    def second_faces(self) -> FaceTools | None:
+        """The face pack of second opinions, loaded when it is first needed; None without one."""
+        return self._open_second() if self._open_second is not None else None
 
     def take_snapshot(self) -> GallerySnapshot:
         """Return the present gallery.
@@ -156,8 +163,22 @@ class ScanSession:
         snapshot = take_snapshot(
             pack, templates, version, self.options.index, self.faces.calibration, rates
         )
+        if self.second_faces is not None:
+            second = self._take_second_snapshot(self.second_faces, day, rates)
+            snapshot = replace(snapshot, second=second)
         self._snapshot = (version, day), snapshot
         return snapshot
+
+    def _take_second_snapshot(
+        self, faces: FaceTools, day: date, rates: tuple[float, float]
+    ) -> SecondPack:
+        """Return the face pack of second opinions, with the templates that it has made."""
+        pack = faces.reader.version
+        version, templates = self.vault.templates.gallery_on(pack, day)
+        snapshot = take_snapshot(
+            pack, templates, version, self.options.index, faces.calibration, rates
+        )
+        return SecondPack(faces.pack, faces.reader, snapshot)
 
     def erase_expired(self) -> None:
         """Destroy faces that were kept for longer than they may be, and record that they were."""

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scanner.finding_records import FindingRecord, FindingSample, SampleRow
 from scanner.identification.conclusion import Finding, Identification, SampleScore
-from scanner.records import (
-    Comparison,
-    FindingRecord,
-    FindingSample,
-    SampleRow,
-    VerdictMethod,
-    VerdictRecord,
-)
+from scanner.records import Comparison, VerdictMethod, VerdictRecord
 from scanner.sampling.drawings import Drawing, DrawnSample
 
 PictureOf = Callable[[int, bool], str | None]
@@ -84,6 +78,7 @@ def _finding_record(
         share=scored.share,
         threshold=finding.thresholds.match,
         possible_threshold=finding.thresholds.possible,
+        second_opinion=finding.second_opinion,
         samples=tuple(
             FindingSample(
                 **_sample_fields(sample, score),
