@@ -20,12 +20,11 @@ from PIL import Image
 
 from face_index.accuracy.evaluation import evaluate_people
 from face_index.accuracy.labelled import labelled_photos, read_photos
-from face_index.faces.face import Face
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
 from face_index.faces.packs import FacePack
 from face_index.faces.photos import open_photo, photos_in
-from face_index.registration.enrolment import labelled_faces, make_template
+from face_index.registration.enrolment import make_template
 from face_index.registration.grouping import UNCALIBRATED_ALIKE
 from face_index.registration.report import EnrolmentRefused
 
@@ -79,21 +78,17 @@ def test_people_are_enrolled_and_two_in_one_folder_are_not(
     assert sum(taken) <= 1  # LFW has folders of one person under two names
 
 
-def test_a_turned_photo_shows_the_same_person(
+def test_a_turned_photo_is_turned_back(
     reader: InsightFaceReader, pack: FacePack, albums: list[list[Path]], tmp_path: Path
 ) -> None:
-    alike = []
+    turned_back = 0
     for number, photos in enumerate(albums[:8]):
-        turned = tmp_path / f"{number}.png"
-        Image.fromarray(np.rot90(open_photo(photos[0]).pixels, number % 3 + 1)).save(turned)
-        outcomes, _ = labelled_faces(
-            reader, pack.bar, [*photos[:3], turned], alike=UNCALIBRATED_ALIKE
-        )
-        first, last = outcomes[0], outcomes[-1]
-        if isinstance(first, Face) and isinstance(last, Face):
-            alike.append(float(first.embedding @ last.embedding))
-    assert len(alike) >= 6
-    assert min(alike) > 0.5
+        quarters, turned = number % 3 + 1, tmp_path / f"{number}.png"
+        Image.fromarray(np.rot90(open_photo(photos[3]).pixels, quarters)).save(turned)
+        template = make_template(reader, pack.bar, [*photos[:3], turned], alike=UNCALIBRATED_ALIKE)
+        last = template.report.photos[-1]
+        turned_back += last.choice is not None and last.choice.degrees == 90 * quarters
+    assert turned_back >= 7  # a photo may be too poor to tell
 
 
 def test_stated_rates_hold_for_persons_left_out(
