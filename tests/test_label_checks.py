@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from face_index.accuracy.evaluation import evaluate_people
 from face_index.accuracy.extremes import closest_impostors, farthest_photos, looks_at
 from face_index.accuracy.label_checks import (
     suspicious_pairs,
@@ -321,3 +322,18 @@ class TestMarks:
         finally:
             path.unlink()
         assert isinstance(marks, Marks)
+
+
+@pytest.mark.parametrize(("groups", "found"), [(("", ""), None), (("a", ""), {}), (("a", "b"), {})])
+def test_groups_that_are_too_small_are_told_from_no_groups(
+    groups: tuple[str, str], found: dict[str, object] | None
+) -> None:
+    templates, probes = population(4, 3)
+    read = read_of({str(number): [templates[number], probes[number]] for number in range(4)})
+    faces = {
+        replace(photo, group=groups[int(photo.person) % 2]): face
+        for photo, face in read.faces.items()
+    }
+    evaluation = evaluate_people(ReadPhotos(faces, {}), VERSION.sha256)
+    assert evaluation.groups == found
+    assert evaluation.differentials == (None if found is None else {"fmr": None, "fnmr": None})

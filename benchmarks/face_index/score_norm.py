@@ -29,15 +29,19 @@ COHORT_SIZES = (20, 50, 100, 200)
 RATES = (1e-2, 1e-3, 1e-4)
 
 
-def means(folder: Path, pack_name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A template and a probe of each person, from halves of their photos."""
+def means(folder: Path, pack_name: str, least: int = 2) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """A template and a probe of each person, from halves of their photos.
+
+    Args:
+        least: how many usable photos a person must have.
+    """
     pack = find_pack(pack_name, Path(".training/packs"), {"miniature": FACE_PACK})
     reader = InsightFaceReader(pack)
     photos = labelled_photos(folder)
     *_, read = read_photos(photos, reader, pack.bar, UNCALIBRATED_ALIKE)
     found = {}
     for name, faces in read.by_person().items():
-        if len(faces) >= 2:
+        if len(faces) >= least:
             half = len(faces) // 2
             own = [
                 np.stack([face.embedding for face in part]) for part in (faces[:half], faces[half:])

@@ -73,7 +73,8 @@ class Evaluation:
         gallery_size: Of those searches.
         log10_lr: log10 LRs of held-out genuine and impostor scores.
         cllr, cllr_min: Of those, bits.
-        groups: FMR and FNMR of each group at one common threshold.
+        groups: FMR and FNMR of each group at one common threshold; None without labels of groups,
+            empty unless two groups have enough comparisons.
         differentials: Worst over best group for FMR and FNMR, with the groups' names.
     """
 
@@ -258,7 +259,7 @@ def _by_group(
     scores: VerificationScores, rng: np.random.Generator
 ) -> dict[str, dict[str, Rate]] | None:
     names = sorted({name for name in scores.genuine_groups if name})
-    if len(names) < 2:
+    if not names:
         return None
     threshold = float(np.quantile(scores.impostor, 1 - 1e-3, method="higher"))
     genuine_groups, impostor_groups = (
@@ -283,7 +284,7 @@ def _by_group(
                     rng,
                 ),
             }
-    return found
+    return found if len(found) > 1 else {}
 
 
 def _templates_and_probes(people: dict[str, list[Face]]) -> tuple[Floats, Floats]:

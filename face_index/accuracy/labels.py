@@ -76,6 +76,10 @@ LABELS: dict[str, dict[str, str]] = {
         "no_groups": (
             "No group labels were supplied (groups.csv with the columns person and group)."
         ),
+        "small_groups": (
+            "Groups were supplied, but no two of them have comparisons enough: 100 of different "
+            "persons of the group."
+        ),
         "limits": "What this says and what it does not",
         "limits_note": (
             "The rates hold for photos like these. They say nothing about other cameras, ages or "
@@ -151,6 +155,9 @@ LABELS: dict[str, dict[str, str]] = {
         "differential": "{kind}：最差群体（{worst}）是最好群体（{best}）的 {ratio} 倍。",
         "no_differential": "{kind}：有群体未出现错误，因此无法给出比值。",
         "no_groups": "未提供群体标签（groups.csv，列名为 person 与 group）。",
+        "small_groups": (
+            "已提供群体标签，但没有两个群体各有足够的比对（每个群体至少 100 次异源比对）。"
+        ),
         "limits": "本报告的适用范围",
         "limits_note": (
             "上述错误率仅适用于与此类似的照片，不代表其他相机、年龄或群体，"
