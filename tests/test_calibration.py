@@ -140,8 +140,12 @@ def test_probes_are_compared_with_each_other_and_with_others(calibration: Calibr
     templates, probes = population(2000, 4)
     own = calibrate_impostors(probes[:500], templates[500:], VERSION.sha256, Basis.DRAWN, "drawn")
     assert own.comparisons == 500 * 499 // 2 + 500 * 1500
+    assert set(own.groups) == {"registered people"}
     low, high = own.threshold_interval(1000, 0.001)
     assert low <= calibration.threshold(1000, 0.001) <= high
+    tails = (own.tail, own.groups["registered people"])
+    rate = false_match_rate_for(1000, 0.001)
+    assert own.threshold(1000, 0.001) == max(tail.cosine_at(rate) for tail in tails)
     assert own.shortfall(100, 0.01) is None
 
 

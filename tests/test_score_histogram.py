@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from face_index.errors import CalibrationImpossible
-from face_index.gallery.calibration import Basis
+from face_index.gallery.calibration import Basis, Shortfall
 from face_index.gallery.score_histogram import (
     BINS,
     ScoreHistogram,
@@ -93,6 +93,17 @@ def test_counts_under_several_thresholds_are_fitted_together() -> None:
         for rate in (1e-4, 1e-5, 3e-6)
     ]
     assert abs(fit_histograms(grown).cosine_at(1e-6) - TRUE.cosine_at(1e-6)) < 0.05
+
+
+def test_a_rate_far_beyond_what_was_counted_is_a_guess() -> None:
+    """Under the threshold of a pack without a calibration nothing is known of high scores."""
+    rng = np.random.default_rng(6)
+    counted = [[histogram(impostor_counts(1_000_000, rng), 0.45)] for _ in range(20)]
+    found = calibrate_histograms(counted, PACK, "scans", FILES)
+    assert found.seen_rate == pytest.approx(TRUE.false_match_rate(0.45), rel=0.4)
+    assert found.shortfall(GALLERY, 0.001) == Shortfall.TOO_FEW_COMPARISONS
+    assert 0 < found.largest_gallery(0.02) < GALLERY
+    assert found.shortfall(found.largest_gallery(0.02), 0.02) is None
 
 
 def test_without_scores_nothing_is_fitted() -> None:

@@ -43,6 +43,9 @@ SHIPPED = Path(__file__).parents[1] / "calibrations"
 # A rate of 3 / n is the 95 % upper bound where n comparisons show no error ("rule of three",
 # Hanley & Lippman-Hand 1983; ISO/IEC 19795-1, Annex B). A threshold for less is a guess.
 _RULE_OF_THREE = 3
+# Scans do not count scores over the lower threshold, of FPIR 2 %, so 0.1 % is a factor of 20 away.
+# From scores under 0.45 it was a factor of 800, and 0.26 % were measured (benchmarks/RESULTS.md).
+_FARTHEST = 30
 _LEAST_OF_A_GROUP = 100
 REPLICATES = 40
 
@@ -85,6 +88,7 @@ class Calibration:
         marks: How many pairs and photos somebody marked by hand, by mark
             (face_index.accuracy.marks).
         marks_sha256: Of the file of marks; "" without one.
+        seen_rate: The FMR at the highest score that was counted, if higher ones were left out.
     """
 
     pack_sha256: str
@@ -100,13 +104,14 @@ class Calibration:
     groups: dict[str, Tail] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     marks_sha256: str = ""
+    seen_rate: float = 0.0
 
     def shortfall(self, gallery_size: int, fpir: float) -> Shortfall | None:
         """Return why no match may rest on the threshold for that rate; None if it may."""
         if self.basis == Basis.GALLERY:
             return Shortfall.GALLERY_ONLY
         needed = false_match_rate_for(gallery_size, fpir)
-        if needed * self.comparisons < _RULE_OF_THREE:
+        if needed < self._least_rate():
             return Shortfall.TOO_FEW_COMPARISONS
         return None
 
@@ -117,8 +122,12 @@ class Calibration:
         """
         if self.basis == Basis.GALLERY:
             return 0
-        least = _RULE_OF_THREE / self.comparisons
+        least = self._least_rate()
         return int(np.log1p(-fpir) / np.log1p(-least)) if least < 1 else 0
+
+    def _least_rate(self) -> float:
+        """Return the lowest FMR for which a threshold is more than a guess."""
+        return max(_RULE_OF_THREE / self.comparisons, self.seen_rate / _FARTHEST)
 
     def threshold_interval(self, gallery_size: int, fpir: float) -> tuple[float, float]:
         """Return the 95 % interval of a threshold due to the choice of the calibration set."""
@@ -215,10 +224,13 @@ def calibrate_impostors(
 ) -> Calibration:
     """Compute a calibration from impostors alone: thresholds, but no likelihood ratios.
 
+    A threshold holds for the probes among each other and with the others added, whichever is
+    higher: adults whom a base model invents are less like registered people than like each other.
+
     Args:
         probes: float32 [m, d], one unit vector of each person; compared with each other.
-        others: float32 [n, d], unit vectors of further people, with whom the probes are compared
-            too.
+        others: float32 [n, d], unit vectors of registered people, with whom the probes are
+            compared too.
 
     Raises:
         CalibrationImpossible: There are fewer than 35 persons with a probe.
@@ -228,18 +240,23 @@ def calibrate_impostors(
         raise CalibrationImpossible(
             f"{count} persons are too few; 35 are the least, 1,000 are good"
         )
-    scores = ImpostorScores(np.concatenate([probes, others]), probes)
+    scores = ImpostorScores(probes, probes)
     rng = np.random.default_rng(0)
     tail = fit_tail(scores)
+    groups = {}
+    if len(others):
+        together = ImpostorScores(np.concatenate([probes, others]), probes)
+        groups = {str(Basis.GALLERY): fit_tail(together)}
     return Calibration(
         pack_sha256=pack_sha256,
         source=source,
         subjects=count,
         # Both directions between two probes give one score.
-        comparisons=scores.count - count * (count - 1) // 2,
+        comparisons=count * (count - 1) // 2 + count * len(others),
         tail=tail,
         replicates=resampled_tails(scores, tail, REPLICATES, rng),
         basis=basis,
+        groups=groups,
     )
 
 

@@ -29,6 +29,7 @@ _EDGES = np.linspace(-1.0, 1.0, BINS + 1)
 _Z_EDGES = np.arctanh(np.clip(_EDGES, -MOST_COSINE, MOST_COSINE))
 # If more of the tail is missing, its form cannot be told.
 _MOST_MISSING = 0.1
+_LEAST_SHARE = 0.1
 # The shape of impostor tails in Fisher's z: -0.15 to 0.05 for the miniature pack and for a small
 # pack on photographs. A truncated tail alone tells it badly.
 _SHAPE, _SHAPE_SPREAD = -0.05, 0.1
@@ -99,7 +100,19 @@ def calibrate_histograms(
         tail=tail,
         replicates=tuple(replicates),
         basis=Basis.SCANS,
+        seen_rate=_seen_rate(together, tail),
     )
+
+
+def _seen_rate(histograms: Sequence[ScoreHistogram], tail: Tail) -> float:
+    """Return the FMR at the highest threshold under which a tenth of all scores was counted."""
+    least = _LEAST_SHARE * sum(int(one.counts.sum()) for one in histograms)
+    counted = 0
+    for one in sorted(histograms, key=lambda histogram: -histogram.below):
+        counted += int(one.counts.sum())
+        if counted >= least:
+            return tail.false_match_rate(float(_EDGES[one.below]))
+    return 1.0
 
 
 def fit_histograms(histograms: Sequence[ScoreHistogram]) -> Tail:
