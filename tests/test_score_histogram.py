@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face_index.errors import CalibrationImpossible
@@ -104,6 +104,27 @@ def test_a_rate_far_beyond_what_was_counted_is_a_guess() -> None:
     assert found.shortfall(GALLERY, 0.001) == Shortfall.TOO_FEW_COMPARISONS
     assert 0 < found.largest_gallery(0.02) < GALLERY
     assert found.shortfall(found.largest_gallery(0.02), 0.02) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-5, BINS + 5),
+            st.dictionaries(st.integers(-5, BINS + 5), st.integers(-5, 10**9), max_size=30),
+        ),
+        max_size=4,
+    )
+)
+def test_any_counts_give_a_threshold_or_a_reason(counted: list[tuple[int, dict[int, int]]]) -> None:
+    try:
+        tail = fit_histograms([ScoreHistogram.of(*one) for one in counted])
+    except CalibrationImpossible:
+        return
+    thresholds = [tail.cosine_at(rate) for rate in (0.05, 1e-3, 1e-5, 1e-8)]
+    assert all(-1 <= threshold <= 1 for threshold in thresholds)
+    assert thresholds == sorted(thresholds)
+    assert all(0 <= tail.false_match_rate(threshold) <= 1 for threshold in thresholds)
 
 
 def test_without_scores_nothing_is_fitted() -> None:

@@ -30,6 +30,8 @@ _Z_EDGES = np.arctanh(np.clip(_EDGES, -MOST_COSINE, MOST_COSINE))
 # If more of the tail is missing, its form cannot be told.
 _MOST_MISSING = 0.1
 _LEAST_SHARE = 0.1
+_MOST_SHARE = 0.1
+_LEAST_BINS = 5  # of the tail, for its form
 # The shape of impostor tails in Fisher's z: -0.15 to 0.05 for the miniature pack and for a small
 # pack on photographs. A truncated tail alone tells it badly.
 _SHAPE, _SHAPE_SPREAD = -0.05, 0.1
@@ -51,9 +53,11 @@ class ScoreHistogram:
 
     @classmethod
     def of(cls, below: int, counts: Mapping[int, int]) -> ScoreHistogram:
-        """Return a histogram from the number of scores by bin."""
-        filled = np.zeros(BINS, np.int64)
-        filled[list(counts)] = list(counts.values())
+        """Return a histogram from the number of scores by bin; impossible ones are left out."""
+        filled, below = np.zeros(BINS, np.int64), min(max(below, 1), BINS)
+        for number, count in counts.items():
+            if 0 <= number < below and count > 0:
+                filled[number] = count
         return cls(below, filled)
 
 
@@ -123,15 +127,22 @@ def fit_histograms(histograms: Sequence[ScoreHistogram]) -> Tail:
     """
     whole = sum((one.counts for one in histograms), np.zeros(BINS, np.int64))
     exceedances, most = exceedances_for(int(whole.sum())), int(whole.sum() * LARGEST_TAIL_SHARE)
-    while True:
+    tail = None
+    while exceedances <= max(most, exceedances_for(int(whole.sum()))):
         start = int(np.flatnonzero(np.cumsum(whole[::-1])[::-1] >= exceedances)[-1])
-        seen = [one for one in histograms if one.below > start + 1]
-        tail = _fitted(seen, start, whole)
-        last = min((one.below for one in seen), default=BINS)
-        missing = tail.false_match_rate(float(_EDGES[last])) / tail.share
-        if missing <= _MOST_MISSING or 2 * exceedances > most:
-            return tail
+        if seen := [one for one in histograms if one.below > start + _LEAST_BINS]:
+            tail = _fitted(seen, start, whole)
+            last = min(one.below for one in seen)
+            missing = tail.false_match_rate(float(_EDGES[last])) / tail.share
+            if missing <= _MOST_MISSING:
+                return tail
         exceedances *= 2
+    if tail is None:
+        raise CalibrationImpossible(
+            "too few scores lie well under the thresholds at which files were findings; scan more "
+            "files, or calibrate with labelled photos"
+        )
+    return tail
 
 
 def _fitted(histograms: Sequence[ScoreHistogram], start: int, whole: Counts) -> Tail:
@@ -163,4 +174,9 @@ def _fitted(histograms: Sequence[ScoreHistogram], start: int, whole: Counts) -> 
         for below, counts in merged.items()
     )
     share = float(expected / sum(counts.sum() for counts in merged.values()))
+    if not 0 < share < _MOST_SHARE or not np.isfinite([shape, scale]).all():
+        raise CalibrationImpossible(
+            "the scores lie in too few bins to fit a tail; scan more files, or calibrate with "
+            "labelled photos"
+        )
     return Tail(float(_Z_EDGES[start]), share, shape, scale, body_of(whole, _EDGES, share))
