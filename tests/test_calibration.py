@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +24,8 @@ from face_index.gallery.calibration import (
     calibrate_impostors,
     crowding_of,
     false_match_rate_for,
-    load_calibration,
-    save_calibration,
 )
+from face_index.gallery.calibration_file import load_calibration, save_calibration
 from face_index.gallery.faiss_gallery import IndexKind
 from face_index.gallery.likelihood_ratio import reliability_of
 from face_index.gallery.metrics import (
@@ -34,6 +37,7 @@ from face_index.gallery.metrics import (
     rate,
     rate_over_subjects,
 )
+from face_index.gallery.spread import Spread
 from scanner.identification.snapshot import take_snapshot
 
 VERSION = PackVersion("pack", "ab" * 32, 48)
@@ -259,3 +263,52 @@ class TestMetrics:
         assert differential({"a": rate(4, 100), "b": rate(1, 100)}) == (4.0, "a", "b")
         assert differential({"a": rate(4, 100), "b": rate(0, 100)}) is None
         assert differential({"a": rate(4, 100)}) is None
+
+
+class TestDamagedFiles:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda record: record.update(comparisons=0),
+            lambda record: record.update(comparisons=-5),
+            lambda record: record.update(comparisons="many"),
+            lambda record: record.update(subjects=None),
+            lambda record: record.update(source=7),
+            lambda record: record.update(seen_rate=2),
+            lambda record: record.update(runner_up_margin="0.1"),
+            lambda record: record.update(runner_up_margin=float("nan")),
+            lambda record: record["tail"].update(shape=1e6),
+            lambda record: record["tail"].update(start=1e300),
+            lambda record: record["tail"].update(body=[]),
+            lambda record: record["tail"]["body"].reverse(),
+            lambda record: record["tail"]["body"][0].__setitem__(1, 0),
+            lambda record: record["likelihood_ratio"].update(cllr="good"),
+            lambda record: record["likelihood_ratio"]["curve"].reverse(),
+            lambda record: record["likelihood_ratio"]["curve"][-1].__setitem__(1, 1e308),
+            lambda record: record["likelihood_ratio"]["reliability"][0].update(stated=None),
+            lambda record: record["likelihood_ratio"]["reliability"][0].update(low=float("nan")),
+            lambda record: record["spread"].update(angle=-1),
+        ],
+    )
+    def test_they_are_refused_with_a_sentence(
+        self, calibration: Calibration, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+    ) -> None:
+        path = tmp_path / "calibration.json"
+        save_calibration(path, replace(calibration, spread=Spread(0.2, 9.0)))
+        assert load_calibration(path, VERSION.sha256) is not None
+        record = json.loads(path.read_text())
+        change(record)
+        path.write_text(json.dumps(record))
+        with pytest.raises(CalibrationImpossible, match=r"is damaged .* run calibrate again"):
+            load_calibration(path, VERSION.sha256)
+
+    def test_scores_that_are_all_alike_replace_no_calibration(
+        self, calibration: Calibration, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "calibration.json"
+        save_calibration(path, calibration)
+        same = np.tile(population(1, 1)[0], (40, 1))
+        with pytest.raises(CalibrationImpossible):
+            found = calibrate_impostors(same, same[:0], VERSION.sha256, Basis.DRAWN, "one face")
+            save_calibration(path, found)
+        assert load_calibration(path, VERSION.sha256) == calibration

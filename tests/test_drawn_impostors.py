@@ -106,6 +106,8 @@ class TestCommands:
         assert document["comparisons"] > own * (own - 1) // 2  # registered people are compared too
         assert "adults invented by Miniature" in document["source"]
         # So few comparisons bear no match, and it is said.
+        assert "no likelihood ratio from now on" in done.stderr
+        assert "borne for 10,081 people" in done.stderr
         shortfalls = {one["shortfall"] for one in document["thresholds_at_fpir_0.001"]}
         assert shortfalls == {"too-few-comparisons"}
 
@@ -136,3 +138,5 @@ class TestCommands:
             done = run("calibrate", *arguments, home=registered_home)
             assert done.returncode == 2
             assert "--drawn, --scans and --gallery" in done.stderr
+        done = run("calibrate", "--scans", "--family", "SD1", home=registered_home)
+        assert (done.returncode, "needs --drawn" in done.stderr) == (2, True)

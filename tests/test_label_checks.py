@@ -23,14 +23,8 @@ from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
 from face_index.accuracy.marks import Mark, Marks, marks_file, read_marks
 from face_index.errors import CalibrationImpossible
 from face_index.faces.face import unit
-from face_index.gallery.calibration import (
-    Basis,
-    Shortfall,
-    calibrate,
-    load_calibration,
-    save_calibration,
-    tails_of_groups,
-)
+from face_index.gallery.calibration import Basis, Shortfall, calibrate, tails_of_groups
+from face_index.gallery.calibration_file import load_calibration, save_calibration
 from face_index.gallery.impostors import ImpostorScores, quantiles_of
 from face_index.gallery.spread import Spread, spread_of
 from scanner.identification.intervals import estimate

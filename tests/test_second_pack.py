@@ -14,7 +14,8 @@ import pytest
 
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
-from face_index.gallery.calibration import Calibration, save_calibration
+from face_index.gallery.calibration import Calibration
+from face_index.gallery.calibration_file import save_calibration
 from face_index.gallery.tail import Tail
 from reports.cases.case_store import CaseStore
 from reports.cases.method_record import SecondOpinion
@@ -97,7 +98,9 @@ def test_both_packs_confirm_a_match_and_both_numbers_stand_in_the_case(
     assert opinion.score == pytest.approx(row["score"], abs=0.05)
     out = tmp_path / "out"
     run("report", row["case_id"], "--no-pdf", "--out", out, home=registered_home)
-    assert "second confirms the match" in next(out.glob("*.html")).read_text("utf-8")
+    text = next(out.glob("*.html")).read_text("utf-8")
+    assert "second confirms the match" in text
+    assert "no error rate is known of it" in text  # it has no calibration
 
 
 def templates_by_pack(home: Path) -> dict[str, int]:
@@ -133,3 +136,26 @@ def test_a_match_that_the_second_pack_does_not_confirm_is_possible(
     assert opinion.threshold > 0.97 > opinion.score
     alone, _ = scanned(file, registered_home)
     assert alone["outcome"] == "match"  # the verdicts of both settings stand side by side
+    # A scan without the second pack does not undo the doubt about an undecided case.
+    assert alone["case_id"] == row["case_id"]
+    assert opinion_in(alone, registered_home) == opinion
+
+
+def test_a_later_opinion_takes_the_place_of_a_missing_one(
+    registered_home: Path, second: Path, file: Path
+) -> None:
+    before, _ = scanned(file, registered_home, "--second-pack", second)
+    assert opinion_in(before, registered_home).score is None
+    embed(second, registered_home)
+    row, _ = scanned(file, registered_home, "--second-pack", second)
+    assert (row["outcome"], row["case_id"] == before["case_id"]) == ("match", False)
+    assert opinion_in(row, registered_home).agrees
+
+
+def test_the_pack_in_use_is_no_second_one(registered_home: Path, file: Path) -> None:
+    for second, told in (("miniature", "in use already"), ("", "second_pack")):
+        done = run("scan", file.parent, "--second-pack", second, home=registered_home)
+        assert done.returncode == 2
+        assert told in done.stderr
+    done = run("re-embed", "--second-pack", "a", "--face-pack", "b", home=registered_home)
+    assert done.returncode == 2

@@ -17,7 +17,7 @@ from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack
 from face_index.faces.photos import PhotoFile, open_photo
 from face_index.faces.refusals import LANGUAGES, Why
-from face_index.gallery.calibration import load_calibration
+from face_index.gallery.calibration_file import load_calibration
 from face_index.registration.enrolment import make_template, template_of_kept
 from face_index.registration.grouping import alike_from, groups_of
 from face_index.registration.manifest import read_manifest, register_all

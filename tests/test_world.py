@@ -8,7 +8,7 @@ import numpy as np
 
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack
-from face_index.gallery.calibration import load_calibration
+from face_index.gallery.calibration_file import load_calibration
 from scanner.miniature.demo import ENROLMENT_PHOTOS
 from scanner.miniature.objects import STYLE_SEEDS
 from scanner.miniature.persons import (

@@ -20,7 +20,8 @@ from benchmarks.face_index.calibration import highest_scores, means, predicted
 from benchmarks.face_index.population import FOLDER, load_population
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
-from face_index.gallery.calibration import Basis, Calibration, calibrate_impostors, load_calibration
+from face_index.gallery.calibration import Basis, Calibration, calibrate_impostors
+from face_index.gallery.calibration_file import load_calibration
 from face_index.gallery.metrics import rate
 from face_index.gallery.score_histogram import BINS, ScoreHistogram, bins_of, calibrate_histograms
 from scanner.identification.faces import FaceFinder

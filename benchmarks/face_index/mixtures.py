@@ -28,7 +28,8 @@ from face_index.faces.face import Face
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
 from face_index.faces.packs import FacePack
-from face_index.gallery.calibration import Calibration, load_calibration
+from face_index.gallery.calibration import Calibration
+from face_index.gallery.calibration_file import load_calibration
 from face_index.gallery.metrics import rate
 from face_index.registration.grouping import DIFFERENT_PEOPLE_FMR, alike_from
 from face_index.registration.person_in_photos import Candidate, find_person

@@ -8,14 +8,10 @@ tail raises or lowers its threshold.
 
 from __future__ import annotations
 
-import json
 import math
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +20,6 @@ from face_index.errors import CalibrationImpossible
 from face_index.gallery.impostors import ImpostorScores, Pair, row_products
 from face_index.gallery.likelihood_ratio import (
     LikelihoodRatio,
-    Reliability,
     fit_likelihood_ratio,
 )
 from face_index.gallery.spread import Spread
@@ -37,9 +32,6 @@ Floats = npt.NDArray[np.floating]
 # in 100,000. Means of several photos, which are compared here, need 0.47 there for FPIR 0.1 % in a
 # gallery of 1,000.
 UNCALIBRATED_THRESHOLD = 0.55
-FORMAT = 4
-# Calibrations that ship with the program, by the SHA-256 of the networks: scores, no photos.
-SHIPPED = Path(__file__).parents[1] / "calibrations"
 # A rate of 3 / n is the 95 % upper bound where n comparisons show no error ("rule of three",
 # Hanley & Lippman-Hand 1983; ISO/IEC 19795-1, Annex B). A threshold for less is a guess.
 _RULE_OF_THREE = 3
@@ -322,61 +314,3 @@ def _upper_quantile(blocks: Iterable[Floats], count: int, share: float) -> float
             largest = np.partition(largest, len(largest) - needed)[-needed:]
     position = (count - 1) * (1 - share) - (count - len(largest))
     return float(np.interp(position, np.arange(len(largest)), np.sort(largest)))
-
-
-def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:
-    """Read a calibration; None if the file is missing or is of other networks or another format.
-
-    Raises:
-        CalibrationImpossible: The file is damaged.
-    """
-    if not path.exists():
-        return None
-    try:
-        return _calibration_from(json.loads(path.read_text("utf-8")), pack_sha256)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CalibrationImpossible(
-            f"the calibration {path} is damaged ({error}); run calibrate again, or delete it"
-        ) from error
-
-
-def _calibration_from(record: dict[str, Any], pack_sha256: str) -> Calibration | None:
-    if record.pop("format", None) != FORMAT or record["pack_sha256"] != pack_sha256:
-        return None
-    ratio = record["likelihood_ratio"]
-    record |= {
-        "tail": _tail_from(record["tail"]),
-        "replicates": tuple(_tail_from(tail) for tail in record["replicates"]),
-        "likelihood_ratio": _likelihood_ratio_from(ratio) if ratio else None,
-        "spread": Spread(**record["spread"]) if record.get("spread") else None,
-        "groups": {name: _tail_from(tail) for name, tail in record.get("groups", {}).items()},
-        "basis": Basis(record.get("basis", Basis.LABELLED)),
-    }
-    return Calibration(**record)
-
-
-def _likelihood_ratio_from(record: dict[str, Any]) -> LikelihoodRatio:
-    curve = tuple((float(z), float(ratio)) for z, ratio in record["curve"])
-    if not np.isfinite(curve).all() or len(curve) < 2 or (np.diff(curve, axis=0) < 0).any():
-        raise ValueError("its likelihood ratios have impossible numbers")
-    reliability = tuple(Reliability(**one) for one in record["reliability"])
-    return LikelihoodRatio(curve, record["cllr"], record["cllr_min"], reliability)
-
-
-def _tail_from(record: dict[str, Any]) -> Tail:
-    tail = Tail(**{**record, "body": tuple((z, rate) for z, rate in record["body"])})
-    numbers = [tail.start, tail.share, tail.shape, tail.scale, *np.ravel(tail.body)]
-    if not np.isfinite(numbers).all() or tail.scale <= 0 or not 0 < tail.share < 1:
-        raise ValueError("its tail has impossible numbers")
-    return tail
-
-
-def save_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calibration as JSON, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        partial.write_text(json.dumps({"format": FORMAT, **asdict(calibration)}) + "\n", "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

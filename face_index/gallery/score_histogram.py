@@ -96,6 +96,8 @@ def calibrate_histograms(
             replicates.append(fit_histograms([one for number in numbers for one in folds[number]]))
         except CalibrationImpossible:
             continue
+    if len(replicates) < REPLICATES // 2:
+        raise CalibrationImpossible("too few files were counted to tell how sure the threshold is")
     return Calibration(
         pack_sha256=pack_sha256,
         source=source,

@@ -63,6 +63,7 @@ class SecondOpinion:
             template of the person.
         threshold: of a match with that pack.
         agrees: whether the score is over it.
+        holds_rate: whether the pack's calibration bears the stated rate at that threshold.
     """
 
     face_pack: str
@@ -70,6 +71,7 @@ class SecondOpinion:
     score: float | None
     threshold: float
     agrees: bool
+    holds_rate: bool
 
 
 @dataclass(frozen=True, slots=True)

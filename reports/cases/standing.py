@@ -70,8 +70,24 @@ def material_change(known: Case, case: Case) -> str | None:
         )
     if known.status not in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES):
         return None
+    if is_doubted(known) and case.second_opinion is None:
+        return None  # a scan without the second face pack does not undo its doubt
     if known.outcome != case.outcome:
         return f"it was {known.outcome}, and is {case.outcome} by now"
-    if known.second_opinion is None and case.second_opinion is not None:
+    if case.second_opinion is not None and has_other_opinion(known, case):
         return "another face pack has judged it by now"
     return None
+
+
+def has_other_opinion(known: Case, case: Case) -> bool:
+    """Whether another face pack says something else about two cases than the last digits."""
+    one, other = (
+        opinion and (opinion.face_pack_sha256, opinion.agrees, opinion.score is None)
+        for opinion in (known.second_opinion, case.second_opinion)
+    )
+    return one != other
+
+
+def is_doubted(case: Case) -> bool:
+    """Whether another face pack does not confirm a case."""
+    return case.second_opinion is not None and not case.second_opinion.agrees

@@ -81,6 +81,8 @@ def second_opinion_words(opinion: SecondOpinion | None, translate: Translate) ->
         text = translate("%(pack)s confirms the match: score %(score)s, threshold %(threshold)s")
     else:
         text = translate("%(pack)s does not confirm it: score %(score)s, threshold %(threshold)s")
+    if opinion.score is not None and not opinion.holds_rate:
+        text += translate("; no error rate is known of it")
     score = "" if opinion.score is None else f"{opinion.score:.2f}"
     return text % {
         "pack": opinion.face_pack,

@@ -16,7 +16,7 @@ SCHEMAS = frozenset(
         "0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8",
         "1dcb994b2d8921efb0d8a6f510f592ddcf27d16d1cf5b1fc4f7b69b26947ae8a",
         "24d68d5dcfbe8c423f4a9b1ac08d13ac3784521899b61e1313fc4239cc053760",
-        "3bad10d0364235b5503f39f0c98b77cd1c648a6e7423b72d9cc560d80d822320",
+        "f8012ef261f7218266b243ad76aa02887b2ff67d531af6994ca4e25fdf97d4b1",
     }
 )
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,13 +21,20 @@ from reports.cases.listings import (
     own_listing,
 )
 from reports.cases.review import CaseStatus
-from reports.cases.standing import material_change, standing_case
+from reports.cases.standing import (
+    has_other_opinion,
+    is_doubted,
+    material_change,
+    standing_case,
+)
 from scanner.casework.case_records import CaseRecords
 from scanner.clock import Clock
 from scanner.environment import environment_now
 from scanner.errors import FilingBusy
 from scanner.finding_records import FindingRecord
 from scanner.records import VerdictMethod
+
+log = logging.getLogger(__name__)
 
 _MOST_TRIES = 10
 _AUTHORISED = "authorised-use-found"
@@ -133,6 +141,13 @@ class CaseFiling:
         change = material_change(known, case) if known else None
         if known is not None and change is None:
             self.attach(known, own_listing(case))
+            if is_doubted(case) and has_other_opinion(known, case):
+                log.warning(
+                    "case %s stands as %s, though another face pack does not confirm it now: %s",
+                    known.case_id,
+                    known.status,
+                    case.reason,
+                )
             return known
         case = self._named(case, len(earlier))
         replaces = known is not None and known.status in (

@@ -10,7 +10,13 @@ import typer
 from scanner.cli.accuracy import OutOption, measure, print_evaluation, write_report
 from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.options import FacePackOption, JsonFlag, LanguageOption, check_language
-from scanner.cli.output import print_json, print_line, visible, write_text_file
+from scanner.cli.output import (
+    print_json,
+    print_line,
+    print_warning,
+    visible,
+    write_text_file,
+)
 from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -97,7 +103,7 @@ def calibrate(
     --gallery alone nothing is a match, since registered people are too few and too alike; scores
     over the threshold are possible.
     """
-    from face_index.gallery.calibration import save_calibration
+    from face_index.gallery.calibration_file import save_calibration
 
     check_language(lang)
     if source is None and (publish is not None or marks is not None):
@@ -109,6 +115,10 @@ def calibrate(
             "give a folder of labelled photos, or one of --drawn, --scans and --gallery",
             param_hint="SOURCE",
         )
+    if family is not None and drawn is None:
+        raise typer.BadParameter("--family needs --drawn", param_hint="--family")
+    if out is not None and source is None:
+        raise typer.BadParameter("only labelled photos give a report", param_hint="--out")
     with enrolment_session_of(settings_of(context, face_pack=face_pack)) as session:
         version = session.faces.reader.version
         target = session.settings.calibrations_path / f"{version.sha256}.json"
@@ -120,11 +130,32 @@ def calibrate(
             calibration = _from_drawn(session, drawn, family)
         else:
             calibration = _from_gallery(session) if gallery else _from_scans(session)
+        _warn_of_loss(session, calibration)
         save_calibration(target, calibration)
     if source is not None:
         print_evaluation(evaluation, report, target, as_json=as_json)
     if source is None or not as_json:
         _print_calibration(calibration, target, as_json=as_json)
+
+
+def _warn_of_loss(session: EnrolmentSession, calibration: Calibration) -> None:
+    """Say what the calibration that was in use had and the new one has not."""
+    from face_index.errors import CalibrationImpossible
+
+    try:
+        former = session.faces.calibration
+    except CalibrationImpossible:
+        return  # a damaged one is replaced
+    if former is None:
+        return
+    if former.likelihood_ratio is not None and calibration.likelihood_ratio is None:
+        print_warning("cases have no likelihood ratio from now on: only labelled photos give them")
+    before, now = (one.largest_gallery(_FPIR) for one in (former, calibration))
+    if now < before:
+        print_warning(
+            f"matches at FPIR 0.1 % were borne for {before:,} people and are for {now:,} now; "
+            "delete the calibration's file to use the former one again"
+        )
 
 
 def _from_photos(
@@ -156,7 +187,7 @@ def _publish(
     session: EnrolmentSession, calibration: Calibration, evaluation: Evaluation, folder: Path
 ) -> None:
     from face_index.accuracy.calibration_page import calibration_page
-    from face_index.gallery.calibration import save_calibration
+    from face_index.gallery.calibration_file import save_calibration
 
     version = session.faces.reader.version
     page = calibration_page(calibration, evaluation, session.faces.pack, version)

@@ -17,7 +17,6 @@ from scanner.cli.options import (
     LimitOption,
     OperatorOption,
     PersonArgument,
-    SecondPackOption,
     page_size,
 )
 from scanner.cli.output import print_json, print_line, print_page_end, print_table, print_warning
@@ -205,7 +204,10 @@ def re_embed(
     context: typer.Context,
     operator: OperatorOption = None,
     face_pack: FacePackOption = None,
-    second_pack: SecondPackOption = None,
+    second_pack: Annotated[
+        str | None,
+        typer.Option(help="Another face pack, for second opinions: add its templates."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make all templates anew with the face pack in use.
@@ -215,7 +217,9 @@ def re_embed(
     """
     from face_index.registration.registration import reembed
 
-    pack = second_pack or face_pack
+    if second_pack is not None and face_pack is not None:
+        raise typer.BadParameter("give one of --face-pack and --second-pack")
+    pack = face_pack if second_pack is None else second_pack
     settings = settings_of(context, face_pack=pack, operator=operator or None)
     with enrolment_session_of(settings) as session:
         result = reembed(

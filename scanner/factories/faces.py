@@ -51,7 +51,7 @@ def open_calibration(settings: Settings, pack: FacePack, sha256: str) -> Calibra
     Args:
         sha256: of the networks.
     """
-    from face_index.gallery.calibration import SHIPPED, load_calibration
+    from face_index.gallery.calibration_file import SHIPPED, load_calibration
 
     for path in (
         settings.calibrations_path / f"{sha256}.json",

@@ -61,7 +61,15 @@ def _opinion(
     finding: Finding, patches: Sequence[Patch | None], second: SecondPack
 ) -> SecondOpinion:
     version, snapshot = second.reader.version, second.snapshot
-    threshold = snapshot.thresholds_of(finding.identity_id).match
+    thresholds = snapshot.thresholds_of(finding.identity_id)
+    opinion = SecondOpinion(
+        second.pack.name,
+        version.sha256,
+        None,
+        thresholds.match,
+        agrees=False,
+        holds_rate=thresholds.shortfall is None,
+    )
     own = [
         patch
         for patch, score in zip(patches, finding.scores, strict=True)
@@ -69,9 +77,7 @@ def _opinion(
     ]
     is_embedded = any(known == finding.identity_id for known, _ in snapshot.templates)
     if not own or not is_embedded:
-        return SecondOpinion(second.pack.name, version.sha256, None, threshold, agrees=False)
+        return opinion
     probe = unit(np.mean(second.reader.embed(own), axis=0))
     score = float(snapshot.gallery.vector_of(finding.identity_id, probe) @ probe)
-    return SecondOpinion(
-        second.pack.name, version.sha256, score, threshold, agrees=score >= threshold
-    )
+    return replace(opinion, score=score, agrees=score >= thresholds.match)

@@ -1,10 +1,12 @@
-"""Counts of impostor scores in scans.db. There is no vector, no identity and no score of one file.
+"""Counts of impostor scores in scans.db. There is no vector and no identity in them.
 
-A file is counted once for each face pack, whatever gallery it is searched in later.
+A file, named by its SHA-256, is counted once for each face pack, whatever gallery it is searched in
+later. Nothing says in which fold it was counted.
 """
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from sqlite_utils import Database
@@ -38,7 +40,7 @@ class ImpostorStore:
 
     def add(self, pack_sha256: str, sha256: str, counts: ImpostorCounts) -> None:
         """Add the counts of a file, unless it was counted before."""
-        fold = int(sha256[:8], 16) % _FOLDS
+        fold = secrets.randbelow(_FOLDS)
         rows = [(pack_sha256, fold, counts.below, *one) for one in counts.counts.items()]
         with transaction(self._db):
             added = self._db.execute(
@@ -62,6 +64,8 @@ class ImpostorStore:
         files, clusters = self._db.execute(query, [pack_sha256]).fetchone()
         folds: dict[int, dict[int, dict[int, int]]] = {}
         query = "select fold, below, bin, count from impostor_scores where pack_sha256 = ?"
+        query += " and typeof(below) = typeof(bin) and typeof(bin) = typeof(count) "
+        query += "and typeof(count) = 'integer' and count between 1 and 1000000000000"
         for fold, below, number, count in self._db.execute(query, [pack_sha256]):
             folds.setdefault(fold, {}).setdefault(below, {})[number] = count
         return CountedScores(files, clusters, tuple(own for _, own in sorted(folds.items())))

@@ -13,6 +13,7 @@ from scanner.identification.comparison import comparison_of
 from scanner.identification.conclusion import Identification, outcome_of_nobody
 from scanner.identification.faces import FaceTools
 from scanner.identification.identify import comes_near, identify
+from scanner.identification.impostor_counts import impostor_counts
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
 from scanner.identification.second_opinion import with_second_opinions
@@ -23,6 +24,7 @@ from scanner.sampling.images import Pixels
 from scanner.sampling.plans import SamplePlan
 from scanner.sampling.sample_store import KeptDrawing, Place, SampleStore
 from scanner.scanning.identifier import WorkerAnswer
+from scanner.scanning.impostor_store import ImpostorStore
 from scanner.scanning.key import Key
 from scanner.scanning.observations import KnownSamples, ObservedSample
 from scanner.scanning.verdict_records import verdict_record
@@ -49,10 +51,18 @@ class KeptSamples:
 
     Args:
         faces: opens the face pack; called when it is first needed.
+        impostors: counts the scores of files that show nobody.
     """
 
-    def __init__(self, store: SampleStore, faces: Callable[[], FaceTools], policy: Policy) -> None:
+    def __init__(
+        self,
+        store: SampleStore,
+        faces: Callable[[], FaceTools],
+        policy: Policy,
+        impostors: ImpostorStore,
+    ) -> None:
         self.store, self._faces, self._policy = store, faces, policy
+        self._impostors = impostors
 
     def keep(self, sampling_key: Key, sha256: str, answer: WorkerAnswer, now: datetime) -> None:
         """Keep what a worker has drawn; nothing of a checkpoint that could not be sampled.
@@ -167,6 +177,8 @@ class KeptSamples:
             return None
         if decided.findings and known.lacks_pictures:
             return None
+        if not decided.findings:
+            self._count(kept.sha256, known, snapshot)
         if snapshot.second is not None:
             patches = [sample.patches.get(False) for sample in known.observed]
             decided = with_second_opinions(decided, patches, snapshot.second)
@@ -178,6 +190,12 @@ class KeptSamples:
             lambda number, is_control: kept.pictures.get((number, is_control)),
             time.monotonic() - started,
         )
+
+    def _count(self, sha256: str, known: KnownSamples, snapshot: GallerySnapshot) -> None:
+        """Count the scores of a file that shows nobody, unless they were counted before."""
+        counts = impostor_counts(known.faces, snapshot, self._policy)
+        if counts is not None:
+            self._impostors.add(self._faces().reader.version.sha256, sha256, counts)
 
 
 def _known_samples(

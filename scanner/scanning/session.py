@@ -22,6 +22,7 @@ from reports.cases.case_store import CaseStore
 from scanner.casework.case_records import CaseRecords
 from scanner.casework.filing import CaseFiling
 from scanner.clock import Clock
+from scanner.errors import SettingsInvalid
 from scanner.identification.faces import FaceTools
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot, SecondPack, take_snapshot
@@ -111,7 +112,7 @@ class ScanSession:
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
         self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
-        self.kept = KeptSamples(sample_store, lambda: self.faces, policy)
+        self.kept = KeptSamples(sample_store, lambda: self.faces, policy, scan_store.impostors)
         self._open_faces, self._open_second, self._close = faces, second_faces, close
         self._worker_pool: WorkerPool | None = None
         self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
@@ -135,8 +136,18 @@ class ScanSession:
 
     @cached_property
     def second_faces(self) -> FaceTools | None:
-        """The face pack of second opinions, loaded when it is first needed; None without one."""
-        return self._open_second() if self._open_second is not None else None
+        """The face pack of second opinions, loaded when it is first needed; None without one.
+
+        Raises:
+            SettingsInvalid: it is the pack that is in use.
+        """
+        second = self._open_second() if self._open_second is not None else None
+        if second is not None and second.reader.version.sha256 == self.faces.reader.version.sha256:
+            raise SettingsInvalid(
+                f"second_pack names {second.pack.name}, the networks that are in use already; "
+                "name another face pack, or none"
+            )
+        return second
 
     def take_snapshot(self) -> GallerySnapshot:
         """Return the present gallery.

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: user_data_path("portrait-scanner"))
     cache: Path = Field(default_factory=lambda: user_cache_path("portrait-scanner"))
     face_pack: str = "auraface"
-    second_pack: str | None = None
+    second_pack: str | None = Field(None, min_length=1)
     base_model: str | None = None
     image_check: str | None = None
     batch: int | None = Field(None, ge=1, le=256)

@@ -21,7 +21,8 @@ from diffusers import AutoencoderKL
 from face_index.faces.face import unit
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
-from face_index.gallery.calibration import calibrate, save_calibration
+from face_index.gallery.calibration import calibrate
+from face_index.gallery.calibration_file import save_calibration
 from face_index.gallery.spread import spread_of
 from face_index.gallery.templates import make_prototypes
 from scanner.miniature.objects import object_photo, styled_photo
