@@ -107,7 +107,7 @@ class TestCommands:
         assert "adults invented by Miniature" in document["source"]
         # So few comparisons bear no match, and it is said.
         assert "no likelihood ratio from now on" in done.stderr
-        assert "borne for 10,081 people" in done.stderr
+        assert "borne for 10,086 people" in done.stderr
         shortfalls = {one["shortfall"] for one in document["thresholds_at_fpir_0.001"]}
         assert shortfalls == {"too-few-comparisons"}
 
