@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize
 
-from benchmarks.face_index.score_norm import means, part_of
+from benchmarks.face_index.score_norm import means, part_of, read_folder
 from face_index.gallery.impostors import ImpostorScores, row_products
 from face_index.gallery.likelihood_ratio import fit_likelihood_ratio
 from face_index.gallery.metrics import cllr, minimal_cllr
@@ -53,7 +53,8 @@ def adjacent_violators(genuine: np.ndarray, impostor: np.ndarray) -> Stated:
 
 
 def main() -> None:
-    people = means(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 2)
+    least = int(sys.argv[3]) if len(sys.argv) > 3 else 2
+    people = means(read_folder(Path(sys.argv[1]), sys.argv[2]), least)
     vectors = [
         [np.stack(kind) for kind in zip(*own, strict=True)]
         for own in (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from face_index.accuracy.labelled import labelled_photos, read_photos
+from face_index.accuracy.labelled import ReadPhotos, labelled_photos, read_photos
 from face_index.faces.face import unit
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.pack_files import find_pack
@@ -29,23 +29,26 @@ COHORT_SIZES = (20, 50, 100, 200)
 RATES = (1e-2, 1e-3, 1e-4)
 
 
-def means(folder: Path, pack_name: str, least: int = 2) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_folder(folder: Path, pack_name: str) -> ReadPhotos:
+    """The faces of all photos in persons' folders, read as a calibration reads them."""
+    pack = find_pack(pack_name, Path(".training/packs"), {"miniature": FACE_PACK})
+    photos = labelled_photos(folder)
+    *_, read = read_photos(photos, InsightFaceReader(pack), pack.bar, UNCALIBRATED_ALIKE)
+    return read
+
+
+def means(read: ReadPhotos, least: int = 2) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A template and a probe of each person, from halves of their photos.
 
     Args:
         least: how many usable photos a person must have.
     """
-    pack = find_pack(pack_name, Path(".training/packs"), {"miniature": FACE_PACK})
-    reader = InsightFaceReader(pack)
-    photos = labelled_photos(folder)
-    *_, read = read_photos(photos, reader, pack.bar, UNCALIBRATED_ALIKE)
     found = {}
     for name, faces in read.by_person().items():
         if len(faces) >= least:
             half = len(faces) // 2
-            own = [
-                np.stack([face.embedding for face in part]) for part in (faces[:half], faces[half:])
-            ]
+            parts = faces[:half], faces[half:]
+            own = [np.stack([face.embedding for face in part]) for part in parts]
             found[name] = (unit(own[0].mean(axis=0)), unit(own[1].mean(axis=0)))
     return found
 
@@ -87,7 +90,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("pack")
     arguments = parser.parse_args()
-    people = means(arguments.folder, arguments.pack)
+    people = means(read_folder(arguments.folder, arguments.pack))
     parts = [
         [people[name] for name in sorted(people) if part_of(name) == part] for part in range(3)
     ]
