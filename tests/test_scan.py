@@ -240,6 +240,18 @@ def on_disk(home: Path) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
+def ends_with(script: str, code: str) -> None:
+    """Check that a script ends with an exit code, which it gets by name, and prints nothing."""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode[code], "", "")
+
+
 @pytest.mark.parametrize("code", ["COULD_NOT_FINISH", "STOPPED"])
 def test_a_process_ends_at_once_while_a_thread_samples(code: str) -> None:
     """Python's own end would stop the thread inside torch; it would print here."""
@@ -261,14 +273,7 @@ pool = WorkerPool([LocalWorker(lambda snapshot: Sampling())])
 pool.client().submit(Submission("key", Named(), None))
 _exit(ExitCode[sys.argv[1]])
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", script, code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode[code], "", "")
+    ends_with(script, code)
 
 
 @pytest.mark.parametrize("code", ["DONE", "FINDINGS"])
@@ -298,14 +303,7 @@ client.answers.get()
 pool.close()
 _exit(ExitCode[sys.argv[1]])
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", script, code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode[code], "", "")
+    ends_with(script, code)
 
 
 def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: Path) -> None:

@@ -130,7 +130,7 @@ def fit_histograms(histograms: Sequence[ScoreHistogram]) -> Tail:
     whole = sum((one.counts for one in histograms), np.zeros(BINS, np.int64))
     exceedances, most = exceedances_for(int(whole.sum())), int(whole.sum() * LARGEST_TAIL_SHARE)
     tail = None
-    while exceedances <= max(most, exceedances_for(int(whole.sum()))):
+    while exceedances <= most:
         start = int(np.flatnonzero(np.cumsum(whole[::-1])[::-1] >= exceedances)[-1])
         if seen := [one for one in histograms if one.below > start + _LEAST_BINS]:
             tail = _fitted(seen, start, whole)

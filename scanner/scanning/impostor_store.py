@@ -38,6 +38,11 @@ class ImpostorStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    def is_counted(self, pack_sha256: str, sha256: str) -> bool:
+        """Whether a file was counted with a face pack."""
+        query = "select 1 from impostor_files where pack_sha256 = ? and sha256 = ?"
+        return self._db.execute(query, [pack_sha256, sha256]).fetchone() is not None
+
     def add(self, pack_sha256: str, sha256: str, counts: ImpostorCounts) -> None:
         """Add the counts of a file, unless it was counted before."""
         fold = secrets.randbelow(_FOLDS)

@@ -193,9 +193,12 @@ class KeptSamples:
 
     def _count(self, sha256: str, known: KnownSamples, snapshot: GallerySnapshot) -> None:
         """Count the scores of a file that shows nobody, unless they were counted before."""
+        pack_sha256 = self._faces().reader.version.sha256
+        if self._impostors.is_counted(pack_sha256, sha256):
+            return  # comparing with everybody again would only be thrown away
         counts = impostor_counts(known.faces, snapshot, self._policy)
         if counts is not None:
-            self._impostors.add(self._faces().reader.version.sha256, sha256, counts)
+            self._impostors.add(pack_sha256, sha256, counts)
 
 
 def _known_samples(

@@ -161,35 +161,22 @@ class ScanSession:
         if self._snapshot is not None and self._snapshot[0] == state:
             return self._snapshot[1]
         self.erase_expired()
-        pack = self.faces.reader.version
-        version, templates = self.vault.templates.gallery_on(pack, day)
-        self.vault.audit.record(
-            "templates read",
-            "vault",
-            self.options.operator,
-            self.clock(),
-            people=len(templates),
-        )
-        rates = (self.options.fpir, self.options.possible_fpir)
-        snapshot = take_snapshot(
-            pack, templates, version, self.options.index, self.faces.calibration, rates
-        )
-        if self.second_faces is not None:
-            second = self._take_second_snapshot(self.second_faces, day, rates)
-            snapshot = replace(snapshot, second=second)
-        self._snapshot = (version, day), snapshot
+        snapshot = self._snapshot_of(self.faces, day)
+        if (second := self.second_faces) is not None:
+            of_second = self._snapshot_of(second, day)
+            snapshot = replace(snapshot, second=SecondPack(second.pack, second.reader, of_second))
+        self._snapshot = (snapshot.gallery_version, day), snapshot
         return snapshot
 
-    def _take_second_snapshot(
-        self, faces: FaceTools, day: date, rates: tuple[float, float]
-    ) -> SecondPack:
-        """Return the face pack of second opinions, with the templates that it has made."""
-        pack = faces.reader.version
+    def _snapshot_of(self, faces: FaceTools, day: date) -> GallerySnapshot:
+        """Read the templates that a face pack has made, and record that in the audit log."""
+        pack, options = faces.reader.version, self.options
         version, templates = self.vault.templates.gallery_on(pack, day)
-        snapshot = take_snapshot(
-            pack, templates, version, self.options.index, faces.calibration, rates
+        self.vault.audit.record(
+            "templates read", "vault", options.operator, self.clock(), people=len(templates)
         )
-        return SecondPack(faces.pack, faces.reader, snapshot)
+        rates = (options.fpir, options.possible_fpir)
+        return take_snapshot(pack, templates, version, options.index, faces.calibration, rates)
 
     def erase_expired(self) -> None:
         """Destroy faces that were kept for longer than they may be, and record that they were."""
