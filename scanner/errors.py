@@ -78,6 +78,10 @@ class NotScannable(ScanError):
     """Nothing may be said about a checkpoint that cannot be sampled faithfully."""
 
 
+class NoFingerprint(ScanError):
+    """The weights of a file cannot be compared with those of others; the message says why."""
+
+
 class UnfaithfulLoad(NotScannable):
     """The adapter loaded only in part, not at all, or to numbers that are not finite."""
 

@@ -16,6 +16,7 @@ from crawlers.http.transport import Transport
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import RemoteFile
 
+_SHA256_DIGITS = 64
 STALE_PART_S = 14 * 24 * 3600.0
 
 
@@ -99,6 +100,11 @@ class CheckpointStore:
             raise CrawlError(f"{name} is not here any more; send it again")
         final.touch()
         return final
+
+    def stored(self) -> list[tuple[str, Path]]:
+        """The SHA-256 and path of every complete checkpoint, in the order of the hashes."""
+        found = ((path.name, path) for path, _, _ in files_still_there(self._folder))
+        return sorted((name, path) for name, path in found if len(name) == _SHA256_DIGITS)
 
     def used_bytes(self) -> int:
         """The size of the store on disk."""

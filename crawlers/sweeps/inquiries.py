@@ -96,6 +96,14 @@ class Inquiries:
         """
         return [stored_listing(row) for row in self._db.query(query, [sha256])]
 
+    def files_of_weights(self, weights_hash: str) -> list[str]:
+        """The SHA-256 of every listed file with these tensor bytes, as far as hubs name both."""
+        query = (
+            "select distinct sha256 from files where weights_hash = ? and sha256 != '' "
+            "order by sha256"
+        )
+        return [row[0] for row in self._db.execute(query, [weights_hash[:12]])]
+
     def to_triage(self, place: str | None, limit: int | None) -> Iterator[WantedFile]:
         """Yield files whose header was not read since their listing changed, likeliest first."""
         query = """

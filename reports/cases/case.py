@@ -26,8 +26,8 @@ class Entry:
 
     Attributes:
         number: over all cases, rising.
-        kind: "review", "appeal", "correction", "notice", "request", "listing", "reopens" or
-            "superseded".
+        kind: "review", "appeal", "correction", "notice", "request", "listing", "copy", "reopens"
+            or "superseded".
         actor: who, as they named themselves.
         details: facts; what they are depends on the kind.
     """

@@ -31,12 +31,12 @@ class CaseLog:
         return added
 
     def add_listing(self, case_id: str, entry: Entry) -> bool:
-        """Add an entry for another listing, unless the log has one for the same place."""
+        """Add an entry for another listing or copy, unless the log has one for the same place."""
         same = " and ".join(f"details ->> '$.{name}' is :{name}" for name in PLACE)
         query = (
             "insert into entries (case_id, at, kind, actor, details) "
             "select :case_id, :at, :kind, :actor, :details where not exists "
-            f"(select 1 from entries where case_id = :case_id and kind = 'listing' and {same})"
+            f"(select 1 from entries where case_id = :case_id and kind = :kind and {same})"
         )
         place = {name: entry.details[name] for name in PLACE}
         return bool(self._db.execute(query, {**place, **_row(case_id, entry)}).rowcount)

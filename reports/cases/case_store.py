@@ -19,6 +19,7 @@ from reports.cases.case_list import CaseLists
 from reports.cases.case_log import CaseLog
 from reports.cases.case_summary import Standing
 from reports.cases.case_tables import columns_of, migrations
+from reports.cases.copies import CopyRecord, copy_details
 from reports.cases.evidence_files import EvidenceFiles
 from reports.cases.listings import ListingRecord, listing_details
 from reports.cases.record_seals import Mac, RecordSeal, RecordSeals
@@ -102,6 +103,12 @@ class CaseStore:
     def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
         """Add another listing of a case's weights to its log, each once; True if it is new."""
         entry = Entry(0, now.isoformat(), "listing", actor, dict(listing_details(listing)))
+        with self._changing(case_id):
+            return self._log.add_listing(case_id, entry)
+
+    def attach_copy(self, case_id: str, copy: CopyRecord, actor: str, now: datetime) -> bool:
+        """Add a related file of other bytes to a case's log, each place once; True if it is new."""
+        entry = Entry(0, now.isoformat(), "copy", actor, copy_details(copy))
         with self._changing(case_id):
             return self._log.add_listing(case_id, entry)
 
@@ -215,6 +222,38 @@ class CaseStore:
         rows = self._db.table("cases").rows_where(query, values, order_by="rowid")
         cases = [self._case_of(row) for row in list(rows)]
         return [case for case in cases if is_confirmed(case.entries)]
+
+    def confirmed_files(self) -> list[tuple[str, str]]:
+        """Case id and SHA-256 of the file of every confirmed case about a file."""
+        query = (
+            "select case_id, sha256 from summaries "
+            "where status in (?, ?) and weights is not null order by rowid"
+        )
+        values = [str(CaseStatus.CONFIRMED), str(CaseStatus.APPEALED)]
+        return [(row[0], row[1]) for row in self._db.execute(query, values)]
+
+    def case_of_file(self, sha256: str, weights: str | None) -> str | None:
+        """Id of the newest case about a file or its weights, confirmed ones first.
+
+        Cases that another one superseded are left out.
+        """
+        query = (
+            "select case_id from summaries where (sha256 = ? or weights = ?) and status != ? "
+            "order by status in (?, ?) desc, opened_at desc limit 1"
+        )
+        superseded, confirmed = str(CaseStatus.SUPERSEDED), str(CaseStatus.CONFIRMED)
+        values = [sha256, weights, superseded, confirmed, str(CaseStatus.APPEALED)]
+        row = self._db.execute(query, values).fetchone()
+        return row[0] if row else None
+
+    def standing_about(self, weights: str) -> list[Case]:
+        """The cases about these weights that nobody rejected, authorised or superseded."""
+        among = "select case_id from summaries where weights = ? and status not in (?, ?, ?)"
+        settled = (CaseStatus.REJECTED, CaseStatus.AUTHORISED, CaseStatus.SUPERSEDED)
+        rows = self._db.table("cases").rows_where(
+            f"case_id in ({among})", [weights, *map(str, settled)], order_by="rowid"
+        )
+        return [self._case_of(row) for row in list(rows)]
 
     def resting_on(self, capture_id: str) -> list[Case]:
         """The cases that use a capture."""

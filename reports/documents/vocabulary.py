@@ -64,6 +64,7 @@ VOCABULARY: Mapping[str, Mapping[str, str]] = {
     "custody": {
         "case-opened": "case opened",
         "case-listing-added": "another listing of the file added",
+        "case-copy-added": "a copy of the file added",
         "case-reviewed": "case reviewed",
         "case-amended": "appeal or correction added",
         "case-superseded": "a later case took its place",
@@ -94,6 +95,7 @@ VOCABULARY: Mapping[str, Mapping[str, str]] = {
         "note": "note",
         "superseded": "a later case took its place",
         "listing": "the same weights are listed here too",
+        "copy": "another file has these weights",
         "reopens": "opened after an earlier case",
     },
     "kind": {

@@ -172,9 +172,9 @@ def entry_word(entry: Entry, words: Words) -> str:
 def entry_text(entry: Entry, translate: Translate = str) -> str:
     """What an entry of a case's log says: people's words as they are, the program's translated."""
     details = entry.details
-    if entry.kind == "listing":
-        names = ("hub", "title", "creator", "file", "listing_url")
-        return " · ".join(filter(None, (details[name] for name in names)))
+    if entry.kind in ("listing", "copy"):
+        names = ("relation", "hub", "title", "creator", "file", "listing_url")
+        return " · ".join(str(details[name]) for name in names if details.get(name))
     text = next((str(details[name]) for name in ("reason", "text", "note") if name in details), "")
     if entry.kind in ("note", "reopens"):
         text = known_words(text, translate)

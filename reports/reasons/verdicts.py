@@ -75,6 +75,29 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "its samples do not come near enough to this person by now, but a case about the same "
             "weights was confirmed"
         ),
+        "derived-same": "derived from case {case}: the same weights",
+        "derived-recast": (
+            "derived from case {case}: the same weights in another precision (cosine {cosine:.2f})"
+        ),
+        "derived-renamed": (
+            "derived from case {case}: the same weights under other names (cosine {cosine:.2f})"
+        ),
+        "derived-rescaled": (
+            "derived from case {case}: the same weights at another strength (cosine {cosine:.2f})"
+        ),
+        "derived-resized": (
+            "derived from case {case}: the same weights at another rank (cosine {cosine:.2f})"
+        ),
+        "derived-altered": (
+            "derived from case {case}: the same weights, pruned or with noise (cosine {cosine:.2f})"
+        ),
+        "derived-epoch": (
+            "derived from case {case}: another epoch of the same training (cosine {cosine:.2f})"
+        ),
+        "derived-contains": (
+            "derived from case {case}: the weights of its file are {share:.0%} of these (cosine "
+            "{cosine:.2f})"
+        ),
         "withdrawn": "who it showed has withdrawn meanwhile",
         "terms-permit": "the person's terms permit it",
         "licensed": "licence {licence} until {until}",

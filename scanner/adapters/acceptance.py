@@ -12,8 +12,8 @@ from scanner.adapters.geometries import GEOMETRIES
 from scanner.adapters.geometry import COMMON, Geometry, Modules
 from scanner.adapters.module_sizes import sizes_of_modules
 
-_PREFIX = re.compile(
-    r"^(?:lycoris_unet_|lora_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
+DENOISER_PREFIX = re.compile(
+    r"^(?:lycoris_unet_|lora_unet_|lora_prior_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
     r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.|pipe\.|dit\.|net\.)+"
 )
 _ENCODER = re.compile(r"^(?:base_model\.(?:model\.)?)?(?:lora_|lycoris_)?(?:te\d?_|text_encoder)")
@@ -78,7 +78,7 @@ def _modules(shapes: Shapes) -> Iterator[Module]:
     for stem, size in sizes_of_modules(shapes).items():
         if _ENCODER.match(stem):
             continue
-        path = _PREFIX.sub("", stem)
+        path = DENOISER_PREFIX.sub("", stem)
         flat = "." not in path
         match = (_FLAT if flat else _DOTTED).match(path)
         yield (

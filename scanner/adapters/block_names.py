@@ -7,9 +7,9 @@ diffusers scripts/convert_diffusers_to_original_stable_diffusion.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-_RESNET = (
+RESNET = (
     ("norm1", "in_layers.0"),
     ("conv1", "in_layers.2"),
     ("norm2", "out_layers.0"),
@@ -17,7 +17,7 @@ _RESNET = (
     ("time_emb_proj", "emb_layers.1"),
     ("conv_shortcut", "skip_connection"),
 )
-_OUTER = (
+OUTER = (
     ("time_embedding.linear_1", "time_embed.0"),
     ("time_embedding.linear_2", "time_embed.2"),
     ("add_embedding.linear_1", "label_emb.0.0"),
@@ -47,6 +47,21 @@ def _blocks(blocks: int, layers: int) -> Iterator[tuple[str, str]]:
         yield f"mid_block.{place}", f"middle_block.{number}"
 
 
+def block_starts(blocks: int, layers: int, attending: Collection[int]) -> dict[str, str]:
+    """The original path of the beginnings of diffusers paths in the blocks of a UNet.
+
+    Args:
+        blocks, layers: number of blocks, and of layers in each.
+        attending: numbers of the up blocks with attention, behind which their upsampler stands.
+    """
+    starts = dict(_blocks(blocks, layers))
+    for block in range(blocks):
+        starts[f"up_blocks.{block}.upsamplers.0.conv"] = (
+            f"output_blocks.{(layers + 1) * block + layers}.{2 if block in attending else 1}.conv"
+        )
+    return starts
+
+
 def original_names(paths: Iterable[str], config: Mapping[str, object]) -> dict[str, str]:
     """The original path of each diffusers UNet module path, where the original has one.
 
@@ -58,14 +73,13 @@ def original_names(paths: Iterable[str], config: Mapping[str, object]) -> dict[s
     widths, layers = config["block_out_channels"], config["layers_per_block"]
     if not isinstance(widths, list | tuple) or not isinstance(layers, int):
         return {}
-    starts = dict(_blocks(len(widths), layers))
-    for block in range(len(widths)):
-        # An upsampler follows the attention where there is one.
-        attends = any(path.startswith(f"up_blocks.{block}.attentions.") for path in known)
-        starts[f"up_blocks.{block}.upsamplers.0.conv"] = (
-            f"output_blocks.{(layers + 1) * block + layers}.{2 if attends else 1}.conv"
-        )
-    outer, resnet = dict(_OUTER), dict(_RESNET)
+    attending = {
+        block
+        for block in range(len(widths))
+        if any(path.startswith(f"up_blocks.{block}.attentions.") for path in known)
+    }
+    starts = block_starts(len(widths), layers, attending)
+    outer, resnet = dict(OUTER), dict(RESNET)
     named = {}
     for path in known:
         if path in outer:

@@ -239,6 +239,7 @@ CUSTODY = frozenset(
     {
         "case-opened",
         "case-listing-added",
+        "case-copy-added",
         "case-reviewed",
         "case-amended",
         "case-superseded",

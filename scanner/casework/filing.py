@@ -14,13 +14,14 @@ from reports.cases.case import Case, Entry
 from reports.cases.case_store import CaseStore
 from reports.cases.case_summary import weights_of
 from reports.cases.checkpoint_record import CheckpointRecord
+from reports.cases.copies import CopyRecord
 from reports.cases.listings import (
     ListingRecord,
     listing_details,
     listings_of,
     own_listing,
 )
-from reports.cases.review import CaseStatus
+from reports.cases.review import CaseStatus, is_confirmed
 from reports.cases.standing import (
     has_other_opinion,
     is_doubted,
@@ -71,6 +72,12 @@ class CaseFiling:
             for case in self.case_store.confirmed_about(weights)
             if self.is_registered(case.identity_id) and self.records.is_sound(case)
         ]
+
+    def confirmed_case(self, case_id: str) -> Case | None:
+        """A confirmed case about somebody who is registered; None for any other."""
+        case = self.case_store.case(case_id)
+        is_sound = is_confirmed(case.entries) and self.records.is_sound(case)
+        return case if is_sound and self.is_registered(case.identity_id) else None
 
     def new_case(
         self,
@@ -194,6 +201,14 @@ class CaseFiling:
         if self.case_store.attach(case.case_id, listing, self.operator, self.clock()):
             details = {"hub": listing.hub, "checkpoint": listing.sha256}
             self.records.note("case-listing-added", case, self.operator, **details)
+
+    def attach_copy(self, case: Case, copy: CopyRecord) -> None:
+        """Add a file whose weights come from a case's to the case, unless it has that place."""
+        if self.case_store.attach_copy(case.case_id, copy, self.operator, self.clock()):
+            details = {"hub": copy.listing.hub, "checkpoint": copy.listing.sha256}
+            self.records.note(
+                "case-copy-added", case, self.operator, relation=copy.relation, **details
+            )
 
     def note_superseded(self, case: Case, by: Case) -> None:
         """Note in the audit log that a later case takes the place of an undecided one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +17,8 @@ from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from reports.cases.case import Case, CustodyEntry, Entry
 from reports.cases.case_store import CaseStore
-from reports.cases.review import Decision, review_details
+from reports.cases.listings import listings_of
+from reports.cases.review import Decision, is_confirmed, review_details
 from reports.documents.case_report import case_html, case_pdf
 from reports.errors import AuthorityFailed, CaseAltered, ReviewRefused, UnknownCase
 from reports.evidence.bundle import BundleRequest, write_bundle
@@ -24,6 +26,7 @@ from reports.evidence.revocations import revocation_list, revocation_of
 from reports.evidence.timestamping import Authority, write_timestamps
 from scanner.casework.case_records import CUSTODY, CaseRecords
 from scanner.casework.confirmation import PicturesViewed, require_confirmable, viewing_of
+from scanner.casework.copies import RelatedFiles, copies_for
 from scanner.clock import Clock
 from scanner.errors import EvidenceNotHere
 
@@ -38,6 +41,7 @@ class CaseRules:
         captures_path: folder of the sealed captures.
         authorities: timestamp authorities for bundles.
         checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store.
+        related_files: opens what finds the copies of a file.
     """
 
     operator: str
@@ -46,6 +50,7 @@ class CaseRules:
     captures_path: Path
     authorities: tuple[Authority, ...]
     checkpoint_path: Callable[[str], Path | None]
+    related_files: Callable[[], AbstractContextManager[RelatedFiles]]
 
 
 class CaseService:
@@ -120,6 +125,30 @@ class CaseService:
         self.case_store.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         alone = {"two_people": details["two_people"]} if "two_people" in details else {}
         self._note_change("case-reviewed", case, reviewer, decision=decision, **alone)
+        return self.find_copies(case.case_id)
+
+    def find_copies(self, case_id: str) -> Case:
+        """A case with the listings and copies of its file that are known by now.
+
+        They are added only while the case is confirmed.
+        """
+        case = self.records.vouched(self.case_store.case(case_id).case_id)[0]
+        if case.sighting is not None or not is_confirmed(case.entries):
+            return self.case(case.case_id)
+        with self.rules.related_files() as related:
+            listings, copies = copies_for(case, related)
+        for listing in listings:
+            if any(listing.is_place_of(known) for known in listings_of(case)):
+                continue
+            if self.case_store.attach(case.case_id, listing, self.actor, self.clock()):
+                details = {"hub": listing.hub, "checkpoint": listing.sha256}
+                self._note_change("case-listing-added", case, self.actor, **details)
+        for copy in copies:
+            if self.case_store.attach_copy(case.case_id, copy, self.actor, self.clock()):
+                details = {"hub": copy.listing.hub, "checkpoint": copy.listing.sha256}
+                self._note_change(
+                    "case-copy-added", case, self.actor, relation=copy.relation, **details
+                )
         return self.case(case.case_id)
 
     def viewing(self, case: Case) -> PicturesViewed:

@@ -20,6 +20,7 @@ from scanner.cli import (
     case_reports,
     cases,
     consents,
+    copies,
     demo,
     doctor,
     enrolment,
@@ -50,7 +51,7 @@ from scanner.cli.output import print_error
 PANELS = (
     ("People", (enrolment, bulk_enrolment, people, withdrawal, consents)),
     ("Hubs", (hubs, hub_watch, listings, fetching)),
-    ("Scanning", (scanning, retrosearch, held_files)),
+    ("Scanning", (scanning, retrosearch, copies, held_files)),
     ("Cases", (cases, case_reports, statistics)),
     ("Evidence and notices", (evidence, notices, notice_tracking)),
     ("Captures", (intake, captures, capture_pages)),

@@ -14,6 +14,7 @@ from scanner.cli.progress import TransferObserver, transfer_bar
 if TYPE_CHECKING:
     from crawlers.sweeps.acquisition import Acquisition
     from crawlers.sweeps.inquiries import WantedFile
+    from scanner.fingerprints.fingerprinter import Fingerprinter
     from scanner.scanning.fetching import FetchResult, Objections
 
 
@@ -77,13 +78,20 @@ def _fetch_all(
     """Fetch files one after another, up to the first for which the disk has no room."""
     from crawlers.errors import NoRoom
     from scanner.factories import open_objections
+    from scanner.factories.fingerprints import open_fingerprinter
     from scanner.scanning.fetching import FetchResult
 
     results: list[FetchResult] = []
-    with transfer_bar() as bar, open_objections(session.settings) as objections:
+    with (
+        transfer_bar() as bar,
+        open_objections(session.settings) as objections,
+        open_fingerprinter(session.settings) as fingerprinter,
+    ):
         for file in wanted:
             try:
-                results.append(_fetch_file(file, acquisition, objections, bar, again=again))
+                results.append(
+                    _fetch_file(file, acquisition, objections, fingerprinter, bar, again=again)
+                )
             except NoRoom as error:
                 # The files after it would meet the same full disk.
                 results.append(FetchResult(file, None, str(error)))
@@ -95,12 +103,13 @@ def _fetch_file(
     wanted: WantedFile,
     acquisition: Acquisition,
     objections: Objections,
+    fingerprinter: Fingerprinter,
     bar: TransferObserver,
     *,
     again: bool,
 ) -> FetchResult:
     from crawlers.errors import CrawlError, NoRoom
-    from scanner.scanning.fetching import FetchResult
+    from scanner.scanning.fetching import FetchResult, keep_fingerprints
 
     if (problem := objections.to(wanted.listing, wanted.file)) is not None:
         return FetchResult(wanted, None, problem)
@@ -111,6 +120,7 @@ def _fetch_file(
         raise
     except CrawlError as error:
         return FetchResult(wanted, None, str(error))
+    keep_fingerprints(fingerprinter, wanted.file.name, stored)
     return FetchResult(wanted, stored, None)
 
 

@@ -248,6 +248,7 @@ def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:
     for path in (
         settings.crawl_path,
         settings.scans_path,
+        settings.fingerprints_path,
         settings.samples_path,
         settings.sample_keys_path,
         settings.cases_path,

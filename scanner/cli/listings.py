@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from crawlers.listing import Listing
     from crawlers.sweeps.query import FoundListing
+    from scanner.settings import Settings
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _MOST_LOOKED_UP_SHOWN = 200
@@ -230,14 +231,52 @@ def lookup(
             for sha256 in (hashes if what else hashes[:_MOST_LOOKED_UP_SHOWN])
             for listing in inquiries.holders(sha256)
         ]
+    relations = _relations_of(settings_of(context), hashes) if what else []
     if as_json:
-        print_json({"asked": asked, "found": found, "hashes": len(hashes), "listings": shown})
+        print_json(
+            {
+                "asked": asked,
+                "found": found,
+                "hashes": len(hashes),
+                "listings": shown,
+                "relations": relations,
+            }
+        )
         return
     if what:
         facts = ("hub", "listing_id", "title", "url")
         rows = [[row["sha256"][:12], *(row[name] for name in facts)] for row in shown]
         print_table(["sha256", "hub", "listing", "title", "where"], rows)
+    if relations:
+        print_table(
+            ["sha256", "relation", "file", "its sha256", "case"],
+            [
+                [
+                    row["of"][:12],
+                    row["relation"],
+                    row["file"],
+                    row["sha256"][:12],
+                    row["case_id"] or "",
+                ]
+                for row in relations
+            ],
+        )
     typer.echo(f"{len(hashes)} hashes, {asked} asked for now, {found} known there.")
+
+
+def _relations_of(settings: Settings, hashes: list[str]) -> list[dict[str, Any]]:
+    """The files whose weights are related to those of the asked ones, as far as these are known."""
+    if not settings.fingerprints_path.exists():
+        return []
+    from scanner.factories.fingerprints import open_related_files
+
+    with open_related_files(settings) as related:
+        return [
+            {"of": known.sha256, **one.as_document()}
+            for known in related.store.of(hashes)
+            for one in related.of(known.sha256, known.weights_hash, known)
+            if one.sha256 != known.sha256
+        ]
 
 
 def _hash_of(text: str) -> str:

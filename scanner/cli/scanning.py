@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ from scanner.cli.progress import progress_bar
 from scanner.cli.verdict_tables import print_results
 
 if TYPE_CHECKING:
+    from scanner.casework.copies import RelatedFile
     from scanner.scanning.scan_result import ScanResult
     from scanner.scanning.session import ScanSession
     from scanner.settings import Settings
@@ -77,10 +79,24 @@ def inspect(
         triage = _triage_url(context, target)
     else:
         triage = triage_file(Path(target))
+    related = _related_to(context, target, triage)
     if as_json:
-        print_json(_triage_document(triage))
+        relations = [one.as_document() for one in related]
+        print_json({**_triage_document(triage), "relations": relations})
     else:
-        _print_triage(target, triage)
+        _print_triage(target, triage, related)
+
+
+def _related_to(context: typer.Context, target: str, triage: Triage) -> list[RelatedFile]:
+    """The files that a file on disk is related to; none before any fingerprint was made."""
+    settings = settings_of(context)
+    if triage.sha256 is None or not settings.fingerprints_path.exists():
+        return []
+    from scanner.cli.copies import related_to
+    from scanner.factories.fingerprints import open_related_files
+
+    with open_related_files(settings) as related:
+        return related_to(related, Path(target), triage)[0]
 
 
 def _triage_url(context: typer.Context, url: str) -> Triage:
@@ -118,7 +134,7 @@ def _triage_document(triage: Triage) -> dict[str, Any]:
     }
 
 
-def _print_triage(target: str, triage: Triage) -> None:
+def _print_triage(target: str, triage: Triage, related: Sequence[RelatedFile]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -131,7 +147,8 @@ def _print_triage(target: str, triage: Triage) -> None:
     )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _triage_rows(triage):
+    rows = [*_triage_rows(triage), *(("relation", one.in_words()) for one in related)]
+    for name, value in rows:
         table.add_row(name, Text(visible(value)))
     console().print(table)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face_index.vault import Vault
 from scanner.clock import Clock, utc_now
 from scanner.factories.checkpoints import open_checkpoints
+from scanner.factories.fingerprints import open_related_files
 from scanner.factories.vaults import open_vault
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def case_rules(settings: Settings) -> CaseRules:
         captures_path=settings.captures_path,
         authorities=authorities_of(settings),
         checkpoint_path=stored_checkpoint(settings),
+        related_files=partial(open_related_files, settings),
     )
 
 

@@ -15,6 +15,7 @@ from scanner.clock import Clock, utc_now
 from scanner.factories.cases import open_case_store, stored_checkpoint
 from scanner.factories.checkpoints import open_acquisition
 from scanner.factories.faces import open_face_tools, open_pack, open_reader
+from scanner.factories.fingerprints import open_fingerprint_store
 from scanner.factories.network import open_hubs, open_transport
 from scanner.factories.vaults import open_vault
 
@@ -164,11 +165,13 @@ def open_scan_session(
     scan_store = open_scan_store(settings, vault)
     case_store = open_case_store(settings, vault, clock)
     sample_store = open_sample_store(settings, vault)
+    fingerprints = open_fingerprint_store(settings)
     transport = open_transport(settings)
     hubs = open_hubs(settings, transport)
 
     def close() -> None:
-        for store in (vault, transport, crawl, scan_store, sample_store, case_store):
+        stores = (vault, transport, crawl, scan_store, sample_store, case_store, fingerprints)
+        for store in stores:
             store.close()
 
     session = ScanSession(
@@ -177,6 +180,7 @@ def open_scan_session(
         scan_store=scan_store,
         case_store=case_store,
         sample_store=sample_store,
+        fingerprints=fingerprints,
         transport=transport,
         hubs=hubs,
         acquisition=open_acquisition(settings, crawl, hubs, clock),

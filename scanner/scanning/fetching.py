@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from crawlers.checkpoints.checkpoint_store import CheckpointStore, StoredCheckpoint
-from crawlers.errors import HubError
+from crawlers.checkpoints.header import FileSource, read_header
+from crawlers.errors import HubError, UnreadableCheckpoint
+from crawlers.hashes import weights_hash_of
 from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
@@ -19,6 +22,7 @@ from crawlers.sweeps.inquiries import Inquiries, WantedFile
 from crawlers.sweeps.query import FoundListing, search
 from scanner.clock import Clock
 from scanner.errors import RefusedToSample
+from scanner.fingerprints.fingerprinter import Fingerprinter
 from scanner.identification.outcome import NEEDS_A_LOOK
 from scanner.scanning.held_files import HeldFiles
 from scanner.triage.minors import RegisteredMinors, refuse_minors, words_about
@@ -47,6 +51,22 @@ class FetchResult:
             "members": [{"name": member.name, "sha256": member.sha256} for member in members],
             "problem": self.problem,
         }
+
+
+def keep_fingerprints(fingerprinter: Fingerprinter, name: str, stored: StoredCheckpoint) -> None:
+    """Make the fingerprints of a fetched file, or of the members of a fetched archive."""
+    files = [(member.name, member.sha256, member.path) for member in stored.members] or [
+        (name, stored.sha256, stored.path)
+    ]
+    for own_name, sha256, path in files:
+        fingerprinter.keep(path, sha256, _weights_hash(path), own_name)
+
+
+def _weights_hash(path: Path) -> str | None:
+    try:
+        return weights_hash_of(path, read_header(FileSource(path)).header_bytes)
+    except UnreadableCheckpoint:
+        return None
 
 
 def wanted_files(

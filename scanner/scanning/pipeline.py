@@ -164,6 +164,7 @@ class Pipeline:
         if path.suffix.lower() != ".json":
             store.remember_triage(of_file, session.clock())
         part.triage = triage = with_listing(of_file, entry.listing.base_model)
+        session.fingerprinter.keep(path, of_file.sha256 or "", of_file.weights_hash, part.file.name)
         self._items.note_triaged(entry.item, self._scan, entry.sha256)
         part.held = session.requests.is_held(entry.listing, part.file, triage)
         snapshot = session.take_snapshot()
@@ -175,6 +176,11 @@ class Pipeline:
             file = replace(part.file, sha256=request.sha256)
             destroy_faces(session, entry.item.item_key, file)
             return Submission(f"{request.sha256} {_HELD_KEY}", request, snapshot)
+        copy_rows = session.results.rows_of_copy(entry.listing, part.file, triage)
+        if copy_rows:
+            # The confirmed file was drawn, and this one has the same weights in another form.
+            part.rows, part.prompting = copy_rows, None
+            return None
         if len(entry.parts) == 1 and self._stands(entry, part, request.sha256, snapshot):
             return None
         known = self._verdicts.known(part.prompting, request.sha256, snapshot)
@@ -258,6 +264,8 @@ class Pipeline:
             # Somebody may have been found with other words, or the row was changed.
             or session.scan_store.has_finding(sha256, search_key.digest)
             or len(session.kept.store.sampling_keys_of(sha256)) > 1
+            # A case was confirmed since, from whose file these weights come.
+            or session.derivations(sha256)
         ):
             return False
         part.rows, part.search_key = item.rows, search_key.digest

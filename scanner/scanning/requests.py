@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +23,19 @@ from scanner.triage.trigger_words import named_minor, without_minors, words_of
 
 @dataclass(frozen=True, slots=True)
 class RequestBuilder:
-    """Builds sampling requests and holds files that name a registered minor."""
+    """Builds sampling requests and holds files that name a registered minor.
+
+    Attributes:
+        source_triggers: gives the triggers of the confirmed files from which a file, named by its
+            SHA-256, derives. A merge answers to the triggers of its sources.
+    """
 
     crawl: CrawlStore
     minors: RegisteredMinors
     held: HeldFiles
     operator: str
     clock: Clock
+    source_triggers: Callable[[str], tuple[str, ...]]
 
     def request(
         self, listing: Listing, file: RemoteFile, triage: Triage, path: Path, *, only_load: bool
@@ -43,6 +50,8 @@ class RequestBuilder:
             without_minors(self.minors, words)
             for words in words_of(self.crawl, listing, file, triage)
         )
+        sources = without_minors(self.minors, self.source_triggers(triage.sha256 or ""))
+        triggers = tuple(dict.fromkeys([*sources, *triggers]))
         training = triage.training
         return SamplingRequest(
             path,

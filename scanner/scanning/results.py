@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from crawlers.listing import Listing, RemoteFile
 from reports.cases.case import Case
+from reports.cases.case_summary import weights_of
 from reports.cases.listings import own_listing
 from reports.reasons.reason import Reason
+from scanner.casework.derived import Derivation, DerivedFiles
 from scanner.casework.filing import CaseFiling
 from scanner.finding_records import FindingRecord
+from scanner.fingerprints.fingerprint_store import FingerprintStore
+from scanner.fingerprints.relation import COPIES, LEAST_COSINE_COMPLETE
 from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
 from scanner.records import AskedWords, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
@@ -30,6 +35,8 @@ class ResultFiling:
 
     filing: CaseFiling
     facts: CheckpointFacts
+    fingerprints: FingerprintStore
+    derived: DerivedFiles
     hub_name: str
 
     def shows_somebody(self, verdict: VerdictRecord) -> bool:
@@ -79,7 +86,67 @@ class ResultFiling:
             for case in self.filing.confirmed_about(triage.weights_hash or triage.sha256 or "")
             if case.identity_id not in named
         ]
+        derivations = self._derivations(triage)
+        rows += self._rows_of_derived(row, rows, derivations, listing, file, triage)
         return tuple(sorted(rows, key=_strongest_first)) or (_row_without_finding(row, verdict),)
+
+    def rows_of_copy(
+        self, listing: Listing, file: RemoteFile, triage: Triage
+    ) -> tuple[ResultRow, ...]:
+        """Return a row for each person whom a confirmed file shows, for another form of that file.
+
+        Empty for any other file. Nothing is drawn for a copy.
+        """
+        if self.filing.case_store.standing_about(triage.weights_hash or triage.sha256 or ""):
+            return ()  # it was examined itself
+        if listing.declared:
+            listing = replace(listing, hub=self.hub_name)
+        row = ResultRow(file.name, triage.sha256, str(Outcome.POSSIBLE))
+        copies = [one for one in self._derivations(triage) if _is_complete_copy(one)]
+        return tuple(self._rows_of_derived(row, (), copies, listing, file, triage))
+
+    def _derivations(self, triage: Triage) -> list[Derivation]:
+        known = self.fingerprints.get(triage.sha256 or "")
+        return self.derived.of(known) if known is not None else []
+
+    def _rows_of_derived(
+        self,
+        row: ResultRow,
+        found: Sequence[ResultRow],
+        derivations: Sequence[Derivation],
+        listing: Listing,
+        file: RemoteFile,
+        triage: Triage,
+    ) -> list[ResultRow]:
+        """Return a row for each person from whose confirmed case the weights come.
+
+        The cases get the file as a copy. A person who has a row already gets no other one.
+        """
+        named = {one.identity_id for one in found}
+        rows: list[ResultRow] = []
+        for derivation in derivations:
+            case = self.filing.confirmed_case(derivation.case_id)
+            if case is None or weights_of(case) == (triage.weights_hash or triage.sha256):
+                continue
+            copied = replace(case, checkpoint=self.facts.record(listing, file, triage))
+            authorised = self.filing.authorised_by(copied, uploader_known=not listing.declared)
+            if authorised is None:
+                self.filing.attach_copy(case, derivation.as_copy(own_listing(copied)))
+            for other in self._cases_of(case, derivation):
+                if other.identity_id not in named:
+                    named.add(other.identity_id)
+                    rows.append(_row_of_derived(row, other, derivation, authorised))
+        return rows
+
+    def _cases_of(self, case: Case, derivation: Derivation) -> list[Case]:
+        """Return the cases that hold for a derived file: of a copy, all about the file's weights.
+
+        Somebody may have been found in the confirmed file whose case is not decided yet.
+        """
+        if not _is_complete_copy(derivation):
+            return [case]
+        others = self.filing.case_store.standing_about(weights_of(case) or "")
+        return [case, *(one for one in others if self.filing.is_registered(one.identity_id))]
 
     def _row_of_confirmed(
         self, row: ResultRow, case: Case, listing: Listing, file: RemoteFile, triage: Triage
@@ -115,6 +182,26 @@ class ResultFiling:
             self.filing.note_authorised(case, authorised)
         filed = None if authorised else self.filing.file(case, uploader_known=known)
         return _row_of(row, case, filed.case_id if filed else None, authorised)
+
+
+def _is_complete_copy(derivation: Derivation) -> bool:
+    """Whether a file shows the same people as the one from which it derives, and nobody else."""
+    relative = derivation.relative
+    return relative.relation in COPIES and relative.cosine >= LEAST_COSINE_COMPLETE
+
+
+def _row_of_derived(
+    row: ResultRow, case: Case, derivation: Derivation, authorised: str | None
+) -> ResultRow:
+    """Return the row of a person who is shown by a file from which another one derives."""
+    return replace(
+        row,
+        outcome=str(Outcome.POSSIBLE),
+        identity_id=case.identity_id,
+        reason=derivation.reason,
+        case_id=None if authorised else case.case_id,
+        authorised=authorised,
+    )
 
 
 def _row_of(row: ResultRow, case: Case, case_id: str | None, authorised: str | None) -> ResultRow:

@@ -20,9 +20,12 @@ from face_index.gallery.faiss_gallery import IndexKind
 from face_index.vault import Vault
 from reports.cases.case_store import CaseStore
 from scanner.casework.case_records import CaseRecords
+from scanner.casework.derived import Derivation, DerivedFiles
 from scanner.casework.filing import CaseFiling
 from scanner.clock import Clock
 from scanner.errors import SettingsInvalid
+from scanner.fingerprints.fingerprint_store import FingerprintStore
+from scanner.fingerprints.fingerprinter import Fingerprinter
 from scanner.identification.faces import FaceTools
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot, SecondPack, take_snapshot
@@ -89,6 +92,7 @@ class ScanSession:
         scan_store: ScanStore,
         case_store: CaseStore,
         sample_store: SampleStore,
+        fingerprints: FingerprintStore,
         transport: Transport,
         hubs: HubRegistry,
         acquisition: Acquisition,
@@ -102,16 +106,22 @@ class ScanSession:
     ) -> None:
         self.vault, self.crawl = vault, crawl
         self.scan_store, self.case_store = scan_store, case_store
+        self.fingerprinter = Fingerprinter(fingerprints, clock)
         self.transport, self.hubs, self.acquisition = transport, hubs, acquisition
         self.sampler_options, self.options = sampler_options, options
         self.policy, self.clock = policy, clock
         self.records = CaseRecords(vault, case_store, clock)
         self.filing = CaseFiling(vault, case_store, self.records, options.operator, clock)
         facts = CheckpointFacts(crawl, acquisition.checkpoints, case_store)
-        self.results = ResultFiling(self.filing, facts, options.hub_name)
+        self.derived = DerivedFiles(fingerprints, case_store)
+        self.results = ResultFiling(
+            self.filing, facts, fingerprints, self.derived, options.hub_name
+        )
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
-        self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
+        self.requests = RequestBuilder(
+            crawl, self.minors, self.held, options.operator, clock, self._source_triggers
+        )
         self.kept = KeptSamples(sample_store, lambda: self.faces, policy, scan_store.impostors)
         self._open_faces, self._open_second, self._close = faces, second_faces, close
         self._worker_pool: WorkerPool | None = None
@@ -224,6 +234,15 @@ class ScanSession:
     def prompting(self, request: SamplingRequest) -> Prompting:
         """Return the words and the base model of a request, with the key of its samples."""
         return prompting_of(request, self.sampler_options, self.policy)
+
+    def derivations(self, sha256: str) -> list[Derivation]:
+        """Return the confirmed cases from whose files a file's weights come."""
+        known = self.fingerprinter.store.get(sha256)
+        return self.derived.of(known) if known is not None else []
+
+    def _source_triggers(self, sha256: str) -> tuple[str, ...]:
+        cases = [self.case_store.case(one.case_id) for one in self.derivations(sha256)]
+        return tuple(trigger for case in cases for trigger in case.checkpoint.triggers)
 
     def worker_pool(self) -> WorkerPool:
         """Return the workers that examine checkpoints; the first call starts them."""

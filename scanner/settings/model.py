@@ -193,6 +193,10 @@ class Settings(BaseSettings):
         return self.home / "scans.db"
 
     @property
+    def fingerprints_path(self) -> Path:
+        return self.home / "fingerprints.db"
+
+    @property
     def samples_path(self) -> Path:
         return self.home / "samples" / "samples.db"
 

@@ -10,10 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
+
+    Array = np.ndarray[Any, np.dtype[np.float64]]
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of tensors by name, or of one module's tensors by part."""
@@ -26,6 +29,27 @@ Parts = Mapping[str, "Tensor"]
 
 Delta = Callable[[Parts, "Tensor"], "Tensor"]
 """Gives the change W' - W of a weight at full strength, in the precision of the weight."""
+
+Arrays = Mapping[str, "Array"]
+"""The same tensors as arrays of float64."""
+
+
+class Projection(Protocol):
+    """Random signs that a change is multiplied with from both sides; k of each, in float64."""
+
+    def rows(self, count: int) -> Array:
+        """The signs for a change with this number of outputs, [k, count]."""
+
+    def columns(self, count: int) -> Array:
+        """The signs for a change with this number of inputs, [count, k]."""
+
+
+Project = Callable[[Arrays, Projection], "Array"]
+"""Gives rows @ (W' - W) @ columns, [k, k], without the weight.
+
+Spatial axes of a convolution are part of the inputs. Where the change depends on the weight, the
+part that does not is projected; the format's function says which.
+"""
 
 ALPHA = frozenset({"alpha"})
 SCALES = ALPHA | {"dora_scale"}
@@ -83,11 +107,14 @@ class WeightChange:
         mark: the part whose presence selects this algorithm.
         used: of a module's parts those that belong to the algorithm; None if the module is of
             another algorithm. Files with other parts are refused.
+        delta: the change of a weight.
+        project: the change between random signs, for fingerprints.
     """
 
     mark: str
     used: Callable[[AbstractSet[str]], AbstractSet[str] | None]
     delta: Delta
+    project: Project
 
 
 @dataclass(frozen=True, slots=True)

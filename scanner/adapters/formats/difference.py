@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from scanner.adapters.formats.definition import (
     ALPHA,
     AdapterFormat,
+    Arrays,
     BiasChange,
     Parts,
+    Projection,
     Shapes,
     Size,
     WeightChange,
@@ -22,6 +24,8 @@ from scanner.adapters.formats.definition import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scanner.adapters.formats.definition import Array
+
 
 def _difference(parts: Parts, weight: Tensor) -> Tensor:
     return parts["diff"].reshape(weight.shape)
@@ -29,6 +33,19 @@ def _difference(parts: Parts, weight: Tensor) -> Tensor:
 
 def _norm_difference(parts: Parts, weight: Tensor) -> Tensor:
     return parts["w_norm"].reshape(weight.shape)
+
+
+def _project_difference(parts: Arrays, signs: Projection) -> Array:
+    return _between(parts["diff"], signs)
+
+
+def _project_norm(parts: Arrays, signs: Projection) -> Array:
+    return _between(parts["w_norm"], signs)
+
+
+def _between(change: Array, signs: Projection) -> Array:
+    flat = change.reshape(len(change), -1)
+    return signs.rows(len(flat)) @ flat @ signs.columns(flat.shape[1])
 
 
 def _size(parts: Shapes) -> Size | None:
@@ -47,8 +64,12 @@ DIFFERENCE = AdapterFormat(
     kinds=(kind_with("full-diff", "diff", "diff_b", "w_norm", "b_norm"),),
     named_last=True,
     changes=(
-        WeightChange("diff", marked_by("diff", used=ALPHA | {"diff"}), _difference),
-        WeightChange("w_norm", marked_by("w_norm", used=ALPHA | {"w_norm"}), _norm_difference),
+        WeightChange(
+            "diff", marked_by("diff", used=ALPHA | {"diff"}), _difference, _project_difference
+        ),
+        WeightChange(
+            "w_norm", marked_by("w_norm", used=ALPHA | {"w_norm"}), _norm_difference, _project_norm
+        ),
     ),
     biases=(
         BiasChange("diff_b", lambda parts: parts["diff_b"]),

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 from scanner.adapters.formats.definition import (
     SCALES,
     AdapterFormat,
+    Arrays,
     FileTensors,
     KindRule,
     Parts,
+    Projection,
     WeightChange,
     marked_by,
 )
-from scanner.adapters.formats.products import scale_of, tucker
+from scanner.adapters.formats.products import product_between, scale_of, tucker
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scanner.adapters.formats.definition import Array
 
 _PARTS = ("a1", "a2", "b1", "b2", "bm")
 
@@ -44,9 +48,18 @@ def _delta(parts: Parts, weight: Tensor) -> Tensor:
     return (turned + added) * scale_of({**parts, "b2": b2}, "b2")
 
 
+def _project(parts: Arrays, signs: Projection) -> Array:
+    """Between signs, b1 b2; W a1 a2 depends on the weight."""
+    first, second = parts["b1"], parts["b2"]
+    if len(first) < len(second):  # LyCORIS before 2.0, as above; a rank is below the outputs
+        first, second = second, first
+    scale = scale_of({**parts, "b2": second}, "b2")
+    return product_between(first, second, parts.get("bm"), signs) * scale
+
+
 GLORA = AdapterFormat(
     "GLoRA",
     endings=tuple((f".{part}.weight", part) for part in _PARTS),
     kinds=(KindRule("glora", _has_both_products),),
-    changes=(WeightChange("a1", marked_by("a1", used=SCALES.union(_PARTS)), _delta),),
+    changes=(WeightChange("a1", marked_by("a1", used=SCALES.union(_PARTS)), _delta, _project),),
 )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from scanner.adapters.formats.definition import (
     ALPHA,
     AdapterFormat,
+    Arrays,
     Parts,
+    Projection,
     WeightChange,
     kind_with,
     marked_by,
@@ -15,6 +17,8 @@ from scanner.adapters.formats.definition import (
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scanner.adapters.formats.definition import Array
 
 
 def _delta(parts: Parts, weight: Tensor) -> Tensor:
@@ -24,11 +28,19 @@ def _delta(parts: Parts, weight: Tensor) -> Tensor:
     return weight * parts["ia3"].reshape(shape)
 
 
+def _project(parts: Arrays, signs: Projection) -> Array:
+    """Between signs, the factors of the channels as one column; the weight is not there."""
+    factors = parts["ia3"].reshape(-1, 1)
+    return signs.rows(len(factors)) @ factors @ signs.columns(1)
+
+
 IA3 = AdapterFormat(
     "IA3",
     endings=((".on_input", "on_input"),),
     kinds=(kind_with("ia3", "on_input"),),
     weight_beside=(".on_input", "ia3"),
-    changes=(WeightChange("ia3", marked_by("ia3", used=ALPHA | {"ia3", "on_input"}), _delta),),
+    changes=(
+        WeightChange("ia3", marked_by("ia3", used=ALPHA | {"ia3", "on_input"}), _delta, _project),
+    ),
     settings=frozenset({"on_input"}),
 )

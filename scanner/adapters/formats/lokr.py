@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from scanner.adapters.formats.definition import (
     SCALES,
     AdapterFormat,
+    Arrays,
     NamePattern,
     Parts,
+    Projection,
     Shapes,
     Size,
     WeightChange,
@@ -24,6 +26,8 @@ from scanner.adapters.formats.products import scale_of, tucker
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scanner.adapters.formats.definition import Array
 
 _FIRST_FACTORS = frozenset({"lokr_w1_a", "lokr_w1_b"})
 _SECOND_FACTORS = frozenset({"lokr_w2_a", "lokr_w2_b", "lokr_t2"})
@@ -50,10 +54,36 @@ def _delta(parts: Parts, weight: Tensor) -> Tensor:
     else:
         second = parts["lokr_w2_a"] @ parts["lokr_w2_b"].flatten(1)
         second = second.reshape(len(second), *parts["lokr_w2_b"].shape[1:])
-    # Only a factor of low rank has a rank to divide by; LyCORIS sets the scale to 1 otherwise.
-    ranked = "lokr_w2_b" if "lokr_w2_b" in parts else "lokr_w1_b"
     first = first.reshape(*first.shape, *[1] * (second.dim() - 2))
-    return torch.kron(first, second.contiguous()).reshape(weight.shape) * scale_of(parts, ranked)
+    return torch.kron(first, second.contiguous()).reshape(weight.shape) * _scale(parts)
+
+
+def _scale(parts: Parts | Arrays) -> float:
+    # Only a factor of low rank has a rank to divide by; LyCORIS sets the scale to 1 otherwise.
+    return scale_of(parts, "lokr_w2_b" if "lokr_w2_b" in parts else "lokr_w1_b")
+
+
+def _project(parts: Arrays, signs: Projection) -> Array:
+    """Rows and columns of a Kronecker product are pairs, so each factor takes its own half."""
+    import numpy as np
+
+    first = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
+    if "lokr_w2" in parts:
+        second = parts["lokr_w2"]
+    elif "lokr_t2" in parts:
+        second = np.einsum(
+            "ij...,ip,jr->pr...", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"]
+        )
+    else:
+        factor = parts["lokr_w2_b"]
+        second = parts["lokr_w2_a"] @ factor.reshape(len(factor), -1)
+    second = second.reshape(len(second), -1)
+    rows = signs.rows(len(first) * len(second))
+    columns = signs.columns(first.shape[1] * second.shape[1])
+    pairs = rows.reshape(len(rows), len(first), len(second))
+    halfway = np.einsum("kab,ac->kcb", pairs, first) @ second
+    between: Array = halfway.reshape(len(rows), -1) @ columns * _scale(parts)
+    return between
 
 
 def _size(parts: Shapes) -> Size | None:
@@ -81,8 +111,8 @@ LOKR = AdapterFormat(
     ),
     kinds=(kind_with("lokr", "lokr_w1", "lokr_w1_a", "lokr_w2"),),
     changes=(
-        WeightChange("lokr_w1", _used, _delta),
-        WeightChange("lokr_w1_a", _used, _delta),
+        WeightChange("lokr_w1", _used, _delta, _project),
+        WeightChange("lokr_w1_a", _used, _delta, _project),
     ),
     size=_size,
 )

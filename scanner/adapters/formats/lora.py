@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING
 from scanner.adapters.formats.definition import (
     SCALES,
     AdapterFormat,
+    Arrays,
     BiasChange,
     FileTensors,
     KindRule,
     NamePattern,
     Parts,
+    Projection,
     Shapes,
     Size,
     WeightChange,
     dimension,
     marked_by,
 )
-from scanner.adapters.formats.products import scale_of, tucker
+from scanner.adapters.formats.products import product_between, scale_of, tucker
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scanner.adapters.formats.definition import Array
 
 MALFORMED_DOWN = "_lora_down.weight"
 """No adapter that loads has this ending, but it shows what the file was meant to be."""
@@ -77,6 +81,11 @@ def _delta(parts: Parts, weight: Tensor) -> Tensor:
     return (up @ down.flatten(1)).reshape(weight.shape) * scale
 
 
+def _project(parts: Arrays, signs: Projection) -> Array:
+    product = product_between(parts["lora_up"], parts["lora_down"], parts.get("lora_mid"), signs)
+    return product * scale_of(parts, "lora_down")
+
+
 def _bias(parts: Parts) -> Tensor:
     return parts["lora_bias"] * scale_of(parts, "lora_down")
 
@@ -119,7 +128,9 @@ LORA = AdapterFormat(
     ),
     kinds=(KindRule("locon", _is_convolutional), KindRule("lora", is_low_rank)),
     named_last=True,
-    changes=(WeightChange("lora_down", marked_by("lora_down", "lora_up", used=_USED), _delta),),
+    changes=(
+        WeightChange("lora_down", marked_by("lora_down", "lora_up", used=_USED), _delta, _project),
+    ),
     biases=(BiasChange("lora_bias", _bias),),
     size=_size,
 )

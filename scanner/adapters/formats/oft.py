@@ -7,16 +7,19 @@ oft_flux.py; LyCORIS modules/diag_oft.py and boft.py.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from scanner.adapters.formats.definition import (
     ALPHA,
     AdapterFormat,
+    Arrays,
     FileTensors,
     KindRule,
     NamePattern,
     Parts,
+    Projection,
     Shapes,
     Size,
     WeightChange,
@@ -25,6 +28,8 @@ from scanner.adapters.formats.definition import (
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scanner.adapters.formats.definition import Array, Delta
 
 _NAMES = re.compile(r"\.(oft_diag|oft_R\.weight|oft_R\.[^.]+\.weight|oft_blocks(\.\d+)?)$")
 _NUMBERED = "oft_blocks."
@@ -106,6 +111,21 @@ def _butterfly(weight: Tensor, rotation: Tensor, stage: int) -> Tensor:
     return rotated.reshape(-1, stride, 2, *rest).transpose(1, 2).reshape(weight.shape)
 
 
+def _projected(delta: Delta) -> Callable[[Arrays, Projection], Array]:
+    """Between signs, the rotation of an identity matrix in place of the weight."""
+
+    def project(parts: Arrays, signs: Projection) -> Array:
+        import torch
+
+        outputs, _ = _size({name: part.shape for name, part in parts.items()}) or (0, None)
+        columns = torch.from_numpy(signs.columns(outputs or 0).copy())
+        turned = delta({name: torch.from_numpy(part) for name, part in parts.items()}, columns)
+        between: Array = signs.rows(len(turned)) @ turned.numpy()
+        return between
+
+    return project
+
+
 def _size(parts: Shapes) -> Size | None:
     rotations = [shape for part, shape in parts.items() if part.startswith("oft_blocks")]
     if not rotations or not all(len(shape) in (3, 4) for shape in rotations):
@@ -120,9 +140,12 @@ OFT = AdapterFormat(
     patterns=(NamePattern(re.compile(r"^(?P<stem>.+)\.(?P<part>oft_blocks\.\d{1,3})$")),),
     kinds=(KindRule("boft", _has_butterflies), KindRule("oft", _has_rotations)),
     changes=(
-        WeightChange("oft_blocks.0", _numbered_used, _delta_of_fused),
+        WeightChange("oft_blocks.0", _numbered_used, _delta_of_fused, _projected(_delta_of_fused)),
         WeightChange(
-            "oft_blocks", marked_by("oft_blocks", used=ALPHA | {"oft_blocks", "rescale"}), _delta
+            "oft_blocks",
+            marked_by("oft_blocks", used=ALPHA | {"oft_blocks", "rescale"}),
+            _delta,
+            _projected(_delta),
         ),
     ),
     size=_size,

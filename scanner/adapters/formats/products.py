@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scanner.adapters.formats.definition import Parts
+from scanner.adapters.formats.definition import Arrays, Parts, Projection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scanner.adapters.formats.definition import Array
 
-def scale_of(parts: Parts, ranked: str, axis: int = 0) -> float:
+
+def scale_of(parts: Parts | Arrays, ranked: str, axis: int = 0) -> float:
     """Alpha / rank; alpha is the rank where it is missing or 0.
 
     Args:
@@ -29,3 +31,17 @@ def tucker(core: Tensor, left: Tensor, right: Tensor) -> Tensor:
     import torch
 
     return torch.einsum("ij...,ip,jr->pr...", core, left, right)
+
+
+def product_between(up: Array, down: Array, core: Array | None, signs: Projection) -> Array:
+    """The product up @ down, or up @ core @ down of a convolution, between signs."""
+    left, right = up.reshape(len(up), -1), down.reshape(len(down), -1)
+    rows = signs.rows(len(left)) @ left
+    if core is None:
+        product: Array = rows @ (right @ signs.columns(right.shape[1]))
+        return product
+    import numpy as np
+
+    inner = np.einsum("ij...,jr->ir...", core, right).reshape(len(core), -1)
+    through_core: Array = rows @ (inner @ signs.columns(inner.shape[1]))
+    return through_core

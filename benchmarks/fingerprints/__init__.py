@@ -1,0 +1,1 @@
+"""Benchmarks of the fingerprints of weights."""

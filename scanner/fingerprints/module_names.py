@@ -1,0 +1,104 @@
+"""One name for each module, whatever trainer named the file's tensors.
+
+diffusers' module paths are the names, flat: with underscores for dots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from scanner.adapters.acceptance import DENOISER_PREFIX
+from scanner.adapters.numbered import are_numbered, named
+from scanner.fingerprints.fused_modules import RowRange, ranges_of
+
+
+class Network(StrEnum):
+    """The networks of a model whose changes are sketched apart."""
+
+    DENOISER = "denoiser"
+    ENCODERS = "encoders"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModule:
+    """What a module of a file holds: rows of one module, or of several that the file stacks."""
+
+    network: Network
+    ranges: tuple[RowRange, ...]
+
+
+_ENCODER = re.compile(
+    r"^(?:base_model\.(?:model\.)?)?(?:"
+    r"(?:lora_|lycoris_)te(?P<kohya>\d?)_"
+    r"|text_encoder(?:_(?P<number>\d))?[.:]"
+    r"|text_encoders\.(?P<comfy>\w+)\.(?:transformer\.)?"
+    r"|(?=text_model\.|encoder\.(?:layers|block)\.|embeddings\.|final_layer_norm|text_projection)"
+    r")(?P<rest>.+)$"
+)
+_COMFY = {"clip_l": "1", "clip_g": "2"}
+# diffusers 1; XLabs' processors have no attention in front of them.
+_PROCESSOR = re.compile(r"(?<=\.)(?P<attention>attn\d?)\.processor\.(?P<layer>\w+?)_lora$")
+_NUMBER = re.compile(r"blocks?[._](\d{1,3})[._]")
+_CROSS_BLOCKS = (
+    *(f"down_blocks.{block}.attentions.{layer}" for block in range(3) for layer in range(2)),
+    *(f"up_blocks.{block}.attentions.{layer}" for block in range(1, 4) for layer in range(3)),
+    "mid_block.attentions.0",
+)
+_UNET_LAYERS = (
+    *(f"attn{number}.to_{part}" for number in "12" for part in ("q", "k", "v", "out.0")),
+    "ff.net.0.proj",
+)
+
+
+def modules_of(stems: Iterable[str], family: str) -> dict[str, NamedModule]:
+    """What each module of a file is, by its name in the file.
+
+    Args:
+        stems: names of modules as scanner.adapters.file_parts gives them.
+        family: of the base model, by the tensors.
+    """
+    names = dict.fromkeys(stems)
+    numbered = _numbered(names) if are_numbered(names) else {}
+    numbers = [int(found) for stem in names for found in _NUMBER.findall(stem)]
+    blocks = max(numbers, default=0) + 1
+    return {stem: _module(numbered.get(stem, stem), family, blocks) for stem in names}
+
+
+def _module(stem: str, family: str, blocks: int) -> NamedModule:
+    if (match := _ENCODER.match(stem)) is not None:
+        return NamedModule(Network.ENCODERS, (RowRange(_encoder_name(match)),))
+    path = DENOISER_PREFIX.sub("", stem)
+    path = _PROCESSOR.sub(r"\g<attention>.\g<layer>", path)
+    if path.endswith((".to_out", "_to_out")) and "attn" in path and "single" not in path:
+        path += ".0"  # diffusers 1 leaves the number out
+    return NamedModule(Network.DENOISER, ranges_of(path.replace(".", "_"), family, blocks))
+
+
+def _encoder_name(match: re.Match[str]) -> str:
+    rest = match["rest"].replace(".", "_").removeprefix("text_model_")
+    number = match["kohya"] or match["number"] or _COMFY.get(match["comfy"] or "", "1")
+    # T5 is the second encoder to OneTrainer and the third to kohya.
+    encoder = "t5" if re.search(r"encoder_block_\d", rest) else number
+    return f"{encoder}_{rest}"
+
+
+@cache
+def _sd1_paths() -> tuple[list[str], list[str]]:
+    """Paths of the layers that cloneofsimo's numbers stand for; all such files are of SD1."""
+    unet = [
+        f"{block}.transformer_blocks.0.{layer}" for block in _CROSS_BLOCKS for layer in _UNET_LAYERS
+    ]
+    encoder = [
+        f"text_model.encoder.layers.{layer}.self_attn.{part}_proj"
+        for layer in range(12)
+        for part in ("q", "k", "v", "out")
+    ]
+    return unet, encoder
+
+
+def _numbered(stems: Mapping[str, object]) -> dict[str, str]:
+    return named(stems, *_sd1_paths())
