@@ -82,6 +82,10 @@ class NoFingerprint(ScanError):
     """The weights of a file cannot be compared with those of others; the message says why."""
 
 
+class HashListRefused(ScanError):
+    """A list of hashes was not taken over; the message says why."""
+
+
 class UnfaithfulLoad(NotScannable):
     """The adapter loaded only in part, not at all, or to numbers that are not finite."""
 

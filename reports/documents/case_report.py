@@ -16,6 +16,7 @@ from markupsafe import Markup
 from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.cases.checkpoint_record import SampleRecord
+from reports.cases.copies import copies_of
 from reports.cases.listings import listings_of
 from reports.documents.headlines import headline
 from reports.documents.pdf import html_to_pdf
@@ -104,6 +105,7 @@ def case_html(
             picture=_pictures(case_store, blurred=redacted),
             fingerprint=fingerprint,
             listings=listings_of(case)[1:],
+            copies=copies_of(case),
             last=None if redacted else _last_decision(shown, language),
             **_facts(shown),
             **_wording(shown, language),

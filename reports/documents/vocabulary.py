@@ -98,6 +98,16 @@ VOCABULARY: Mapping[str, Mapping[str, str]] = {
         "copy": "another file has these weights",
         "reopens": "opened after an earlier case",
     },
+    "relation": {
+        "same weights": "the same weights",
+        "recast": "the same weights in another precision",
+        "renamed": "the same weights under other names",
+        "rescaled": "the same weights at another strength",
+        "resized": "the same weights at another rank",
+        "pruned or noised": "the same weights, pruned or with noise",
+        "another epoch of the same training": "another epoch of the same training",
+        "contains": "a file that contains these weights",
+    },
     "kind": {
         "textual-inversion": "textual inversion",
         "checkpoint": "full checkpoint",

@@ -16,8 +16,18 @@ from reports.cases.case import Case, Entry
 from reports.cases.listings import listings_of
 from reports.cases.review import require_confirmed, require_reviewed
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
-from reports.notices.facts import addressed_listings, captured_facts, listing_facts
-from reports.notices.passages import evidence_passage, licence_passage, reasons_passage
+from reports.notices.facts import (
+    addressed_listings,
+    captured_facts,
+    covered_copies,
+    listing_facts,
+)
+from reports.notices.passages import (
+    evidence_passage,
+    licence_passage,
+    places_passage,
+    reasons_passage,
+)
 from reports.notices.template import Field, Template, template
 
 _HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
@@ -97,7 +107,9 @@ def draft_notice(
         raise NoticeIncomplete(name, missing)
     for field in kind.required:
         _check(request, field, values[field.name])
-    return Draft(kind, case.case_id, language, values, _text(kind, language, values))
+    places = places_passage(addressed_listings(kind, case), covered_copies(kind, case), language)
+    text = _text(kind, language, {**values, "places": places})
+    return Draft(kind, case.case_id, language, values, text)
 
 
 def addresses_in(text: str) -> list[str]:

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.cases.case import Case
+from reports.cases.copies import CopyRecord, copies_of
 from reports.cases.listings import ListingRecord, listings_of, on_hub
 from reports.notices.template import Template
 
 
 def addressed_listings(template: Template, case: Case) -> tuple[ListingRecord, ...]:
-    """The listings that a notice is about: all on its hub, or on the hub of the first listing."""
+    """The listings that a notice is about: all on its hub, or on the hub of the first listing.
+
+    Those of files that were made from the weights of the case are among them if the law of the
+    notice reaches them.
+    """
     listings = listings_of(case)
-    return on_hub(listings, template.hub or listings[0].hub) or listings[:1]
+    every = (*listings, *(copy.listing for copy in covered_copies(template, case)))
+    return on_hub(every, template.hub or listings[0].hub) or listings[:1]
+
+
+def covered_copies(template: Template, case: Case) -> tuple[CopyRecord, ...]:
+    """The copies of a case that the law of a notice reaches, on any hub."""
+    return tuple(
+        copy for copy in copies_of(case) if copy.is_identical or template.copies == "derived"
+    )
 
 
 def listing_facts(listings: Sequence[ListingRecord]) -> dict[str, str]:

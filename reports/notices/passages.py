@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.cases.case import Case
+from reports.cases.copies import CopyRecord
+from reports.cases.listings import ListingRecord
 from reports.cases.sighting_record import SightingRecord
 from reports.documents.translation import translations
 from reports.documents.words import ratio_words, verbal_scale
@@ -80,6 +84,68 @@ _ABOUT_FILE = {
     "zh-CN": "该文件、其上传者或该平台",
 }
 _ABOUT_CAPTURES = {"en": "this account or site", "zh-CN": "该账号或该网站"}
+
+
+_PLACES = {
+    "en": (
+        "The same weights, or weights made from them, are at these addresses. That was found by "
+        "comparing the weights, not the faces:"
+    ),
+    "zh-CN": "以下地址载有相同的权重，或由其改制的权重；系比对权重所得，并非比对人脸：",
+}
+_PLACE = {
+    "en": "- {url}; file {file}, SHA-256 {sha256}: {relation}",
+    "zh-CN": "- {url}；文件 {file}，SHA-256 {sha256}：{relation}",
+}
+_RELATIONS = {
+    "en": {
+        "same weights": "the same weights",
+        "recast": "the same weights in another precision",
+        "renamed": "the same weights under other names",
+        "rescaled": "the same weights at another strength",
+        "resized": "the same weights at another rank",
+        "pruned or noised": "the same weights, pruned or with noise",
+        "another epoch of the same training": "another epoch of the same training",
+        "contains": "{share:.0%} of its weights are these",
+    },
+    "zh-CN": {
+        "same weights": "权重相同",
+        "recast": "同一权重，数值精度不同",
+        "renamed": "同一权重，张量名称不同",
+        "rescaled": "同一权重，强度不同",
+        "resized": "同一权重，秩不同",
+        "pruned or noised": "同一权重，经裁剪或加噪",
+        "another epoch of the same training": "同一次训练的另一轮次",
+        "contains": "其权重的 {share:.0%} 为上述权重",
+    },
+}
+
+
+def places_passage(
+    listings: Sequence[ListingRecord], copies: Sequence[CopyRecord], language: str
+) -> str:
+    """Each address with its own file, hash and relation, as list items; "" for a single one.
+
+    Args:
+        listings: that the notice is about, copies among them.
+    """
+    if len(listings) < 2 and not any(copy.listing in listings for copy in copies):
+        return ""
+    by_place = {copy.listing: copy for copy in copies}
+    lines = [_PLACES[language]]
+    for listing in listings:
+        copy = by_place.get(listing)
+        relation, share = (copy.relation, copy.share) if copy else ("same weights", 1.0)
+        words = _RELATIONS[language].get(relation, relation).format(share=share)
+        facts = {
+            "url": listing.listing_url,
+            "file": listing.file,
+            "sha256": listing.sha256,
+            "relation": words,
+        }
+        # Strangers wrote some of it; on one line it cannot look like a part of the document.
+        lines.append(" ".join(_PLACE[language].format(**facts).split()))
+    return "\n".join(lines)
 
 
 def reasons_passage(case: Case, language: str) -> str:

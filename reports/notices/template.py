@@ -45,6 +45,8 @@ class Template:
         checked_on: the day on which the wording of the statute was last checked.
         side: "right-holder" or "operator".
         about: "file" for model files, "captured" for captured accounts and pages, None for either.
+        copies: "derived" where it asks for every file that was made from the weights too,
+            "identical" where the law reaches the same weights only.
         hub: the only hub it is for, None for any.
         deadline_hours: the clock that starts when it is sent, None without one.
         after_appeal: it can be made while a reviewed case is appealed.
@@ -65,6 +67,7 @@ class Template:
     hub: str | None
     defaults: Mapping[str, ByLanguage]
     about: str | None
+    copies: str
 
     def fits(self, case: Case) -> bool:
         """Whether this kind of notice is for what the case is about."""
@@ -103,6 +106,7 @@ def template(name: str) -> Template:
         hub=declared.get("hub"),
         defaults=declared.get("defaults", {}),
         about=declared.get("about"),
+        copies=declared.get("copies", "identical"),
     )
 
 

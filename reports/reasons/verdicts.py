@@ -98,6 +98,9 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "derived from case {case}: the weights of its file are {share:.0%} of these (cosine "
             "{cosine:.2f})"
         ),
+        "listed-derived": (
+            "derived from case {case} of {source}, which lists its weights (cosine {cosine:.2f})"
+        ),
         "withdrawn": "who it showed has withdrawn meanwhile",
         "terms-permit": "the person's terms permit it",
         "licensed": "licence {licence} until {until}",

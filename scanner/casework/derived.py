@@ -12,21 +12,36 @@ from reports.cases.copies import CopyRecord
 from reports.cases.listings import ListingRecord
 from reports.reasons.reason import Reason
 from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile
-from scanner.fingerprints.relation import DERIVED, Relation
+from scanner.fingerprints.relation import COPIES, DERIVED, LEAST_COSINE_COMPLETE, Relation
 from scanner.fingerprints.relatives import ListSearch, Relative, relatives_of
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """That a file's weights come from those of a confirmed case."""
+    """That a file's weights come from those of a confirmed case.
+
+    Attributes:
+        source: the installation whose list names the case; None for a case of this one.
+    """
 
     case_id: str
     relative: Relative
+    source: str | None = None
 
     @property
     def reason(self) -> str:
         """The sentence that rows store."""
+        if self.source is not None:
+            named: dict[str, str | float] = {"case": self.case_id, "source": self.source}
+            facts = {**named, "cosine": self.relative.cosine}
+            return Reason("listed-derived", facts).in_english()
         return _reason(self.case_id, self.relative).in_english()
+
+    @property
+    def is_complete_copy(self) -> bool:
+        """Whether the file shows the same people as the case's, and nobody else."""
+        one = self.relative
+        return one.relation in COPIES and one.cosine >= LEAST_COSINE_COMPLETE
 
     def as_copy(self, listing: ListingRecord) -> CopyRecord:
         """The copy at one place, as the case's log holds it."""
@@ -61,35 +76,49 @@ def _reason(case_id: str, one: Relative) -> Reason:
             return Reason("derived-same", {"case": case_id})
 
 
+_Source = tuple[str, str | None]
+"""A case, and the installation whose list names it; None for this one."""
+
+
 class DerivedFiles:
     """Compares files with those of confirmed cases. Used by several threads."""
 
     def __init__(self, fingerprints: FingerprintStore, case_store: CaseStore) -> None:
         self._fingerprints, self._case_store = fingerprints, case_store
         self._lock = threading.Lock()
-        self._cases: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+        self._cases: Mapping[str, tuple[_Source, ...]] = MappingProxyType({})
         self._search = ListSearch(())
         self._unknown: frozenset[str] | None = None
 
     def of(self, known: KnownFile) -> list[Derivation]:
-        """The confirmed cases from whose files a file derives, the nearest first."""
+        """The confirmed cases from whose files a file derives, the nearest first.
+
+        Cases of other installations are among them whose lists were imported.
+        """
         with self._lock:
             self._refresh()
             cases, search = self._cases, self._search
         if not cases:
             return []
-        return [
-            Derivation(case_id, relative)
+        same = Relative(known, Relation.SAME_WEIGHTS, 1.0, 1.0, 0.0, None)
+        listed = self._fingerprints.listed_as(known.sha256, known.weights_hash)
+        found = [Derivation(case_id, same, source) for source, case_id in listed]
+        return found + [
+            Derivation(case_id, relative, source)
             for relative in relatives_of(known, search)
             if relative.relation in DERIVED
-            for case_id in cases[relative.file.sha256]
+            for case_id, source in cases[relative.file.sha256]
         ]
 
     def _refresh(self) -> None:
         """Read the fingerprints of confirmed files again where cases or fingerprints changed."""
-        cases: dict[str, tuple[str, ...]] = {}
-        for case_id, sha256 in self._case_store.confirmed_files():
-            cases[sha256] = (*cases.get(sha256, ()), case_id)
+        cases: dict[str, tuple[_Source, ...]] = {}
+        named = [(sha256, case_id, None) for case_id, sha256 in self._case_store.confirmed_files()]
+        listed = [
+            (sha256, case_id, source) for sha256, source, case_id in self._fingerprints.listed()
+        ]
+        for sha256, case_id, source in (*named, *listed):
+            cases[sha256] = (*cases.get(sha256, ()), (case_id, source))
         missing = cases.keys() & (self._unknown or frozenset())
         if cases == self._cases and not (missing and self._fingerprints.of(missing)):
             return

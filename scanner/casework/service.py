@@ -27,8 +27,10 @@ from reports.evidence.timestamping import Authority, write_timestamps
 from scanner.casework.case_records import CUSTODY, CaseRecords
 from scanner.casework.confirmation import PicturesViewed, require_confirmable, viewing_of
 from scanner.casework.copies import RelatedFiles, copies_for
+from scanner.casework.hash_lists import HashStatus, hash_list
 from scanner.clock import Clock
 from scanner.errors import EvidenceNotHere
+from scanner.fingerprints.fingerprint_store import FingerprintStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,30 @@ class CaseService:
                     "case-copy-added", case, self.actor, relation=copy.relation, **details
                 )
         return self.case(case.case_id)
+
+    def hash_list(self, fingerprints: FingerprintStore, source: str) -> dict[str, Any]:
+        """The signed list of confirmed files, which other hubs may import."""
+        cases: list[tuple[Case, HashStatus]] = []
+        for case in self.case_store.cases():
+            decisions = [one.details["decision"] for one in case.entries if one.kind == "review"]
+            if case.sighting is not None or Decision.CONFIRM not in decisions:
+                continue
+            holds = is_confirmed(case.entries) and not self.has_withdrawn(case)
+            if holds and not self.records.is_sound(case):
+                continue
+            cases.append((case, HashStatus.ACTIVE if holds else HashStatus.WITHDRAWN))
+        known = fingerprints.of([case.checkpoint.sha256 for case, _ in cases])
+        document = hash_list(
+            cases,
+            {file.sha256: file for file in known},
+            source,
+            self.vault.keys.sign,
+            self.clock(),
+        )
+        self.vault.audit.record(
+            "hash-list-exported", "cases", self.actor, self.clock(), cases=len(cases)
+        )
+        return document
 
     def viewing(self, case: Case) -> PicturesViewed:
         """How many of a case's pictures were opened under this login."""

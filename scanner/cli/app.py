@@ -26,6 +26,7 @@ from scanner.cli import (
     enrolment,
     evidence,
     fetching,
+    hash_lists,
     held_files,
     hub_watch,
     hubs,
@@ -50,7 +51,7 @@ from scanner.cli.output import print_error
 # The panels of --help with the modules whose commands they hold, in the order of the help.
 PANELS = (
     ("People", (enrolment, bulk_enrolment, people, withdrawal, consents)),
-    ("Hubs", (hubs, hub_watch, listings, fetching)),
+    ("Hubs", (hubs, hub_watch, listings, fetching, hash_lists)),
     ("Scanning", (scanning, retrosearch, copies, held_files)),
     ("Cases", (cases, case_reports, statistics)),
     ("Evidence and notices", (evidence, notices, notice_tracking)),

@@ -92,6 +92,21 @@ def settings_of(context: typer.Context, **more: Any) -> Settings:
     return flags_of(context).settings(**more)
 
 
+def may_be_in_home(context: typer.Context, name: str) -> bool:
+    """Whether the home may hold a file of this name, as far as it shows without the settings.
+
+    Loading them takes longer than reading a header.
+    """
+    from platformdirs import user_data_path
+
+    if Path("portrait-scanner.toml").exists():
+        return True
+    given = flags_of(context).given.get("home") or os.environ.get("PORTRAIT_SCANNER_HOME")
+    return (
+        (Path(given) if given else user_data_path("portrait-scanner") / "").joinpath(name).exists()
+    )
+
+
 def _has_user_name() -> bool:
     try:
         return bool(getpass.getuser())

@@ -43,7 +43,7 @@ def copies(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find files with the same weights: recast, renamed, rescaled, resized, pruned or merged.
+    """Find files with the same weights in another form, and merges.
 
     Weights are compared, not faces: two files that were trained separately on one person are not
     related. A file that is not in the store is compared and not kept.

@@ -232,21 +232,20 @@ def lookup(
             for listing in inquiries.holders(sha256)
         ]
     relations = _relations_of(settings_of(context), hashes) if what else []
+    counts = {"asked": asked, "found": found, "hashes": len(hashes)}
     if as_json:
-        print_json(
-            {
-                "asked": asked,
-                "found": found,
-                "hashes": len(hashes),
-                "listings": shown,
-                "relations": relations,
-            }
-        )
+        print_json({**counts, "listings": shown, "relations": relations})
         return
     if what:
-        facts = ("hub", "listing_id", "title", "url")
-        rows = [[row["sha256"][:12], *(row[name] for name in facts)] for row in shown]
-        print_table(["sha256", "hub", "listing", "title", "where"], rows)
+        _print_holders(shown, relations)
+    typer.echo(f"{len(hashes)} hashes, {asked} asked for now, {found} known there.")
+
+
+def _print_holders(shown: list[dict[str, Any]], relations: list[dict[str, Any]]) -> None:
+    """Print the listings of files, and the files that are related to them."""
+    facts = ("hub", "listing_id", "title", "url")
+    rows = [[row["sha256"][:12], *(row[name] for name in facts)] for row in shown]
+    print_table(["sha256", "hub", "listing", "title", "where"], rows)
     if relations:
         print_table(
             ["sha256", "relation", "file", "its sha256", "case"],
@@ -261,7 +260,6 @@ def lookup(
                 for row in relations
             ],
         )
-    typer.echo(f"{len(hashes)} hashes, {asked} asked for now, {found} known there.")
 
 
 def _relations_of(settings: Settings, hashes: list[str]) -> list[dict[str, Any]]:

@@ -169,6 +169,7 @@ def _draft(
     from reports.notices.rendering import as_docx, as_text, printable
     from reports.notices.tracker import record_draft
 
+    service.find_copies(case_id)
     case = service.exported(case_id)
     warn_of_withdrawal(service, case)
     notice = draft_notice(

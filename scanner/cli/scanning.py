@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import scan_session_of, settings_of
+from scanner.cli.context import may_be_in_home, scan_session_of, settings_of
 from scanner.cli.explanation import explain_files
 from scanner.cli.options import (
     BaseModelOption,
@@ -89,8 +89,10 @@ def inspect(
 
 def _related_to(context: typer.Context, target: str, triage: Triage) -> list[RelatedFile]:
     """The files that a file on disk is related to; none before any fingerprint was made."""
+    if triage.sha256 is None or not may_be_in_home(context, "fingerprints.db"):
+        return []
     settings = settings_of(context)
-    if triage.sha256 is None or not settings.fingerprints_path.exists():
+    if not settings.fingerprints_path.exists():
         return []
     from scanner.cli.copies import related_to
     from scanner.factories.fingerprints import open_related_files

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from crawlers.checkpoints.header import FileSource, Header, TensorEntry, read_header
+from crawlers.checkpoints.header import (
+    ByteSource,
+    FileSource,
+    Header,
+    TensorEntry,
+    read_header,
+)
 from crawlers.errors import UnreadableCheckpoint
 from scanner.adapters.families import family_of
 from scanner.adapters.file_parts import parts_of_file
@@ -88,7 +94,15 @@ class Fingerprint:
 
 
 def fingerprint_of(path: Path) -> Fingerprint:
-    """The fingerprint of a file on disk.
+    """The fingerprint of a file on disk; see fingerprint_from."""
+    try:
+        return fingerprint_from(FileSource(path))
+    except OSError as error:
+        raise NoFingerprint(f"the file cannot be read: {error.strerror}") from error
+
+
+def fingerprint_from(source: ByteSource) -> Fingerprint:
+    """The fingerprint of a file from its bytes, which are read module by module.
 
     Biases are left out. What of a change depends on the base model's weights is left out as well:
     the length that DoRA learns and the first product of GLoRA. OFT and IA3 are sketched as the
@@ -98,8 +112,8 @@ def fingerprint_of(path: Path) -> Fingerprint:
         NoFingerprint: the file cannot be read, is no adapter, or changes no weight.
     """
     try:
-        header = read_header(FileSource(path))
-    except (UnreadableCheckpoint, OSError) as error:
+        header = read_header(source)
+    except UnreadableCheckpoint as error:
         raise NoFingerprint(f"the file cannot be read: {error}") from error
     kind = kind_of(header.shapes)
     if kind not in ADAPTER_KINDS:
@@ -108,7 +122,7 @@ def fingerprint_of(path: Path) -> Fingerprint:
     modules = parts_of_file(header.tensors).modules
     alphas = _alphas(modules, header)
     named = modules_of(modules, family)
-    reader = _TensorReader(path, header)
+    reader = _TensorReader(source, header)
     totals = {network: np.zeros((SIDE, SIDE)) for network in Network}
     start, changed = np.zeros((FACTOR_ROWS, SIDE)), 0
     with np.errstate(all="ignore"):  # what overflows is not finite, which is refused below
@@ -199,8 +213,8 @@ def _rank(
 class _TensorReader:
     """Reads tensors one at a time, in float64, and counts what it reads."""
 
-    def __init__(self, path: Path, header: Header) -> None:
-        self._path, self._header = path, header
+    def __init__(self, source: ByteSource, header: Header) -> None:
+        self._source, self._header = source, header
         self._zeros = self._numbers = 0
 
     @property
@@ -236,11 +250,9 @@ class _TensorReader:
         count = (entry.end - entry.begin) // np.dtype(dtype).itemsize
         if count > _MOST_NUMBERS:
             raise NoFingerprint(f"{name[:80]} has {count:,} numbers, more than any model's")
-        offset = 8 + self._header.header_bytes + entry.begin
-        try:
-            numbers = np.fromfile(self._path, dtype, count, offset=offset)
-        except OSError as error:
-            raise NoFingerprint(f"the file cannot be read: {error.strerror}") from error
-        if len(numbers) != count:
+        data = self._source.read(
+            8 + self._header.header_bytes + entry.begin, entry.end - entry.begin
+        )
+        if len(data) != entry.end - entry.begin:
             raise NoFingerprint("the file became shorter while it was read")
-        return numbers
+        return np.frombuffer(data, dtype)

@@ -41,6 +41,23 @@ class KnownFile:
     fingerprint: Fingerprint
 
 
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A confirmed file of another installation, from a signed list.
+
+    Attributes:
+        source: the name of that installation.
+        case_id: of its case.
+        known: with its fingerprint; None if the list has none.
+    """
+
+    source: str
+    case_id: str
+    sha256s: tuple[str, ...]
+    weights_hash: str | None
+    known: KnownFile | None
+
+
 @migrations()
 def fingerprints(db: Database) -> None:
     # Sketches are little-endian float16. `number` rises, so that an index reads only new rows.
@@ -52,6 +69,17 @@ def fingerprints(db: Database) -> None:
     )
     db.execute("create index fingerprints_by_family on fingerprints (version, family, number)")
     db.execute("create index fingerprints_by_weights on fingerprints (weights_hash)")
+    # Lists of other installations: who signed the newest one, and the files that it lists.
+    db.execute(
+        "create table lists "
+        "(key_sha256 text primary key, source text, issued_at text, files integer)"
+    )
+    db.execute(
+        "create table listed_files (key_sha256 text, source text, case_id text, sha256 text, "
+        "weights_hash text, has_fingerprint integer, primary key (key_sha256, case_id, sha256))"
+    )
+    db.execute("create index listed_by_sha256 on listed_files (sha256)")
+    db.execute("create index listed_by_weights on listed_files (weights_hash)")
     # Files that have no fingerprint, so that they are not read again for one.
     db.execute("create table refusals (sha256 text primary key, version integer, reason text)")
 
@@ -68,7 +96,11 @@ class FingerprintStore:
 
     def add(self, known: KnownFile, now: datetime) -> None:
         """Store a fingerprint in place of an earlier one of the file."""
-        sketches = known.fingerprint.sketches
+        with self._lock, self._db.conn:
+            self._insert(known, now.isoformat(), "or replace")
+
+    def _insert(self, known: KnownFile, made_at: str, otherwise: str) -> None:
+        """Insert a row; `made_at` is empty for a fingerprint from a list."""
         values: list[Any] = [
             known.sha256,
             known.weights_hash,
@@ -76,19 +108,19 @@ class FingerprintStore:
             known.fingerprint.version,
             known.fingerprint.family,
             json.dumps(asdict(known.fingerprint.facts)),
-            now.isoformat(),
+            made_at,
         ]
+        sketches = known.fingerprint.sketches
         for sketch in (*map(sketches.get, Network), known.fingerprint.start):
             values += (
                 [sketch.numbers.astype("<f2").tobytes(), sketch.length] if sketch else [None, None]
             )
-        with self._lock, self._db.conn:
-            self._db.execute(
-                "insert or replace into fingerprints (sha256, weights_hash, name, version, family, "
-                "facts, made_at, denoiser, denoiser_length, encoders, encoders_length, "
-                "start, start_length) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
+        self._db.execute(
+            f"insert {otherwise} into fingerprints (sha256, weights_hash, name, version, family, "
+            "facts, made_at, denoiser, denoiser_length, encoders, encoders_length, "
+            "start, start_length) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
 
     def refuse(self, sha256: str, reason: str) -> None:
         """Store why a file has no fingerprint."""
@@ -108,6 +140,12 @@ class FingerprintStore:
     def get(self, sha256: str) -> KnownFile | None:
         """The fingerprint of a file; None without one of this version."""
         return next(iter(self.of([sha256])), None)
+
+    def has_own(self, sha256: str) -> bool:
+        """Whether the fingerprint of a file was made here, and not only taken from a list."""
+        query = "select 1 from fingerprints where sha256 = ? and version = ? and made_at != ''"
+        with self._lock:
+            return self._db.execute(query, [sha256, VERSION]).fetchone() is not None
 
     def of(self, sha256s: Collection[str]) -> list[KnownFile]:
         """The fingerprints of files, those of this version."""
@@ -161,6 +199,61 @@ class FingerprintStore:
         with self._lock:
             rows = self._db.execute(query, asked).fetchall()
         return {row[0]: _known(row) for row in rows}
+
+    def replace_list(
+        self, key_sha256: str, source: str, issued_at: str, files: Collection[ListedFile]
+    ) -> None:
+        """Put a list in the place of the earlier one that was signed with the same key.
+
+        Fingerprints that only the earlier list brought are deleted.
+        """
+        only_listed = (
+            "delete from fingerprints where made_at = '' and sha256 in "
+            "(select sha256 from listed_files where key_sha256 = ?)"
+        )
+        with self._lock, self._db.conn:
+            self._db.execute(only_listed, [key_sha256])
+            self._db.execute("delete from listed_files where key_sha256 = ?", [key_sha256])
+            self._db.execute(
+                "insert or replace into lists values (?, ?, ?, ?)",
+                [key_sha256, source, issued_at, len(files)],
+            )
+            for file in files:
+                for number, sha256 in enumerate(file.sha256s):
+                    has_fingerprint = number == 0 and file.known is not None
+                    self._db.execute(
+                        "insert or ignore into listed_files values (?, ?, ?, ?, ?, ?)",
+                        [
+                            key_sha256,
+                            source,
+                            file.case_id,
+                            sha256,
+                            file.weights_hash,
+                            has_fingerprint,
+                        ],
+                    )
+                if file.known is not None:
+                    self._insert(file.known, "", "or ignore")
+
+    def lists(self) -> list[dict[str, Any]]:
+        """The lists that were imported: key, source, time of issue and number of files."""
+        with self._lock:
+            return list(self._db.table("lists").rows_where(order_by="source"))
+
+    def listed(self) -> list[tuple[str, str, str]]:
+        """SHA-256, source and case of every listed file that has a fingerprint."""
+        query = "select sha256, source, case_id from listed_files where has_fingerprint = 1"
+        with self._lock:
+            return [(row[0], row[1], row[2]) for row in self._db.execute(query)]
+
+    def listed_as(self, sha256: str, weights_hash: str | None) -> list[tuple[str, str]]:
+        """Source and case of the listed files with the same bytes or tensor bytes."""
+        query = (
+            "select distinct source, case_id from listed_files "
+            "where sha256 = ? or (weights_hash = ? and weights_hash is not null)"
+        )
+        with self._lock:
+            return [(row[0], row[1]) for row in self._db.execute(query, [sha256, weights_hash])]
 
     def count(self) -> int:
         """How many files have a fingerprint of this version."""

@@ -26,8 +26,8 @@ class Fingerprinter:
 
         None if it has none; the reason is stored too.
         """
-        if (known := self.store.get(sha256)) is not None:
-            return known
+        if self.store.has_own(sha256):
+            return self.store.get(sha256)
         if self.store.refusal(sha256) is not None:
             return None
         try:

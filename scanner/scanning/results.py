@@ -14,7 +14,6 @@ from scanner.casework.derived import Derivation, DerivedFiles
 from scanner.casework.filing import CaseFiling
 from scanner.finding_records import FindingRecord
 from scanner.fingerprints.fingerprint_store import FingerprintStore
-from scanner.fingerprints.relation import COPIES, LEAST_COSINE_COMPLETE
 from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
 from scanner.records import AskedWords, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
@@ -102,7 +101,9 @@ class ResultFiling:
         if listing.declared:
             listing = replace(listing, hub=self.hub_name)
         row = ResultRow(file.name, triage.sha256, str(Outcome.POSSIBLE))
-        copies = [one for one in self._derivations(triage) if _is_complete_copy(one)]
+        copies = [
+            one for one in self._derivations(triage) if one.source is None and one.is_complete_copy
+        ]
         return tuple(self._rows_of_derived(row, (), copies, listing, file, triage))
 
     def _derivations(self, triage: Triage) -> list[Derivation]:
@@ -124,7 +125,10 @@ class ResultFiling:
         """
         named = {one.identity_id for one in found}
         rows: list[ResultRow] = []
+        listed = next((one for one in derivations if one.source is not None), None)
         for derivation in derivations:
+            if derivation.source is not None:
+                continue
             case = self.filing.confirmed_case(derivation.case_id)
             if case is None or weights_of(case) == (triage.weights_hash or triage.sha256):
                 continue
@@ -136,6 +140,8 @@ class ResultFiling:
                 if other.identity_id not in named:
                     named.add(other.identity_id)
                     rows.append(_row_of_derived(row, other, derivation, authorised))
+        if listed is not None and not found and not rows:
+            rows.append(replace(row, outcome=str(Outcome.POSSIBLE), reason=listed.reason))
         return rows
 
     def _cases_of(self, case: Case, derivation: Derivation) -> list[Case]:
@@ -143,7 +149,7 @@ class ResultFiling:
 
         Somebody may have been found in the confirmed file whose case is not decided yet.
         """
-        if not _is_complete_copy(derivation):
+        if not derivation.is_complete_copy:
             return [case]
         others = self.filing.case_store.standing_about(weights_of(case) or "")
         return [case, *(one for one in others if self.filing.is_registered(one.identity_id))]
@@ -182,12 +188,6 @@ class ResultFiling:
             self.filing.note_authorised(case, authorised)
         filed = None if authorised else self.filing.file(case, uploader_known=known)
         return _row_of(row, case, filed.case_id if filed else None, authorised)
-
-
-def _is_complete_copy(derivation: Derivation) -> bool:
-    """Whether a file shows the same people as the one from which it derives, and nobody else."""
-    relative = derivation.relative
-    return relative.relation in COPIES and relative.cosine >= LEAST_COSINE_COMPLETE
 
 
 def _row_of_derived(

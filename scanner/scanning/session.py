@@ -241,7 +241,8 @@ class ScanSession:
         return self.derived.of(known) if known is not None else []
 
     def _source_triggers(self, sha256: str) -> tuple[str, ...]:
-        cases = [self.case_store.case(one.case_id) for one in self.derivations(sha256)]
+        own = [one for one in self.derivations(sha256) if one.source is None]
+        cases = [self.case_store.case(one.case_id) for one in own]
         return tuple(trigger for case in cases for trigger in case.checkpoint.triggers)
 
     def worker_pool(self) -> WorkerPool:

@@ -13,6 +13,7 @@ from scanner.web.auth.sessions import Sessions
 from scanner.web.auth.tokens import Tokens
 from scanner.web.drafts import Drafts
 from scanner.web.month_results import MonthResults
+from scanner.web.queue.derived_uploads import DerivedUploads
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import KnownFiles
 from scanner.web.queue.outbox import Outbox
@@ -52,6 +53,7 @@ class AppContext:
         self.outbox = Outbox(settings, self.store, clock)
         self.drafts = Drafts(self.store)
         self.services = ServicePool(settings, clock)
+        self.derived_uploads = DerivedUploads(settings, clock)
         self.month_results = MonthResults()
         self.face_service = FaceService(settings)
         self.openid_client: Any = None  # Authlib's, made when somebody first signs in with it
@@ -59,6 +61,8 @@ class AppContext:
     def close(self) -> None:
         """Close every store and service that was opened."""
         self.services.close()
+        self.uploads.close()
+        self.derived_uploads.close()
         self.known_files.close()
         self.standings.close()
         self.store.close()

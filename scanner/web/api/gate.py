@@ -321,9 +321,11 @@ def _submit(
     job_id: str | None,
     response: Response,
 ) -> ScanDocument:
-    job, new = context.jobs.submit(
-        job_request, key, job_id, context.known_files.rows_for(job_request)
-    )
+    known = context.known_files.rows_for(job_request)
+    if known is None and context.derived_uploads.may_derive(job_request):
+        with context.services.acquire(token.account.actor) as service:
+            known = context.derived_uploads.rows_for(job_request, service)
+    job, new = context.jobs.submit(job_request, key, job_id, known)
     if job_request.kind == JobKind.UPLOAD and (not new or job.ended):
         context.uploads.discard(job_request.source)
     if job.ended:

@@ -71,6 +71,7 @@ async def request_from_upload(
     except (ValueError, RecursionError) as error:
         context.uploads.discard(str(upload.path))
         raise GateRefused(422, "not-valid", f"listing: {_error_detail(error)}") from error
+    context.derived_uploads.remember(upload)
     declared = listing.model_dump(exclude_defaults=True)
     return JobRequest(
         token.account.account_id,

@@ -15,8 +15,10 @@ from streaming_form_data.parser import ParseFailedException
 from streaming_form_data.targets import BaseTarget, ValueTarget
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
+from scanner.fingerprints.fingerprint import Fingerprint
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
+from scanner.web.queue.arriving_file import ArrivingFile, ArrivingFingerprints, WeightsHash
 from scanner.web.queue.job import SENT, Job
 from scanner.web.queue.jobs import Jobs
 from scanner.web.request_slots import RequestSlots
@@ -29,7 +31,12 @@ _WRITE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A complete upload; `declared` and `webhook` are other parts of the form."""
+    """A complete upload; `declared` and `webhook` are other parts of the form.
+
+    Attributes:
+        weights_hash: SHA-256 of the tensor bytes, if it is a safetensors file.
+        fingerprint: of its weights; None if it has none.
+    """
 
     path: Path
     name: str
@@ -37,6 +44,8 @@ class Upload:
     size_bytes: int
     declared: str
     webhook: str = ""
+    weights_hash: str = ""
+    fingerprint: Fingerprint | None = None
 
 
 class _File(BaseTarget):  # type: ignore[misc]
@@ -46,11 +55,17 @@ class _File(BaseTarget):  # type: ignore[misc]
         super().__init__()
         self.size_bytes, self._max_bytes = 0, max_bytes
         self._sha256, self._waiting = hashlib.sha256(), bytearray()
+        self._weights = WeightsHash()
         self._stream = path.open("xb")
+        self.arriving = ArrivingFile(path)
 
     @property
     def sha256(self) -> str:
         return self._sha256.hexdigest()
+
+    @property
+    def weights_hash(self) -> str:
+        return self._weights.hex
 
     async def on_data_received_async(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)
@@ -66,9 +81,13 @@ class _File(BaseTarget):  # type: ignore[misc]
 
     def _write(self, data: bytes) -> None:
         self._sha256.update(data)
+        self._weights.update(data)
         self._stream.write(data)
+        self._stream.flush()
+        self.arriving.arrived(self._stream.tell())
 
     def close(self) -> None:
+        self.arriving.arrived(self._stream.tell(), end=True)
         self._stream.close()
 
 
@@ -86,6 +105,7 @@ class UploadReceiver:
     def __init__(self, settings: Settings) -> None:
         self._web, self._folder = settings.web, settings.uploads_path
         self._slots = RequestSlots(settings.web.upload_slots, settings.web.upload_wait_s)
+        self._fingerprints = ArrivingFingerprints(settings.web.upload_slots)
 
     async def receive(self, request: Request, job_id: str, field: str = "listing") -> Upload:
         """Store the file of a request: the part `file` of a form, or the plain bytes of the body.
@@ -104,6 +124,7 @@ class UploadReceiver:
             await asyncio.to_thread(self._require_room, declared_bytes)
             path = self._folder / f"{job_id}.part"
             file = _File(path, max_bytes)
+            made = self._fingerprints.begin(file.arriving)
             try:
                 name, declared, webhook = await self._read(request, file, field)
                 await file.flush()
@@ -125,9 +146,23 @@ class UploadReceiver:
                     "no-file",
                     "no bytes came; send the file as the part `file`, or as the body",
                 )
+            fingerprint = await asyncio.wrap_future(made)
             final = path.with_suffix(".upload")
             path.replace(final)
-            return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared, webhook)
+            return Upload(
+                final,
+                safe_name(name),
+                file.sha256,
+                file.size_bytes,
+                declared,
+                webhook,
+                file.weights_hash,
+                fingerprint,
+            )
+
+    def close(self) -> None:
+        """End the threads that make fingerprints."""
+        self._fingerprints.close()
 
     def discard(self, source: str) -> None:
         """Delete an upload that no job needs; does nothing for any other path."""

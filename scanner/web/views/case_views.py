@@ -13,6 +13,7 @@ from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from reports.cases.case import Case
 from reports.cases.checkpoint_record import SampleRecord
+from reports.cases.copies import copies_of
 from reports.cases.listings import listings_of
 from reports.cases.sighting_record import SightedImage
 from reports.documents.headlines import headline
@@ -201,6 +202,7 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
         "entry_text": lambda entry: entry_text(entry, translate),
         "kind_word": lambda kind: words["kind"].get(kind, kind),
         "listings": listings_of(case)[1:],
+        "copies": copies_of(case),
         "lr_times": ratio_words(case.log10_lr),
         "lr_words": verbal_scale(case.log10_lr, translate),
         "second_opinion": second_opinion_words(case.second_opinion, translate),

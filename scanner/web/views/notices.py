@@ -158,7 +158,9 @@ def draft_from_form(
         name = _chosen(session.account, form.text("kind", 60))
         values = {field: value for field, value in _values(form, template(name)).items() if value}
         with context.services.acquire(session.account.actor) as service:
-            case = service.exported(find_case(service, case_id).case_id)
+            found = find_case(service, case_id)
+            service.find_copies(found.case_id)
+            case = service.exported(found.case_id)
             notice = draft_notice(
                 name,
                 case,
