@@ -1,7 +1,7 @@
 """How long a fingerprint and a search take, beside bare FAISS.
 
-`python -m benchmarks.fingerprints.speed [--files N ...]`. The adapter has the names and shapes of an
-SDXL LoRA of rank 32 by kohya's sd-scripts, with random numbers; it is fingerprinted in a process
+`python -m benchmarks.fingerprints.speed [--files N ...]`. The adapter has the names and shapes of
+an SDXL LoRA of rank 32 by kohya's sd-scripts, with random numbers; it is fingerprinted in a process
 with one thread. The store is filled with random sketches.
 """
 
@@ -109,8 +109,8 @@ def fill(path: Path, files: int) -> np.ndarray:
             numbers /= np.linalg.norm(numbers, axis=1, keepdims=True)
             rows = numbers.astype("<f2")
             db.conn.executemany(
-                "insert into fingerprints (sha256, name, version, family, facts, made_at, denoiser, "
-                "denoiser_length) select ?, name, version, family, facts, made_at, ?, 1 "
+                "insert into fingerprints (sha256, name, version, family, facts, made_at, "
+                "denoiser, denoiser_length) select ?, name, version, family, facts, made_at, ?, 1 "
                 "from fingerprints where sha256 = 'first'",
                 [(f"{start + number:064x}", row.tobytes()) for number, row in enumerate(rows)],
             )

@@ -13,7 +13,7 @@ from scanner.cli.context import case_service_of, settings_of
 from scanner.cli.options import JsonFlag, SignerOption
 from scanner.cli.output import counted, print_json, print_line, print_table, write_text_file
 
-group = CommandGroup("Signed lists of confirmed files, shared between hubs without any face.")
+group = CommandGroup("Signed lists of confirmed files, to share without any face.")
 
 
 def add_to(app: typer.Typer, panel: str) -> None:

@@ -68,9 +68,10 @@ MOST_STRETCH_RESIZED = 0.08
 LEAST_ENERGY_RESIZED = 1.2
 # Pruning adds zeros.
 LEAST_ZEROS_ADDED = 0.05
-# Two saves of one training have at least 0.73 in common, a sixth and the whole of its steps; two
-# trainings of one person from one seed, with other photos, at most 0.44.
-LEAST_COSINE_EPOCH = 0.6
+# Two saves of one training have 0.88 in common after a third and all of its steps, 0.73 after a
+# sixth; two trainings of one person from one seed, with other photos, at most 0.68 (LoKr). Full
+# differences start at nothing, so any two trainings of one person lean the same way: up to 0.54.
+LEAST_COSINE_EPOCH = 0.75
 # The first factors of two saves have at least 0.969 in common, late ones 0.9995; noise and pruning
 # leave at most 0.996. Trainings from one seed have at least 0.75, from two at most 0.24, and copies
 # by singular values at most 0.24.
@@ -87,12 +88,14 @@ class Likeness:
         stretch: length of the first change by that of the second.
         alone: no other known file has a share in the first one.
         starts: cosine of the factors that started at random; None if one file has no such factor.
+        explained: share of the first change's squared length that all related files explain.
     """
 
     cosine: float
     stretch: float
     alone: bool
     starts: float | None
+    explained: float = 1.0
 
 
 def relation_of(file: KnownFile, other: KnownFile, likeness: Likeness) -> Relation:
@@ -108,8 +111,7 @@ def relation_of(file: KnownFile, other: KnownFile, likeness: Likeness) -> Relati
         return _of_unchanged(own, others, likeness)
     if likeness.alone and _is_resized(file, other, likeness):
         return Relation.RESIZED
-    is_pruned = abs(own.zeros - others.zeros) >= LEAST_ZEROS_ADDED
-    if is_pruned and likeness.cosine >= LEAST_COSINE_ALTERED:
+    if likeness.alone and own.rank == others.rank and _is_pruned(own, others):
         return Relation.ALTERED
     if likeness.alone and _have_same_form(own, others) and _may_be_epochs(own, others, likeness):
         return Relation.EPOCH
@@ -139,6 +141,10 @@ def _have_same_form(own: FileFacts, others: FileFacts) -> bool:
     return (own.rank, own.modules) == (others.rank, others.modules)
 
 
+def _is_pruned(own: FileFacts, others: FileFacts) -> bool:
+    return abs(own.zeros - others.zeros) >= LEAST_ZEROS_ADDED
+
+
 def _is_of_session(own: FileFacts, others: FileFacts) -> bool:
     return own.session_id is not None and own.session_id == others.session_id
 
@@ -156,21 +162,26 @@ def _may_be_epochs(own: FileFacts, others: FileFacts, likeness: Likeness) -> boo
     return likeness.starts is None or likeness.starts >= LEAST_COSINE_OF_STARTS
 
 
-def share_only_a_seed(file: KnownFile, other: KnownFile, likeness: Likeness) -> bool:
-    """Whether two files are trainings from one seed, and so not related.
+def may_be_independent(file: KnownFile, other: KnownFile, likeness: Likeness) -> bool:
+    """Whether two files may be separate trainings of one person, and so not related.
 
-    Trainings of one person from one seed begin with the same random factors and see the same noise,
-    so their changes have a cosine of up to 0.5 although they are of other photos. Files that came
-    from each other have less in common in these factors than in the change, or another rank.
+    Trainings from one seed begin with the same random factors and see the same noise. Changes that
+    begin at nothing, as full differences and rotations do, need no common seed to lean the same
+    way. A merge has another rank, or its sources explain it together.
     """
-    own, others = file.fingerprint.facts, other.fingerprint.facts
+    own, others = file.fingerprint, other.fingerprint
+    if max(likeness.cosine, likeness.explained) >= LEAST_COSINE_EPOCH:
+        return False
+    if _is_pruned(own.facts, others.facts):
+        return False
+    if own.start is None and others.start is None:
+        return True
     return (
         likeness.alone
-        and likeness.cosine < LEAST_COSINE_EPOCH
         and likeness.starts is not None
         and likeness.starts >= LEAST_COSINE_OF_STARTS
-        and _have_same_form(own, others)
-        and not _is_of_session(own, others)
+        and _have_same_form(own.facts, others.facts)
+        and not _is_of_session(own.facts, others.facts)
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,8 +22,8 @@ from scanner.fingerprints.relation import (
     COPIES,
     Likeness,
     Relation,
+    may_be_independent,
     relation_of,
-    share_only_a_seed,
 )
 from scanner.fingerprints.sketch import NUMBERS
 from scanner.fingerprints.sketch_index import SketchIndex
@@ -171,6 +171,7 @@ def _relatives_in(file: KnownFile, network: Network, search: Search) -> list[Rel
     groups = {
         one.file.sha256: int(np.argmax(np.abs(directions @ one.direction))) for one in near.values()
     }
+    explained = 1.0 - float(np.linalg.norm(_residual(own, directions))) ** 2
     found = []
     for sha256, one in near.items():
         group = groups[sha256]
@@ -181,8 +182,11 @@ def _relatives_in(file: KnownFile, network: Network, search: Search) -> list[Rel
             continue
         shares = _shares(own, np.vstack([np.delete(directions, group, 0), one.direction]))
         share = float(shares[-1])
-        likeness = _likeness(file, one.file, network, cosine, alone=len(sources) == 1)
-        if share_only_a_seed(file, one.file, likeness):
+        likeness = replace(
+            _likeness(file, one.file, network, cosine, alone=len(sources) == 1),
+            explained=explained,
+        )
+        if may_be_independent(file, one.file, likeness):
             continue
         relation = relation_of(file, one.file, likeness)
         error = (1 - cosine**2) * SPREAD
