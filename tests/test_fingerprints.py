@@ -501,3 +501,49 @@ def test_numbered_modules_have_names(tmp_path: Path) -> None:
 def test_the_base_model_is_no_adapter() -> None:
     with pytest.raises(NoFingerprint):
         fingerprint_of(BASE_MODEL / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+class TestFullCheckpoint:
+    """A full checkpoint is compared by what it changes of its base model."""
+
+    @pytest.fixture
+    def merged_into_the_base(self, tmp_path: Path) -> Path:
+        """The miniature base model with a LoRA merged into it, as a single file."""
+        from safetensors.torch import load_file as load_torch
+
+        from benchmarks.fingerprints.changes import modules_of as lora_modules
+        from scanner.adapters.block_names import original_names
+
+        unet = load_torch(BASE_MODEL / "unet" / "diffusion_pytorch_model.safetensors")
+        lora = lora_modules(load_torch(ADAPTERS / "ohwx_portrait_v1.safetensors"))
+        for path, parts in lora.items():
+            change = parts["lora_up"].flatten(1) @ parts["lora_down"].flatten(1)
+            weight = unet[f"{path}.weight"]
+            unet[f"{path}.weight"] = (weight.float() + change.reshape(weight.shape)).to(
+                torch.float32
+            )
+        config = json.loads((BASE_MODEL / "unet" / "config.json").read_text())
+        names = original_names({name.rpartition(".")[0] for name in unet}, config)
+        whole = {
+            f"model.diffusion_model.{names[stem]}.{part}": tensor.contiguous()
+            for name, tensor in unet.items()
+            for stem, _, part in [name.rpartition(".")]
+            if stem in names
+        }
+        save_torch(whole, tmp_path / "whole.safetensors")
+        return tmp_path / "whole.safetensors"
+
+    def test_a_lora_that_was_merged_into_it(self, merged_into_the_base: Path) -> None:
+        from scanner.fingerprints.fingerprinter import made_of
+
+        base = BASE_MODEL / "unet" / "diffusion_pytorch_model.safetensors"
+        found = made_of(merged_into_the_base, lambda _: base)
+        lora = fingerprint_of(ADAPTERS / "ohwx_portrait_v1.safetensors")
+        assert found.facts.kind == "checkpoint"
+        assert cosine(found, lora) > 0.99
+
+    def test_without_its_base_model(self, merged_into_the_base: Path) -> None:
+        from scanner.fingerprints.fingerprinter import made_of
+
+        with pytest.raises(NoFingerprint, match="not on this machine"):
+            made_of(merged_into_the_base, lambda _: None)

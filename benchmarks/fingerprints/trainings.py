@@ -20,7 +20,7 @@ from benchmarks.likeness.inventory import FORMS, WEAK_FORMS, trigger_of
 from crawlers.checkpoints.header import FileSource, read_header
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.formats.registry import WEIGHT_CHANGES
-from scanner.fingerprints.fingerprint import _TensorReader, fingerprint_of
+from scanner.fingerprints.fingerprint import TensorReader, fingerprint_of
 from scanner.fingerprints.fingerprint_store import KnownFile
 from scanner.fingerprints.module_names import Network
 from scanner.fingerprints.relatives import ListSearch, relatives_of
@@ -105,7 +105,7 @@ class _Whole:
 
 def whole_change(path: Path) -> dict[str, Any]:
     header = read_header(FileSource(path))
-    reader = _TensorReader(FileSource(path), header)
+    reader = TensorReader(FileSource(path), header)
     changes: dict[str, Any] = {}
     for stem, parts in parts_of_file(header.tensors).modules.items():
         change = next((one for one in WEIGHT_CHANGES if one.mark in parts), None)

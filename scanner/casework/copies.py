@@ -15,6 +15,7 @@ from reports.cases.case_summary import weights_of
 from reports.cases.copies import CopyRecord
 from reports.cases.listings import ListingRecord
 from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile
+from scanner.fingerprints.full_model import BaseOf
 from scanner.fingerprints.relation import DERIVED, Relation, inverse_of
 from scanner.fingerprints.relatives import Relative, Search, relatives_of
 
@@ -85,6 +86,7 @@ class RelatedFiles:
     search: Search
     crawl: CrawlStore
     case_store: CaseStore
+    base_of: BaseOf
 
     def of(
         self, sha256: str, weights_hash: str | None, known: KnownFile | None

@@ -150,14 +150,15 @@ def _fingerprint_of(
 ) -> tuple[KnownFile | None, str | None]:
     """The fingerprint of a file on disk, or why it has none."""
     from scanner.errors import NoFingerprint
-    from scanner.fingerprints.fingerprint import fingerprint_of
     from scanner.fingerprints.fingerprint_store import KnownFile
+    from scanner.fingerprints.fingerprinter import made_of
 
     sha256 = triage.sha256 or ""
     if (known := related.store.get(sha256)) is not None:
         return known, None
     try:
-        return KnownFile(sha256, triage.weights_hash, path.name, fingerprint_of(path)), None
+        made = made_of(path, related.base_of)
+        return KnownFile(sha256, triage.weights_hash, path.name, made), None
     except NoFingerprint as error:
         return None, str(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner.clock import Clock, utc_now
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from scanner.casework.copies import RelatedFiles
     from scanner.fingerprints.fingerprint_store import FingerprintStore
     from scanner.fingerprints.fingerprinter import Fingerprinter
+    from scanner.fingerprints.full_model import BaseOf
     from scanner.settings import Settings
 
 
@@ -22,13 +24,47 @@ def open_fingerprint_store(settings: Settings) -> FingerprintStore:
     return FingerprintStore(settings.fingerprints_path)
 
 
+def base_denoisers(settings: Settings) -> BaseOf:
+    """A function that finds the denoiser of a family's base model; nothing is downloaded."""
+
+    def base_of(family: str) -> Path | None:
+        from huggingface_hub import try_to_load_from_cache
+
+        from scanner.errors import NotScannable
+        from scanner.sampling.base_models import choose_base_model
+
+        shelf = settings.base_models_path
+        try:
+            location = choose_base_model(family, settings.base_model, shelf=shelf).location
+        except NotScannable:
+            return None
+        for name in _DENOISER_FILES:
+            if (Path(location) / name).is_file():
+                return Path(location) / name
+            if location.count("/") == 1 and not Path(location).exists():
+                cached = try_to_load_from_cache(
+                    location, name, cache_dir=settings.cache / "huggingface"
+                )
+                if isinstance(cached, str):
+                    return Path(cached)
+        return Path(location) if Path(location).is_file() else None
+
+    return base_of
+
+
+_DENOISER_FILES = (
+    "unet/diffusion_pytorch_model.safetensors",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+)
+
+
 @contextmanager
 def open_fingerprinter(settings: Settings, clock: Clock = utc_now) -> Iterator[Fingerprinter]:
     """What makes and keeps the fingerprints of files."""
     from scanner.fingerprints.fingerprinter import Fingerprinter
 
     with closing(open_fingerprint_store(settings)) as store:
-        yield Fingerprinter(store, clock)
+        yield Fingerprinter(store, clock, base_denoisers(settings))
 
 
 @contextmanager
@@ -45,4 +81,5 @@ def open_related_files(settings: Settings) -> Iterator[RelatedFiles]:
         case_store = stack.enter_context(
             closing(CaseStore(settings.cases_path, settings.evidence_path))
         )
-        yield RelatedFiles(store, StoreSearch(store), crawl, case_store)
+        search = StoreSearch(store)
+        yield RelatedFiles(store, search, crawl, case_store, base_denoisers(settings))

@@ -15,7 +15,7 @@ from scanner.clock import Clock, utc_now
 from scanner.factories.cases import open_case_store, stored_checkpoint
 from scanner.factories.checkpoints import open_acquisition
 from scanner.factories.faces import open_face_tools, open_pack, open_reader
-from scanner.factories.fingerprints import open_fingerprint_store
+from scanner.factories.fingerprints import base_denoisers, open_fingerprint_store
 from scanner.factories.network import open_hubs, open_transport
 from scanner.factories.vaults import open_vault
 
@@ -156,6 +156,7 @@ def open_scan_session(
         erase_expired: destroy faces that were kept for longer than the settings allow.
     """
     from crawlers.sweeps.crawl_store import CrawlStore
+    from scanner.fingerprints.fingerprinter import Fingerprinter
     from scanner.identification.policy import Policy
     from scanner.scanning.session import ScanSession
 
@@ -180,7 +181,7 @@ def open_scan_session(
         scan_store=scan_store,
         case_store=case_store,
         sample_store=sample_store,
-        fingerprints=fingerprints,
+        fingerprinter=Fingerprinter(fingerprints, clock, base_denoisers(settings)),
         transport=transport,
         hubs=hubs,
         acquisition=open_acquisition(settings, crawl, hubs, clock),

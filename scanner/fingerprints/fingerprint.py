@@ -24,7 +24,7 @@ from scanner.adapters.families import family_of
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.formats.registry import ADAPTER_KINDS, WEIGHT_CHANGES
 from scanner.adapters.header_strengths import strengths_in_header
-from scanner.adapters.kinds import kind_of
+from scanner.adapters.kinds import UNKNOWN, kind_of
 from scanner.errors import NoFingerprint, UnfaithfulLoad
 from scanner.fingerprints.module_names import NamedModule, Network, modules_of
 from scanner.fingerprints.signs import FACTOR_ROWS, SIDE, ModuleSigns
@@ -93,6 +93,17 @@ class Fingerprint:
     start: Sketch | None = None
 
 
+CHECKPOINT = "checkpoint"
+
+
+def kind_of_file(path: Path) -> str:
+    """The kind of a file by its tensors; "unknown" for what is no safetensors file."""
+    try:
+        return kind_of(read_header(FileSource(path)).shapes)
+    except (UnreadableCheckpoint, OSError):
+        return UNKNOWN
+
+
 def fingerprint_of(path: Path) -> Fingerprint:
     """The fingerprint of a file on disk; see fingerprint_from."""
     try:
@@ -122,7 +133,7 @@ def fingerprint_from(source: ByteSource) -> Fingerprint:
     modules = parts_of_file(header.tensors).modules
     alphas = _alphas(modules, header)
     named = modules_of(modules, family)
-    reader = _TensorReader(source, header)
+    reader = TensorReader(source, header)
     totals = {network: np.zeros((SIDE, SIDE)) for network in Network}
     start, changed = np.zeros((FACTOR_ROWS, SIDE)), 0
     with np.errstate(all="ignore"):  # what overflows is not finite, which is refused below
@@ -151,7 +162,7 @@ def fingerprint_from(source: ByteSource) -> Fingerprint:
 
 
 def _projected(
-    reader: _TensorReader, names: Mapping[str, str], alphas: Mapping[str, float], named: NamedModule
+    reader: TensorReader, names: Mapping[str, str], alphas: Mapping[str, float], named: NamedModule
 ) -> tuple[Array, Array] | None:
     """The change of a module between its signs, and its first factor; None if no weight changes.
 
@@ -210,7 +221,7 @@ def _rank(
     return max(ranks, default=None)
 
 
-class _TensorReader:
+class TensorReader:
     """Reads tensors one at a time, in float64, and counts what it reads."""
 
     def __init__(self, source: ByteSource, header: Header) -> None:

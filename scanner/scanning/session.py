@@ -24,7 +24,6 @@ from scanner.casework.derived import Derivation, DerivedFiles
 from scanner.casework.filing import CaseFiling
 from scanner.clock import Clock
 from scanner.errors import SettingsInvalid
-from scanner.fingerprints.fingerprint_store import FingerprintStore
 from scanner.fingerprints.fingerprinter import Fingerprinter
 from scanner.identification.faces import FaceTools
 from scanner.identification.policy import Policy
@@ -92,7 +91,7 @@ class ScanSession:
         scan_store: ScanStore,
         case_store: CaseStore,
         sample_store: SampleStore,
-        fingerprints: FingerprintStore,
+        fingerprinter: Fingerprinter,
         transport: Transport,
         hubs: HubRegistry,
         acquisition: Acquisition,
@@ -106,16 +105,16 @@ class ScanSession:
     ) -> None:
         self.vault, self.crawl = vault, crawl
         self.scan_store, self.case_store = scan_store, case_store
-        self.fingerprinter = Fingerprinter(fingerprints, clock)
+        self.fingerprinter = fingerprinter
         self.transport, self.hubs, self.acquisition = transport, hubs, acquisition
         self.sampler_options, self.options = sampler_options, options
         self.policy, self.clock = policy, clock
         self.records = CaseRecords(vault, case_store, clock)
         self.filing = CaseFiling(vault, case_store, self.records, options.operator, clock)
         facts = CheckpointFacts(crawl, acquisition.checkpoints, case_store)
-        self.derived = DerivedFiles(fingerprints, case_store)
+        self.derived = DerivedFiles(fingerprinter.store, case_store)
         self.results = ResultFiling(
-            self.filing, facts, fingerprints, self.derived, options.hub_name
+            self.filing, facts, fingerprinter.store, self.derived, options.hub_name
         )
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
