@@ -19,11 +19,13 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.sweeps.crawl_store import CrawlStore
 from reports.cases.case import Case
 from reports.cases.copies import copies_of
+from scanner.casework.derived_listings import derived_listings
 from scanner.fingerprints.fingerprint_store import FingerprintStore
 from scanner.fingerprints.fingerprinter import Fingerprinter
 from scanner.fingerprints.relation import Relation
 from scanner.fingerprints.relatives import StoreSearch, relatives_of
 from scanner.miniature.world import ADAPTERS
+from scanner.scanning.fetching import wanted_files
 from scanner.scanning.session import ScanSession
 from tests.conftest import NOON
 from tests.opening import open_service
@@ -288,3 +290,21 @@ class TestCases:
             }
             assert [line.event for line in case.custody].count("case-copy-added") == 2
             assert len(service.find_copies(confirmed.case_id).entries) == len(case.entries)
+
+
+def test_files_of_a_confirmed_training_are_fetched_first(
+    home: Home, confirmed: Case, tmp_path: Path
+) -> None:
+    """By the hash that a hub names, although others are likelier likenesses by their words."""
+    with home.session() as session:
+        likely = listing_of(STYLE, "1")
+        likely = replace(likely, title="Celebrity actress portrait likeness of a real person")
+        unlikely = replace(listing_of(PERSON, "2"), title="a hiker")
+        with session.crawl.transaction():
+            session.crawl.see([likely, unlikely], "civitai", 0, NOON)
+        places = derived_listings(session.crawl, session.case_store)
+        assert places == [("civitai", "2")]
+        service = (session.crawl, session.hubs, session.acquisition.checkpoints)
+        wanted = wanted_files(service, (), 2, 0.0, NOON, first=places)
+        assert [one.listing.listing_id for one in wanted] == ["2", "1"]
+        assert confirmed.checkpoint.sha256 == wanted[0].file.sha256

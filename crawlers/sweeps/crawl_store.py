@@ -298,6 +298,11 @@ class CrawlStore:
         for row in self.db.query(query, [hub, listing_id]):
             yield stored_listing(row)
 
+    def is_listed(self, hub: str, listing_id: str) -> bool:
+        """Whether the hub listed it when it was asked last."""
+        query = "select 1 from presence where hub = ? and listing_id = ? and state = 'listed'"
+        return self.db.execute(query, [hub, listing_id]).fetchone() is not None
+
     def places_of(self, hub: str, listing_id: str) -> list[str]:
         """The places whose sweeps found it."""
         query = "select place from sightings where hub = ? and listing_id = ? order by place"

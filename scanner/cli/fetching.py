@@ -14,6 +14,7 @@ from scanner.cli.progress import TransferObserver, transfer_bar
 if TYPE_CHECKING:
     from crawlers.sweeps.acquisition import Acquisition
     from crawlers.sweeps.inquiries import WantedFile
+    from scanner.casework.derived_listings import Place
     from scanner.fingerprints.fingerprinter import Fingerprinter
     from scanner.scanning.fetching import FetchResult, Objections
 
@@ -54,7 +55,10 @@ def fetch(
     with crawl_session_of(settings_of(context), what or ()) as session:
         acquisition = open_acquisition(session.settings, session.store, session.hubs, utc_now)
         place = (session.store, session.hubs, acquisition.checkpoints)
-        wanted = wanted_files(place, what or (), limit, min_likeness, utc_now(), again=again)
+        first = [] if what else _derived_first(session)
+        wanted = wanted_files(
+            place, what or (), limit, min_likeness, utc_now(), again=again, first=first
+        )
         results = _fetch_all(session, acquisition, wanted, again=again)
     failed = [result for result in results if result.problem is not None]
     if as_json:
@@ -70,6 +74,20 @@ def fetch(
             print_line(_result_line(result))
         print_notes(f"{result.wanted.file.name}: {result.problem}" for result in failed)
     raise typer.Exit(3 if failed else 0)
+
+
+def _derived_first(session: CrawlSession) -> list[Place]:
+    """The listings with files that come from confirmed cases; none before there is a case."""
+    from contextlib import closing
+
+    from reports.cases.case_store import CaseStore
+    from scanner.casework.derived_listings import derived_listings
+
+    settings = session.settings
+    if not settings.cases_path.exists():
+        return []
+    with closing(CaseStore(settings.cases_path, settings.evidence_path)) as case_store:
+        return derived_listings(session.store, case_store)
 
 
 def _fetch_all(

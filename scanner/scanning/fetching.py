@@ -15,11 +15,12 @@ from crawlers.errors import HubError, UnreadableCheckpoint
 from crawlers.hashes import weights_hash_of
 from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import is_storage
-from crawlers.listing import Listing, RemoteFile, listings_of
+from crawlers.listing import Listing, Presence, RemoteFile, listings_of
 from crawlers.sweeps.acquisition import DOWNLOADS, download_key
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.inquiries import Inquiries, WantedFile
 from crawlers.sweeps.query import FoundListing, search
+from scanner.casework.derived_listings import Place
 from scanner.clock import Clock
 from scanner.errors import RefusedToSample
 from scanner.fingerprints.fingerprinter import Fingerprinter
@@ -77,12 +78,14 @@ def wanted_files(
     now: datetime,
     *,
     again: bool = False,
+    first: Sequence[Place] = (),
 ) -> list[WantedFile]:
     """Return the named files, or the likeliest ones that are neither stored nor refused lately.
 
     Args:
         what: URLs, SHA-256 values and listings (`hub:ID`); empty for the likeliest files.
         again: include files that were refused lately.
+        first: listings that come before all others, whatever their score.
 
     Raises:
         HubError: a named file or listing is not known.
@@ -92,7 +95,7 @@ def wanted_files(
         return [wanted for name in what for wanted in _named(store, hubs, name)]
     inquiries = Inquiries(store)
     likely: list[WantedFile] = []
-    for found in _likeliest(store, min_likeness):
+    for found in _in_order(store, min_likeness, first):
         for file in found.listing.files:
             if not file.url.startswith("http") and not is_storage(file.url):
                 continue
@@ -140,6 +143,19 @@ class Objections:
             return None
         held = self.held.hold(naming, listing, file, None, self.operator, self.clock())
         return None if held.lifted else NEEDS_A_LOOK
+
+
+def _in_order(
+    store: CrawlStore, min_likeness: float, first: Sequence[Place]
+) -> Iterator[FoundListing]:
+    """Yield the listings that come first, then those at or above a score."""
+    seen = set(first)
+    for place in first:
+        for listing in store.newest(*place):
+            yield FoundListing(listing, Presence.LISTED, None, "", "")
+    for found in _likeliest(store, min_likeness):
+        if (found.listing.hub, found.listing.listing_id) not in seen:
+            yield found
 
 
 def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[FoundListing]:

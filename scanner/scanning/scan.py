@@ -13,6 +13,7 @@ from crawlers.http.destinations import refuse_credentials
 from crawlers.listing import Hub, Listing, listings_of
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
+from scanner.casework.derived_listings import derived_listings
 from scanner.progress import Progress
 from scanner.scanning.item_store import ScanRow
 from scanner.scanning.pipeline import Pipeline
@@ -136,7 +137,10 @@ def _all_listings(
 
 
 def _listings(session: ScanSession, target: str, progress: Progress) -> Iterator[Listing]:
-    """Yield the listings of a target; those of a hub pass through crawl.db, the likeliest first."""
+    """Yield the listings of a target; those of a hub pass through crawl.db.
+
+    Listings with files that come from a confirmed case come first, then the likeliest likenesses.
+    """
     hub: Hub = session.hubs.open(target)
     if hub.name in ("folder", "url"):
         yield from listings_of(hub)
@@ -146,6 +150,15 @@ def _listings(session: ScanSession, target: str, progress: Progress) -> Iterator
     for step in sweep(hub, target, session.crawl, session.clock, workers=workers):
         progress.step(step.listings, None, f"listing {target}")
         gaps = step.gaps
-    yield from likely(session.crawl, target)
+    first = {
+        place: listing
+        for place in derived_listings(session.crawl, session.case_store)
+        if target in session.crawl.places_of(*place)
+        for listing in session.crawl.newest(*place)
+    }
+    yield from first.values()
+    for listing in likely(session.crawl, target):
+        if (listing.hub, listing.listing_id) not in first:
+            yield listing
     if gaps:
         raise ListingIncomplete("; ".join(gaps))
