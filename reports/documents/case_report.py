@@ -169,6 +169,7 @@ def _wording(case: Case, language: str) -> dict[str, Any]:
         "statement": lambda text, subject: statement_words(subject, text, language),
         "checks": lambda capture: translate("; ").join(map(sentence, capture.checks)),
         "format_word": lambda name: words["format"].get(name, name),
+        "relation_word": lambda relation: words["relation"].get(relation, relation),
         "kind_word": lambda kind: words["kind"].get(kind, kind),
         "custody_word": lambda event: words["custody"].get(event, event),
         "says_word": lambda about: words["says"].get(about, about),

@@ -69,9 +69,11 @@ LEAST_ENERGY_RESIZED = 1.2
 # Pruning adds zeros.
 LEAST_ZEROS_ADDED = 0.05
 # Two saves of one training have 0.88 in common after a third and all of its steps, 0.73 after a
-# sixth; two trainings of one person from one seed, with other photos, at most 0.68 (LoKr). Full
-# differences start at nothing, so any two trainings of one person lean the same way: up to 0.54.
+# sixth; two trainings of one person from one seed, with other photos, at most 0.68 (LoKr).
 LEAST_COSINE_EPOCH = 0.75
+# Full differences, rotations and IA3 start at nothing, so any two trainings of one person lean the
+# same way, from whatever seed: up to 0.54, 0.45 and 0.91.
+LEAST_COSINE_WITHOUT_START = 0.95
 # The first factors of two saves have at least 0.969 in common, late ones 0.9995; noise and pruning
 # leave at most 0.996. Trainings from one seed have at least 0.75, from two at most 0.24, and copies
 # by singular values at most 0.24.
@@ -170,18 +172,17 @@ def may_be_independent(file: KnownFile, other: KnownFile, likeness: Likeness) ->
     way. A merge has another rank, or its sources explain it together.
     """
     own, others = file.fingerprint, other.fingerprint
-    if max(likeness.cosine, likeness.explained) >= LEAST_COSINE_EPOCH:
-        return False
-    if _is_pruned(own.facts, others.facts):
+    best = max(likeness.cosine, likeness.explained)
+    if _is_pruned(own.facts, others.facts) or _is_of_session(own.facts, others.facts):
         return False
     if own.start is None and others.start is None:
-        return True
+        return best < LEAST_COSINE_WITHOUT_START
     return (
-        likeness.alone
+        best < LEAST_COSINE_EPOCH
+        and likeness.alone
         and likeness.starts is not None
         and likeness.starts >= LEAST_COSINE_OF_STARTS
         and _have_same_form(own.facts, others.facts)
-        and not _is_of_session(own.facts, others.facts)
     )
 
 

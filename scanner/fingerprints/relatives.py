@@ -254,8 +254,9 @@ def _is_copy_of_any(one: _Near, sources: Iterable[_Near]) -> bool:
     )
 
 
-# What rounding and fp8 leave of a copy is too short to look for sources in it.
-_LEAST_LEFT = 0.1
+# What rounding leaves of a copy is too short to look for sources in it. A source that weighs a
+# twentieth of another one has 0.05.
+_LEAST_LEFT = 0.03
 
 
 def _coefficients(own: Vector, directions: Vector) -> Vector:

@@ -200,6 +200,7 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
         "custody_word": lambda event: words["custody"].get(event, event),
         "entry_word": lambda entry: entry_word(entry, words),
         "entry_text": lambda entry: entry_text(entry, translate),
+        "relation_word": lambda relation: words["relation"].get(relation, relation),
         "kind_word": lambda kind: words["kind"].get(kind, kind),
         "listings": listings_of(case)[1:],
         "copies": copies_of(case),
