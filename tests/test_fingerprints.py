@@ -436,6 +436,76 @@ class TestNoFingerprint:
             assert all(np.isfinite(one.numbers).all() for one in found.sketches.values())
 
 
+STEM = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+
+
+class TestHostile:
+    """Small files that ask for much, and modules that are there to hide the others."""
+
+    @pytest.mark.parametrize(
+        "shapes",
+        [
+            {"lokr_w1": (1, 16_384), "lokr_w2": (16_384, 1)},
+            {"lokr_w1": (1, 1), "lokr_w2_a": (65_536, 1), "lokr_w2_b": (1, 65_536)},
+            {"lokr_w1_a": (65_536, 1), "lokr_w1_b": (1, 65_536), "lokr_w2": (1, 1)},
+            {"lokr_w1": (1, 1), "lokr_w2_a": (1, 65_536), "lokr_w2_b": (1, 65_536),
+             "lokr_t2": (65_536, 1, 1, 1)},
+            {"lora_up.weight": (8, 1, 1, 1), "lora_mid.weight": (65_536, 1, 1, 1),
+             "lora_down.weight": (1, 65_536, 1, 1)},
+            {"hada_w1_a": (65_536, 8), "hada_w1_b": (1, 65_536), "hada_t1": (65_536, 1, 1, 1),
+             "hada_w2_a": (1, 8), "hada_w2_b": (1, 8)},
+            {"oft_blocks": (100_000, 0, 2, 2)},
+            {"diff": (1_048_576, 0)},
+        ],
+    )  # fmt: skip
+    def test_a_product_that_no_model_needs(
+        self, tmp_path: Path, shapes: dict[str, tuple[int, ...]]
+    ) -> None:
+        path = tmp_path / "small.safetensors"
+        tensors = {
+            f"{STEM}.{part}": torch.ones(shape, dtype=torch.float8_e4m3fn)
+            for part, shape in shapes.items()
+        }
+        save_torch(tensors, path)
+        with pytest.raises(NoFingerprint):
+            fingerprint_of(path)
+
+    def test_a_shape_that_overflows(self, tmp_path: Path) -> None:
+        header = json.dumps(
+            {f"{STEM}.diff": {"dtype": "F16", "shape": [2**52, 2**52, 2**52, 0],
+                              "data_offsets": [0, 0]}}
+        ).encode()  # fmt: skip
+        path = tmp_path / "huge.safetensors"
+        path.write_bytes(len(header).to_bytes(8, "little") + header)
+        with pytest.raises(NoFingerprint):
+            fingerprint_of(path)
+
+    @pytest.mark.parametrize("stem", ["lora_unet_zz", "lora_unet_down_blocks_99_attentions_0_to_q"])
+    def test_a_module_that_the_model_does_not_have(
+        self, saved: Callable[..., Fingerprint], stem: str
+    ) -> None:
+        tensors = load_file(LIKENESS)
+        noise = {
+            f"{stem}.lora_up.weight": RNG.standard_normal((64, 4)).astype("f2") * 100,
+            f"{stem}.lora_down.weight": RNG.standard_normal((4, 64)).astype("f2") * 100,
+        }
+        assert cosine(saved({**tensors, **noise}), fingerprint_of(LIKENESS)) > 0.999
+
+    def test_the_same_bytes_under_permuted_names(
+        self, saved: Callable[..., Fingerprint], tmp_path: Path
+    ) -> None:
+        """A header can give the same bytes to other modules, which is another change."""
+        from scanner.fingerprints.relatives import ListSearch, have_same_change, relatives_of
+
+        first = lora_of([STEM, STEM.replace("attn2", "attn1")], "kohya")
+        names = list(first)
+        swapped = dict(zip(names, [first[name] for name in names[2:] + names[:2]], strict=True))
+        one = KnownFile("1" * 64, "a" * 64, "one", saved(first))
+        other = KnownFile("2" * 64, "a" * 64, "other", saved(swapped))
+        assert not have_same_change(one, other)
+        assert relatives_of(other, ListSearch([one])) == []
+
+
 class TestStore:
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[FingerprintStore]:

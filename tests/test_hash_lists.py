@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def taken_over(other: Home, document: dict[str, Any], signer: str | None = None)
     try:
         text = json.dumps(document).encode()
         key = signer or read_hash_list(text).key_sha256
-        import_hash_list(store, text, key)
+        import_hash_list(store, text, key, datetime.now(UTC))
     finally:
         store.close()
 
@@ -120,7 +121,7 @@ class TestImport:
         assert store.listed() == []
         assert store.count() == 1
         with pytest.raises(HashListRefused, match="a newer list"):
-            import_hash_list(store, json.dumps(exported).encode(), None)
+            import_hash_list(store, json.dumps(exported).encode(), None, datetime.now(UTC))
         store.close()
 
     def test_the_first_list_of_a_key_needs_its_fingerprint(
@@ -139,6 +140,29 @@ class TestImport:
         assert json.loads(again.stdout)["files"] == 1
         shown = json.loads(run("hash-list", "show", "--json", home=other.settings.home).stdout)
         assert [row["source"] for row in shown["lists"]] == ["Hub A"]
+
+    def test_a_list_of_the_future(self, other: Home, exported: dict[str, Any]) -> None:
+        store = FingerprintStore(other.settings.fingerprints_path)
+        text = json.dumps(exported).encode()
+        key = read_hash_list(text).key_sha256
+        with pytest.raises(HashListRefused, match="in the future"):
+            import_hash_list(store, text, key, datetime.now(UTC) - timedelta(days=1))
+        with pytest.raises(HashListRefused, match="64 hex digits"):
+            import_hash_list(store, text, "xyz", datetime.now(UTC))
+        store.close()
+
+    def test_a_list_of_hashes_alone(
+        self, other: Home, exported: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """A hub without this program can list SHA-256 values; exactly these files are found."""
+        store = FingerprintStore(other.settings.fingerprints_path)
+        [file] = read_hash_list(json.dumps(exported).encode()).files
+        bare = replace(file, known=None)
+        store.replace_list("k", "Hub A", "2026-01-01", "d", [bare])
+        store.close()
+        rows = other.scan(PERSON, changed(PERSON, "bf16", tmp_path)).to_json_rows()
+        outcomes = {row["file"]: row["outcome"] for row in rows}
+        assert outcomes == {PERSON.name: "possible", "bf16.safetensors": "clear"}
 
     def test_a_changed_list_is_refused(self, exported: dict[str, Any]) -> None:
         exported["hashRecords"][0]["hashValue"] = "cd" * 32
@@ -217,7 +241,7 @@ def test_a_forged_fingerprint_does_not_replace_a_file_that_is_here(
     style = sha256_of(STYLE)
     forged = replace(file, sha256s=(style,), known=replace(file.known, sha256=style))
     store = FingerprintStore(other.settings.fingerprints_path)
-    store.replace_list(found.key_sha256, "Hub A", found.issued_at, [forged])
+    store.replace_list(found.key_sha256, "Hub A", "2026-01-01", "d", [forged])
     Fingerprinter(store, lambda: NOON).keep(STYLE, style, None, STYLE.name)
     known = store.get(style)
     assert known is not None

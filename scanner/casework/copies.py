@@ -17,7 +17,7 @@ from reports.cases.listings import ListingRecord
 from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile
 from scanner.fingerprints.full_model import BaseOf
 from scanner.fingerprints.relation import DERIVED, Relation, inverse_of
-from scanner.fingerprints.relatives import Relative, Search, relatives_of
+from scanner.fingerprints.relatives import Relative, Search, have_same_change, relatives_of
 
 _BEFORE_NAME = {Relation.CONTAINS: "", Relation.CONTAINED: "", Relation.EPOCH: "as"}
 
@@ -98,7 +98,7 @@ class RelatedFiles:
                 bytes are found then.
         """
         found = [self._same_bytes(sha256, weights_hash)]
-        found += self._same_weights(sha256, weights_hash)
+        found += self._same_weights(sha256, weights_hash, known)
         named = {one.sha256 for one in found if one is not None}
         relatives = relatives_of(known, self.search) if known is not None else []
         found += [self._related(one) for one in relatives if one.file.sha256 not in named]
@@ -111,7 +111,9 @@ class RelatedFiles:
             return None
         return self._identical(listings[0].file, sha256, weights_hash, listings)
 
-    def _same_weights(self, sha256: str, weights_hash: str | None) -> list[RelatedFile]:
+    def _same_weights(
+        self, sha256: str, weights_hash: str | None, known: KnownFile | None
+    ) -> list[RelatedFile]:
         if weights_hash is None:
             return []
         others = [
@@ -124,6 +126,8 @@ class RelatedFiles:
                 continue
             listings = self.listings_of(other)
             stored = self.store.get(other)
+            if known is not None and stored is not None and not have_same_change(known, stored):
+                continue
             name = stored.name if stored else listings[0].file if listings else other
             found.append(self._identical(name, other, weights_hash, listings))
         return found

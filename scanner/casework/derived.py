@@ -89,6 +89,7 @@ class DerivedFiles:
         self._cases: Mapping[str, tuple[_Source, ...]] = MappingProxyType({})
         self._search = ListSearch(())
         self._unknown: frozenset[str] | None = None
+        self._lists: tuple[tuple[str, str], ...] = ()
 
     def of(self, known: KnownFile) -> list[Derivation]:
         """The confirmed cases from whose files a file derives, the nearest first.
@@ -98,8 +99,6 @@ class DerivedFiles:
         with self._lock:
             self._refresh()
             cases, search = self._cases, self._search
-        if not cases:
-            return []
         same = Relative(known, Relation.SAME_WEIGHTS, 1.0, 1.0, 0.0, None)
         listed = self._fingerprints.listed_as(known.sha256, known.weights_hash)
         found = [Derivation(case_id, same, source) for source, case_id in listed]
@@ -120,8 +119,11 @@ class DerivedFiles:
         for sha256, case_id, source in (*named, *listed):
             cases[sha256] = (*cases.get(sha256, ()), (case_id, source))
         missing = cases.keys() & (self._unknown or frozenset())
-        if cases == self._cases and not (missing and self._fingerprints.of(missing)):
+        lists = tuple((row["key_sha256"], row["digest"]) for row in self._fingerprints.lists())
+        has_come = bool(missing) and bool(self._fingerprints.of(missing))
+        if cases == self._cases and lists == self._lists and not has_come:
             return
+        self._lists = lists
         files = self._fingerprints.of(cases)
         self._cases, self._search = cases, ListSearch(files)
         self._unknown = frozenset(cases) - {file.sha256 for file in files}

@@ -12,16 +12,19 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import TypeAdapter
 
+from crawlers.hashes import is_of_nothing
 from reports.cases.case import Case
 from reports.cases.case_summary import weights_of
 from reports.cases.listings import listings_of
@@ -29,11 +32,13 @@ from scanner.errors import HashListRefused
 from scanner.fingerprints.fingerprint import FileFacts, Fingerprint
 from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile, ListedFile
 from scanner.fingerprints.module_names import Network
+from scanner.fingerprints.signs import FACTOR_ROWS, SIDE
 from scanner.fingerprints.sketch import NUMBERS, VERSION, Sketch
 
 FORMAT = "portrait-scanner hash list 1"
 _MOST_BYTES = 512 * 1024 * 1024
 _MOST_RECORDS = 1_000_000
+_CLOCK_TOLERANCE = timedelta(hours=1)
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -84,7 +89,7 @@ def hash_list(
     document = {
         "format": FORMAT,
         "source": source,
-        "issued_at": now.isoformat(timespec="seconds"),
+        "issued_at": now.isoformat(),
         "count": len(records),
         "nextPageToken": "",
         "nextSetTimestamp": int(now.timestamp()),
@@ -132,13 +137,15 @@ class ReadList:
 
     Attributes:
         key_sha256: of the public key that signed it.
+        digest: SHA-256 of its text.
         files: the files that it lists, whose cases hold.
         withdrawn: ids of cases that no longer hold.
     """
 
     source: str
     key_sha256: str
-    issued_at: str
+    issued_at: datetime
+    digest: str
     files: tuple[ListedFile, ...]
     withdrawn: frozenset[str]
 
@@ -165,16 +172,19 @@ def read_hash_list(text: bytes, signer: str | None = None) -> ReadList:
     if signer is not None and digest != signer.lower():
         raise HashListRefused(f"it was signed with the key {digest}, and not with {signer}")
     source, records = document.get("source"), document.get("hashRecords")
-    issued_at = str(document.get("issued_at"))
     if not isinstance(source, str) or not source.strip() or not isinstance(records, list):
         raise HashListRefused("it names no source, or holds no records")
     if len(records) > _MOST_RECORDS:
         raise HashListRefused(f"it holds more than {_MOST_RECORDS:,} records")
     try:
-        datetime.fromisoformat(issued_at)
-        return _sorted_out(source.strip()[:80], digest, issued_at, records)
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        issued_at = datetime.fromisoformat(str(document.get("issued_at")))
+        if issued_at.tzinfo is None:
+            raise ValueError(issued_at)
+        files, withdrawn = _sorted_out(source.strip()[:80], records)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise HashListRefused(f"a record of it cannot be read ({type(error).__name__})") from error
+    name = source.strip()[:80]
+    return ReadList(name, digest, issued_at, hashlib.sha256(text).hexdigest(), files, withdrawn)
 
 
 def _document(text: bytes) -> dict[str, Any]:
@@ -189,7 +199,7 @@ def _document(text: bytes) -> dict[str, Any]:
     return document
 
 
-def _sorted_out(source: str, key: str, issued_at: str, records: list[Any]) -> ReadList:
+def _sorted_out(source: str, records: list[Any]) -> tuple[tuple[ListedFile, ...], frozenset[str]]:
     hashes: dict[str, dict[SignalType, list[str]]] = {}
     withdrawn: set[str] = set()
     for record in records:
@@ -203,7 +213,7 @@ def _sorted_out(source: str, key: str, issued_at: str, records: list[Any]) -> Re
     files = [
         _listed(source, case_id, own) for case_id, own in hashes.items() if case_id not in withdrawn
     ]
-    return ReadList(source, key, issued_at, tuple(files), frozenset(withdrawn))
+    return tuple(files), frozenset(withdrawn)
 
 
 def _listed(source: str, case_id: str, own: Mapping[SignalType, list[str]]) -> ListedFile:
@@ -219,7 +229,7 @@ def _listed(source: str, case_id: str, own: Mapping[SignalType, list[str]]) -> L
 
 def _hex(value: str) -> str:
     digits = value.lower()
-    if len(digits) != 64 or not set(digits) <= _HEX:
+    if len(digits) != 64 or not set(digits) <= _HEX or is_of_nothing(digits):
         raise ValueError(value)
     return digits
 
@@ -231,39 +241,48 @@ def _fingerprint_from_text(text: str) -> Fingerprint:
     }
     if not sketches:
         raise ValueError(text[:80])
-    start = _unpacked(document["start"], None) if document["start"] else None
-    facts = FileFacts(**document["facts"])
+    start = _unpacked(document["start"], FACTOR_ROWS * SIDE) if document["start"] else None
+    facts = TypeAdapter(FileFacts).validate_json(json.dumps(document["facts"]), strict=True)
     return Fingerprint(VERSION, str(document["family"]), sketches, facts, start)
 
 
-def _unpacked(packed: Mapping[str, Any], count: int | None) -> Sketch:
+def _unpacked(packed: Mapping[str, Any], count: int) -> Sketch:
     numbers = np.frombuffer(base64.b64decode(packed["numbers"], validate=True), "<f2")
     length = float(packed["length"])
-    is_whole = count is None or len(numbers) == count
-    if not is_whole or not np.isfinite(numbers).all() or not np.any(numbers) or not length > 0:
+    is_sound = len(numbers) == count and np.isfinite(numbers).all() and np.any(numbers)
+    if not is_sound or not 0 < length < math.inf:
         raise ValueError("a sketch")
     return Sketch(numbers, length)
 
 
-def import_hash_list(store: FingerprintStore, text: bytes, signer: str | None) -> ReadList:
+def import_hash_list(
+    store: FingerprintStore, text: bytes, signer: str | None, now: datetime
+) -> ReadList:
     """Take over a list in place of the earlier one that was signed with the same key.
 
     Args:
         signer: SHA-256 of the public key that must have signed it; needed for the first list.
 
     Raises:
-        HashListRefused: see read_hash_list; or the key is not known yet, or the list is older than
-            the one that was taken over.
+        HashListRefused: see read_hash_list; or the key is not known yet, or the list is not newer
+            than the one that was taken over.
     """
+    if signer is not None and not (len(signer) == 64 and set(signer.lower()) <= _HEX):
+        raise HashListRefused(f"{signer!r} is no SHA-256 of a key: 64 hex digits are expected")
     found = read_hash_list(text, signer)
-    known = {row["key_sha256"]: row["issued_at"] for row in store.lists()}
-    if found.key_sha256 not in known and signer is None:
+    known = {row["key_sha256"]: row for row in store.lists()}.get(found.key_sha256)
+    if known is None and signer is None:
         raise HashListRefused(
             f"the key {found.key_sha256} is not known here; ask {found.source} for the SHA-256 of "
             "its key on another way, and give it with --signer"
         )
-    newest = known.get(found.key_sha256)
-    if newest and datetime.fromisoformat(found.issued_at) < datetime.fromisoformat(newest):
-        raise HashListRefused(f"a newer list of that key was taken over, issued at {newest}")
-    store.replace_list(found.key_sha256, found.source, found.issued_at, found.files)
+    if found.issued_at > now + _CLOCK_TOLERANCE:
+        raise HashListRefused(f"it was issued in the future, at {found.issued_at.isoformat()}")
+    is_other = known is not None and known["digest"] != found.digest
+    if known and is_other and found.issued_at <= datetime.fromisoformat(known["issued_at"]):
+        raise HashListRefused(
+            f"a newer list of that key was taken over, issued at {known['issued_at']}"
+        )
+    issued_at = found.issued_at.isoformat()
+    store.replace_list(found.key_sha256, found.source, issued_at, found.digest, found.files)
     return found

@@ -66,12 +66,14 @@ def _find(settings: Settings, what: str, *, as_json: bool) -> None:
         found = related.of(sha256, weights_hash, known)
         if not Path(what).is_file():
             found = [one for one in found if one.sha256 != sha256 or len(one.listings) > 1]
-        files = related.store.count()
+        files, here = related.store.count(), related.store.get(sha256)
     if as_json:
         print_json(document_of(sha256, VERSION, found, problem))
         return
     if problem is not None:
         print_notes([f"{what}: only files with the same bytes can be found, because {problem}"])
+    if here is not None and Path(what).is_file():
+        print_line(f"The same bytes are known here as {here.name}.")
     if not found:
         print_line(f"Nothing among {counted(files, 'file')} is related to it.")
         return
@@ -154,8 +156,8 @@ def _fingerprint_of(
     from scanner.fingerprints.fingerprinter import made_of
 
     sha256 = triage.sha256 or ""
-    if (known := related.store.get(sha256)) is not None:
-        return known, None
+    if related.store.has_own(sha256):
+        return related.store.get(sha256), None
     try:
         made = made_of(path, related.base_of)
         return KnownFile(sha256, triage.weights_hash, path.name, made), None
@@ -174,7 +176,7 @@ def _update(settings: Settings, *, as_json: bool) -> None:
         stored = open_checkpoints(settings).stored()
         for number, (sha256, path) in enumerate(stored):
             observer.step(number, len(stored), sha256[:12])
-            if fingerprinter.store.get(sha256) is not None:
+            if fingerprinter.store.has_own(sha256):
                 continue
             triage = triage_file(path)
             if fingerprinter.keep(path, sha256, triage.weights_hash, sha256[:12]) is not None:

@@ -67,16 +67,18 @@ def import_list(
     list of a key needs --signer, which its owner tells you on another way.
     """
     from scanner.casework.hash_lists import import_hash_list
+    from scanner.clock import utc_now
     from scanner.factories.fingerprints import open_fingerprinter
 
     with open_fingerprinter(settings_of(context)) as fingerprinter:
-        taken = import_hash_list(fingerprinter.store, path.read_bytes(), signer)
-    facts = {"source": taken.source, "key_sha256": taken.key_sha256, "issued_at": taken.issued_at}
+        taken = import_hash_list(fingerprinter.store, path.read_bytes(), signer, utc_now())
+    issued_at = taken.issued_at.isoformat()
+    facts = {"source": taken.source, "key_sha256": taken.key_sha256, "issued_at": issued_at}
     if as_json:
         print_json({**facts, "files": len(taken.files), "withdrawn": len(taken.withdrawn)})
         return
     print_line(
-        f"{counted(len(taken.files), 'file')} of {taken.source}, issued at {taken.issued_at}; "
+        f"{counted(len(taken.files), 'file')} of {taken.source}, issued at {issued_at}; "
         f"{len(taken.withdrawn)} withdrawn."
     )
 

@@ -26,13 +26,14 @@ from scanner.adapters.formats.registry import ADAPTER_KINDS, WEIGHT_CHANGES
 from scanner.adapters.header_strengths import strengths_in_header
 from scanner.adapters.kinds import UNKNOWN, kind_of
 from scanner.errors import NoFingerprint, UnfaithfulLoad
-from scanner.fingerprints.module_names import NamedModule, Network, modules_of
+from scanner.fingerprints.module_names import NamedModule, Network, is_of_model, modules_of
 from scanner.fingerprints.signs import FACTOR_ROWS, SIDE, ModuleSigns
 from scanner.fingerprints.sketch import VERSION, Sketch, sketch_of
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
+_MOST_SESSION_ID = 40
 _MOST_NUMBERS = 2**28  # of one tensor; the largest of a model has a fifth of it
 # Of each algorithm with low ranks, a factor that starts at random.
 _FIRST_FACTORS = ("lora_down", "hada_w1_b", "lokr_w1", "lokr_w1_b", "b2")
@@ -49,6 +50,18 @@ _DTYPES: Mapping[str, Any] = {
     "I8": np.int8,
     "U8": np.uint8,
 }
+
+
+# What numpy and torch raise for tensors that do not fit each other.
+_UNFIT = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+    ZeroDivisionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,8 @@ def fingerprint_from(source: ByteSource) -> Fingerprint:
     start, changed = np.zeros((FACTOR_ROWS, SIDE)), 0
     with np.errstate(all="ignore"):  # what overflows is not finite, which is refused below
         for stem, parts in modules.items():
+            if not is_of_model(named[stem], family):
+                continue  # whatever it holds, the model has no such module
             projected = _projected(reader, parts, alphas.get(stem, {}), named[stem])
             if projected is not None:
                 totals[named[stem].network] += projected[0]
@@ -156,7 +171,7 @@ def fingerprint_from(source: ByteSource) -> Fingerprint:
         changed,
         hashlib.sha256("\n".join(sorted(header.tensors)).encode()).hexdigest()[:16],
         reader.zeros,
-        header.metadata.get("ss_session_id") or None,
+        (header.metadata.get("ss_session_id") or "")[:_MOST_SESSION_ID] or None,
     )
     return Fingerprint(VERSION, family, sketches, facts, sketch_of(start))
 
@@ -171,16 +186,19 @@ def _projected(
     change = next((change for change in WEIGHT_CHANGES if change.mark in names), None)
     if change is None:
         return None
-    parts = {part: reader.read(name) for part, name in names.items()}
-    parts |= {part: np.array(number) for part, number in alphas.items()}
     signs = ModuleSigns(VERSION, named)
+    parts: dict[str, Array] = {}
     try:
+        parts |= {part: reader.read(name) for part, name in names.items()}
+        parts |= {part: np.array(number) for part, number in alphas.items()}
+        if not all(array.size for array in parts.values()):
+            raise ValueError("a tensor without numbers")
         between = signs.folded(change.project(parts, signs))
         factor = next((parts[part] for part in _FIRST_FACTORS if part in parts), None)
         if factor is None or factor.ndim < 2:
             return between, np.zeros((FACTOR_ROWS, SIDE))
         return between, signs.of_factor(factor)
-    except (ValueError, KeyError, IndexError, TypeError, RuntimeError, ZeroDivisionError) as error:
+    except _UNFIT as error:
         shapes = {part: array.shape for part, array in parts.items()}
         raise NoFingerprint(f"tensors of shapes {shapes} are no change of a weight") from error
 

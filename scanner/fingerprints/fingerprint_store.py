@@ -62,7 +62,7 @@ class ListedFile:
 def fingerprints(db: Database) -> None:
     # Sketches are little-endian float16. `number` rises, so that an index reads only new rows.
     db.execute(
-        "create table fingerprints (number integer primary key, sha256 text unique, "
+        "create table fingerprints (number integer primary key autoincrement, sha256 text unique, "
         "weights_hash text, name text, version integer, family text, facts text, made_at text, "
         "denoiser blob, denoiser_length real, encoders blob, encoders_length real, "
         "start blob, start_length real)"
@@ -72,7 +72,7 @@ def fingerprints(db: Database) -> None:
     # Lists of other installations: who signed the newest one, and the files that it lists.
     db.execute(
         "create table lists "
-        "(key_sha256 text primary key, source text, issued_at text, files integer)"
+        "(key_sha256 text primary key, source text, issued_at text, digest text, files integer)"
     )
     db.execute(
         "create table listed_files (key_sha256 text, source text, case_id text, sha256 text, "
@@ -201,22 +201,31 @@ class FingerprintStore:
         return {row[0]: _known(row) for row in rows}
 
     def replace_list(
-        self, key_sha256: str, source: str, issued_at: str, files: Collection[ListedFile]
+        self,
+        key_sha256: str,
+        source: str,
+        issued_at: str,
+        digest: str,
+        files: Collection[ListedFile],
     ) -> None:
         """Put a list in the place of the earlier one that was signed with the same key.
 
         Fingerprints that only the earlier list brought are deleted.
+
+        Args:
+            digest: of the list's text.
         """
         only_listed = (
             "delete from fingerprints where made_at = '' and sha256 in "
-            "(select sha256 from listed_files where key_sha256 = ?)"
+            "(select sha256 from listed_files where key_sha256 = ?) and sha256 not in "
+            "(select sha256 from listed_files where key_sha256 != ?)"
         )
         with self._lock, self._db.conn:
-            self._db.execute(only_listed, [key_sha256])
+            self._db.execute(only_listed, [key_sha256, key_sha256])
             self._db.execute("delete from listed_files where key_sha256 = ?", [key_sha256])
             self._db.execute(
-                "insert or replace into lists values (?, ?, ?, ?)",
-                [key_sha256, source, issued_at, len(files)],
+                "insert or replace into lists values (?, ?, ?, ?, ?)",
+                [key_sha256, source, issued_at, digest, len(files)],
             )
             for file in files:
                 for number, sha256 in enumerate(file.sha256s):

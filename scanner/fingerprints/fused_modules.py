@@ -91,7 +91,7 @@ _RULES: Mapping[str, tuple[_Rule, ...]] = {
     ),
 }
 # Blocks, layers, and the up blocks with attention.
-_UNETS: Mapping[str, tuple[int, int, frozenset[int]]] = {
+UNETS: Mapping[str, tuple[int, int, frozenset[int]]] = {
     "Miniature": (3, 1, frozenset({0, 1})),
     "SD1": (4, 2, frozenset({1, 2, 3})),
     "SD2": (4, 2, frozenset({1, 2, 3})),
@@ -113,7 +113,7 @@ def ranges_of(name: str, family: str, blocks: int) -> tuple[RowRange, ...]:
         family: of the base model; of a family without a rule, a name means itself.
         blocks: number of blocks of the model, as far as the file shows.
     """
-    if family in _UNETS:
+    if family in UNETS:
         return (RowRange(_unet_name(name, family)),)
     if (known := _fused(family, blocks).get(name)) is not None:
         return known
@@ -194,7 +194,7 @@ def _unet_name(name: str, family: str) -> str:
 def _unet_starts(family: str) -> Mapping[str, str]:
     starts = {
         original.replace(".", "_"): path.replace(".", "_")
-        for path, original in block_starts(*_UNETS[family]).items()
+        for path, original in block_starts(*UNETS[family]).items()
     }
     # A sampler's convolution is a whole module; its start is the block and the number before it.
     return {

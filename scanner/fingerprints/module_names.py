@@ -13,7 +13,7 @@ from functools import cache
 
 from scanner.adapters.acceptance import DENOISER_PREFIX
 from scanner.adapters.numbered import are_numbered, named
-from scanner.fingerprints.fused_modules import RowRange, ranges_of
+from scanner.fingerprints.fused_modules import UNETS, RowRange, ranges_of
 
 
 class Network(StrEnum):
@@ -42,6 +42,11 @@ _ENCODER = re.compile(
 _COMFY = {"clip_l": "1", "clip_g": "2"}
 # diffusers 1; XLabs' processors have no attention in front of them.
 _PROCESSOR = re.compile(r"(?<=\.)(?P<attention>attn\d?)\.processor\.(?P<layer>\w+?)_lora$")
+_OF_UNET = re.compile(
+    r"(?:down|up)_blocks_[0-3]_(?:attentions|resnets|downsamplers|upsamplers)_\d_|mid_block_"
+    r"|(?:down|up)_blocks_[0-3]_(?:down|up)samplers_0_conv$"
+    r"|(?:conv_in|conv_out|conv_norm_out)$|(?:time|add)_embedding_linear_[12]$"
+)
 _NUMBER = re.compile(r"blocks?[._](\d{1,3})[._]")
 _CROSS_BLOCKS = (
     *(f"down_blocks.{block}.attentions.{layer}" for block in range(3) for layer in range(2)),
@@ -66,6 +71,16 @@ def modules_of(stems: Iterable[str], family: str) -> dict[str, NamedModule]:
     numbers = [int(found) for stem in names for found in _NUMBER.findall(stem)]
     blocks = max(numbers, default=0) + 1
     return {stem: _module(numbered.get(stem, stem), family, blocks) for stem in names}
+
+
+def is_of_model(module: NamedModule, family: str) -> bool:
+    """Whether a UNet may have a module of that name; True for families without a UNet.
+
+    A module that the model does not have changes no picture, but could hide the others.
+    """
+    if module.network == Network.ENCODERS or family not in UNETS:
+        return True
+    return all(_OF_UNET.match(one.name) is not None for one in module.ranges)
 
 
 def _module(stem: str, family: str, blocks: int) -> NamedModule:

@@ -106,8 +106,9 @@ def relation_of(file: KnownFile, other: KnownFile, likeness: Likeness) -> Relati
     Merges and other ranks are told apart by rank and length, so a merge that was resized to a low
     rank may be named otherwise. That it is related does not depend on the name.
     """
-    if file.weights_hash is not None and file.weights_hash == other.weights_hash:
-        return Relation.SAME_WEIGHTS
+    has_same_bytes = file.weights_hash is not None and file.weights_hash == other.weights_hash
+    if has_same_bytes and likeness.cosine >= LEAST_COSINE_UNCHANGED:
+        return Relation.SAME_WEIGHTS  # a header can give the same bytes to other modules
     own, others = file.fingerprint.facts, other.fingerprint.facts
     if _is_unchanged(own, others, likeness):
         return _of_unchanged(own, others, likeness)

@@ -20,6 +20,7 @@ from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile
 from scanner.fingerprints.module_names import Network
 from scanner.fingerprints.relation import (
     COPIES,
+    LEAST_COSINE_UNCHANGED,
     Likeness,
     Relation,
     may_be_independent,
@@ -153,6 +154,15 @@ def relatives_of(file: KnownFile, search: Search) -> list[Relative]:
     return sorted(found.values(), key=lambda one: (one.relation not in COPIES, -one.cosine))
 
 
+def have_same_change(one: KnownFile, other: KnownFile) -> bool:
+    """Whether two files with the same tensor bytes give them to the same modules."""
+    sketches, others = one.fingerprint.sketches, other.fingerprint.sketches
+    return sketches.keys() == others.keys() and all(
+        float(sketch.direction() @ others[network].direction()) >= LEAST_COSINE_UNCHANGED
+        for network, sketch in sketches.items()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Near:
     file: KnownFile
@@ -189,8 +199,8 @@ def _relatives_in(file: KnownFile, network: Network, search: Search) -> list[Rel
         if may_be_independent(file, one.file, likeness):
             continue
         relation = relation_of(file, one.file, likeness)
-        error = (1 - cosine**2) * SPREAD
-        found.append(Relative(one.file, relation, cosine, share, error, network))
+        error = max(0.0, 1 - cosine**2) * SPREAD
+        found.append(Relative(one.file, relation, min(cosine, 1.0), share, error, network))
     return found
 
 

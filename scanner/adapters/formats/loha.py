@@ -22,7 +22,7 @@ from scanner.adapters.formats.definition import (
     kind_with,
     marked_by,
 )
-from scanner.adapters.formats.products import scale_of, tucker
+from scanner.adapters.formats.products import require_small, scale_of, tucker
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,7 @@ def _project(parts: Arrays, signs: Projection) -> Array:
         core = parts.get(f"hada_t{number}")
         if core is not None:
             # [i, j, ...] x [i, p] x [j, r] -> p rows of (i) and i rows of (r, ...).
+            require_small(len(core), *core.shape[2:], right.shape[1])
             right = np.einsum("ij...,jr->ir...", core, right).reshape(len(core), -1)
             left = left.T
         halves.append((left, right))

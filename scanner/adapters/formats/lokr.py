@@ -22,7 +22,7 @@ from scanner.adapters.formats.definition import (
     dimension,
     kind_with,
 )
-from scanner.adapters.formats.products import scale_of, tucker
+from scanner.adapters.formats.products import require_small, scale_of, tucker
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,17 +67,26 @@ def _project(parts: Arrays, signs: Projection) -> Array:
     """Rows and columns of a Kronecker product are pairs, so each factor takes its own half."""
     import numpy as np
 
-    first = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
+    if "lokr_w1" in parts:
+        first = parts["lokr_w1"]
+    else:
+        require_small(len(parts["lokr_w1_a"]), parts["lokr_w1_b"].shape[1])
+        first = parts["lokr_w1_a"] @ parts["lokr_w1_b"]
     if "lokr_w2" in parts:
         second = parts["lokr_w2"]
     elif "lokr_t2" in parts:
+        core, down = parts["lokr_t2"], parts["lokr_w2_b"]
+        require_small(parts["lokr_w2_a"].shape[1], *core.shape[2:], down.shape[1])
+        require_small(len(core), *core.shape[2:], down.shape[1])
         second = np.einsum(
             "ij...,ip,jr->pr...", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"]
         )
     else:
         factor = parts["lokr_w2_b"]
+        require_small(len(parts["lokr_w2_a"]), factor.size // len(factor))
         second = parts["lokr_w2_a"] @ factor.reshape(len(factor), -1)
     second = second.reshape(len(second), -1)
+    require_small(32, first.shape[1], len(second))
     rows = signs.rows(len(first) * len(second))
     columns = signs.columns(first.shape[1] * second.shape[1])
     pairs = rows.reshape(len(rows), len(first), len(second))

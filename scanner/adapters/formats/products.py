@@ -33,6 +33,19 @@ def tucker(core: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return torch.einsum("ij...,ip,jr->pr...", core, left, right)
 
 
+_MOST_NUMBERS = 2**25
+
+
+def require_small(*sizes: int) -> None:
+    """Refuse a product that a few bytes ask for and that no model needs.
+
+    Raises:
+        ValueError: it would have more numbers than any product of a real adapter.
+    """
+    if math.prod(sizes) > _MOST_NUMBERS:
+        raise ValueError(f"a product of {' x '.join(map(str, sizes))} numbers")
+
+
 def product_between(up: Array, down: Array, core: Array | None, signs: Projection) -> Array:
     """The product up @ down, or up @ core @ down of a convolution, between signs."""
     left, right = up.reshape(len(up), -1), down.reshape(len(down), -1)
@@ -42,6 +55,7 @@ def product_between(up: Array, down: Array, core: Array | None, signs: Projectio
         return product
     import numpy as np
 
+    require_small(len(core), *core.shape[2:], right.shape[1])
     inner = np.einsum("ij...,jr->ir...", core, right).reshape(len(core), -1)
     through_core: Array = rows @ (inner @ signs.columns(inner.shape[1]))
     return through_core

@@ -95,5 +95,5 @@ def _fingerprint_of(file: ArrivingFile) -> Fingerprint | None:
         if int.from_bytes(beginning, "little") > MAX_HEADER_BYTES:
             return None
         return fingerprint_from(file)
-    except NoFingerprint:
+    except (NoFingerprint, OSError):
         return None

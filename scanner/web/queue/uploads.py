@@ -87,8 +87,9 @@ class _File(BaseTarget):  # type: ignore[misc]
         self.arriving.arrived(self._stream.tell())
 
     def close(self) -> None:
-        self.arriving.arrived(self._stream.tell(), end=True)
-        self._stream.close()
+        if not self._stream.closed:
+            self.arriving.arrived(self._stream.tell(), end=True)
+            self._stream.close()
 
 
 class _Declared(ValueTarget):  # type: ignore[misc]
@@ -128,6 +129,8 @@ class UploadReceiver:
             try:
                 name, declared, webhook = await self._read(request, file, field)
                 await file.flush()
+                file.close()
+                fingerprint = await asyncio.wrap_future(made)
             except ClientDisconnect as error:
                 file.close()
                 path.unlink(missing_ok=True)
@@ -138,7 +141,6 @@ class UploadReceiver:
                 file.close()
                 path.unlink(missing_ok=True)
                 raise
-            file.close()
             if file.size_bytes == 0:
                 path.unlink(missing_ok=True)
                 raise GateRefused(
@@ -146,7 +148,6 @@ class UploadReceiver:
                     "no-file",
                     "no bytes came; send the file as the part `file`, or as the body",
                 )
-            fingerprint = await asyncio.wrap_future(made)
             final = path.with_suffix(".upload")
             path.replace(final)
             return Upload(
