@@ -147,7 +147,7 @@ def measure_search(folder: Path, files: int) -> None:
     facts = FileFacts("lora", "F16", 32, 722, "1" * 16, 0.0, None)
     sketch = Sketch(rng.standard_normal(NUMBERS).astype("f2"), 1.0)
     unknown = KnownFile(
-        "new", None, Fingerprint(VERSION, "SDXL", {Network.DENOISER: sketch}, facts)
+        "new", None, "new", Fingerprint(VERSION, "SDXL", {Network.DENOISER: sketch}, facts)
     )
     started = time.perf_counter()
     search.size("SDXL", Network.DENOISER)
