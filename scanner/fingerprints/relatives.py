@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 # Standard error of the cosine of unrelated files: 1.06 / 32 among adapters of the miniature world,
 # whose modules are few; 1 / 32 in theory (sketch.py). From the development split.
 SPREAD = 1.1 / math.sqrt(NUMBERS)
-# Two trainings of one person from two seeds have up to 0.13 in common (miniature world, development
-# people), and a sketch adds four standard errors at most. The strongest of eight equal sources of a
-# merge has 0.35; weaker ones are found in what is left.
-LEAST_COSINE = 0.3
+# Two trainings of one person from two seeds have up to 0.29 in common (LoCon of the miniature
+# world, development people), and a sketch adds three standard errors. The strongest of six equal
+# sources of a merge has 0.41; weaker ones are found in what is left.
+LEAST_COSINE = 0.4
 # Expected number of unrelated files that one search names.
 FALSE_RELATIONS = 1e-4
 _MOST_SOURCES = 12
