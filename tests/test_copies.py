@@ -92,6 +92,17 @@ class TestRelations:
         copy = changed(PERSON, change, tmp_path)
         assert relations(known, copy) == {PERSON.name: relation}
 
+    def test_a_file_whose_strengths_are_negated(self, known: Fingerprinter, tmp_path: Path) -> None:
+        """At strength -1 it is the same file."""
+        tensors = load_file(PERSON)
+        negated = {
+            name: -tensor if name.endswith(("lora_up.weight", "lora_B.weight")) else tensor
+            for name, tensor in tensors.items()
+        }
+        save_file(negated, tmp_path / "negated.safetensors")
+        found = relations(known, tmp_path / "negated.safetensors")
+        assert found == {PERSON.name: Relation.RESCALED}
+
     def test_a_merge_has_its_sources(self, known: Fingerprinter, tmp_path: Path) -> None:
         third = ADAPTERS / "dvx_actor.safetensors"
         merge = merge_of([PERSON, STYLE, third], tmp_path)

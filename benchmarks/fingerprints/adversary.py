@@ -46,6 +46,7 @@ _HEADS = 4
 def changes(modules: Modules, other: Modules) -> Iterator[tuple[str, Modules]]:
     yield "rotated inside the rank", rotated(modules, 3)
     yield "ranks in another order", _each(modules, lambda up, down: (up.flip(1), down.flip(0)))
+    yield "all strengths negated", _each(modules, lambda up, down: (-up, down))
     yield "rotated, resized to half, half strength", resized(rotated(modules, 3), 0.5)
     for strength in (0.5, 1.0, 2.0, 4.0, 8.0):
         yield (

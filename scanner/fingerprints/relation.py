@@ -90,6 +90,8 @@ class Likeness:
         stretch: length of the first change by that of the second.
         alone: no other known file has a share in the first one.
         starts: cosine of the factors that started at random; None if one file has no such factor.
+        is_opposite: the changes have opposite directions, so one is applied with a negative
+            strength.
         explained: share of the first change's squared length that all related files explain.
     """
 
@@ -98,6 +100,7 @@ class Likeness:
     alone: bool
     starts: float | None
     explained: float = 1.0
+    is_opposite: bool = False
 
 
 def relation_of(file: KnownFile, other: KnownFile, likeness: Likeness) -> Relation:
@@ -135,7 +138,7 @@ def _of_unchanged(own: FileFacts, others: FileFacts, likeness: Likeness) -> Rela
         return Relation.RESIZED
     if own.names_hash != others.names_hash:
         return Relation.RENAMED
-    if abs(likeness.stretch - 1) > MOST_STRETCH_UNCHANGED:
+    if likeness.is_opposite or abs(likeness.stretch - 1) > MOST_STRETCH_UNCHANGED:
         return Relation.RESCALED
     return Relation.RECAST
 

@@ -74,7 +74,10 @@ class Search(Protocol):
     def nearest(
         self, family: str, network: Network, direction: Vector
     ) -> list[tuple[KnownFile, Vector, float]]:
-        """Files with the direction of their change and its cosine, the nearest first."""
+        """Files with the direction of their change and its cosine, the nearest first.
+
+        A change in the opposite direction is turned round: it is applied with a negative strength.
+        """
 
     def size(self, family: str, network: Network) -> int:
         """The number of files that are compared."""
@@ -91,10 +94,13 @@ class StoreSearch:
     ) -> list[tuple[KnownFile, Vector, float]]:
         least = least_cosine(self.size(family, network))
         found = self._index.search(family, network, direction, _MOST_NEAREST)
-        near = {number: cosine for number, cosine in found if cosine >= least}
+        near = {number: cosine for number, cosine in found if abs(cosine) >= least}
         files = self._store.numbered(near) if near else {}
+        directions = {
+            number: file.fingerprint.sketches[network].direction() for number, file in files.items()
+        }
         return [
-            (files[number], files[number].fingerprint.sketches[network].direction(), cosine)
+            (files[number], directions[number] * np.sign(cosine), abs(cosine))
             for number, cosine in near.items()
             if number in files
         ]
@@ -126,12 +132,12 @@ class ListSearch:
             return []
         files, directions = self._groups[family, network]
         cosines = directions @ direction
-        order = np.argsort(-cosines)[:_MOST_NEAREST]
+        order = np.argsort(-np.abs(cosines))[:_MOST_NEAREST]
         least = least_cosine(len(files))
         return [
-            (files[place], directions[place], float(cosines[place]))
+            (files[place], directions[place] * np.sign(cosines[place]), abs(float(cosines[place])))
             for place in order
-            if cosines[place] >= least
+            if abs(cosines[place]) >= least
         ]
 
     def size(self, family: str, network: Network) -> int:
@@ -195,6 +201,7 @@ def _relatives_in(file: KnownFile, network: Network, search: Search) -> list[Rel
         likeness = replace(
             _likeness(file, one.file, network, cosine, alone=len(sources) == 1),
             explained=explained,
+            is_opposite=_is_turned(one.file, one.direction, network),
         )
         if may_be_independent(file, one.file, likeness):
             continue
@@ -244,6 +251,8 @@ def _sources(
             (_Near(other, other_direction), cosine)
             for other, other_direction, cosine in found
             if other.sha256 != file.sha256
+            # A source of a merge is its sum with others, less these others; that explains nothing.
+            and not (sources and _is_turned(other, other_direction, network))
         ]
         for one, _ in new:
             near.setdefault(one.file.sha256, one)
@@ -256,6 +265,11 @@ def _sources(
         if length < _LEAST_LEFT:
             break
     return near, sources
+
+
+def _is_turned(file: KnownFile, direction: Vector, network: Network) -> bool:
+    """Whether a direction is the opposite of that of the file's change."""
+    return float(direction @ file.fingerprint.sketches[network].direction()) < 0
 
 
 def _is_copy_of_any(one: _Near, sources: Iterable[_Near]) -> bool:
