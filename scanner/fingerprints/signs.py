@@ -94,5 +94,5 @@ class ModuleSigns:
         key = f"portrait-scanner fingerprint {self.version} {self.module.network} {one.name} {side}"
         digest = hashlib.shake_128(key.encode()).digest(_BYTES * (start + count))
         octets = np.frombuffer(digest, np.uint8)[_BYTES * start :]
-        signs: Array = _SIGNS[octets].reshape(count, SIDE)
+        signs: Array = np.take(_SIGNS, octets, axis=0).reshape(count, SIDE)
         return signs
