@@ -13,9 +13,16 @@ from reports.cases.listings import own_listing
 from reports.documents.case_report import case_html
 from reports.documents.translation import LANGUAGES
 from reports.notices.drafting import draft_notice
+from scanner.casework.service import CaseService
+from scanner.web.auth.access import Role
 from tests.cases import make_case, reviewed
 from tests.conftest import NOON
+from tests.test_chinese_pages import filed, person, service, site
+from tests.test_chinese_reports import english_in
 from tests.test_notices import given_for
+from tests.test_page_safety import Site
+
+__all__ = ["person", "service", "site"]
 
 KINDS = ("recast", "resized", "contains", "another epoch of the same training")
 
@@ -86,3 +93,19 @@ def test_a_law_that_reaches_identical_files_only(case: Case) -> None:
     given = given_for("eu-dsa-17")
     notice = draft_notice("eu-dsa-17", case, given, NOON)
     assert not any(digit * 64 in notice.text for digit in "01239")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_of_a_case_shows_them(
+    service: CaseService, person: str, site: Site, language: str
+) -> None:
+    case = filed(service, make_case(service.case_store), person)
+    for number, relation in enumerate(KINDS):
+        attach(service.case_store, case, str(number), relation, "civitai")
+    reviewer = site.browser("lina", Role.REVIEWER, Role.LEGAL)
+    html = reviewer.get(f"/cases/{case.case_id}", params={"lang": language}).text
+    for digit in range(len(KINDS)):
+        assert f"https://civitai.example/{digit}" in html
+    if language == "zh-CN":
+        assert english_in(html.replace("mirror", "")) == []
+        assert "由这些权重改制的文件" in html

@@ -173,8 +173,10 @@ def entry_text(entry: Entry, translate: Translate = str) -> str:
     """What an entry of a case's log says: people's words as they are, the program's translated."""
     details = entry.details
     if entry.kind in ("listing", "copy"):
-        names = ("relation", "hub", "title", "creator", "file", "listing_url")
-        return " · ".join(str(details[name]) for name in names if details.get(name))
+        relation = str(details.get("relation") or "")
+        words = translate(VOCABULARY["relation"].get(relation, relation)) if relation else ""
+        names = ("hub", "title", "creator", "file", "listing_url")
+        return " · ".join(filter(None, (words, *(details[name] for name in names))))
     text = next((str(details[name]) for name in ("reason", "text", "note") if name in details), "")
     if entry.kind in ("note", "reopens"):
         text = known_words(text, translate)

@@ -88,7 +88,8 @@ Request a scan of a file: uploaded as a form or as plain bytes, or named by addr
 in JSON.
 
 The answer is 200 with the verdict if the same file was scanned with the same words before and the \
-registered people have not changed, or somebody was found in it. Otherwise it is 202. \
+registered people have not changed, or somebody was found in it, or the file is another form of \
+one that a confirmed case is about. Otherwise it is 202. \
 A SHA-256 must be that of a file which this account uploaded or which a crawled listing names."""
 _VERDICT_DESCRIPTION = """\
 The verdict on a file that was scanned before. `asked` in each finding holds the words it covers. \
