@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies
 
+from crawlers.hashes import sha256_of
 from reports.cases.case import Case
 from scanner.casework.hash_lists import import_hash_list, read_hash_list
 from scanner.errors import HashListRefused
@@ -19,7 +20,7 @@ from tests.conftest import NOON
 from tests.opening import open_service
 from tests.test_cli import run
 from tests.test_copies import changed, confirmed, decide
-from tests.test_draw_once import PERSON, STYLE, Home, home
+from tests.test_draw_once import NOBODY_SHOWN, PERSON, STYLE, Home, home
 
 __all__ = ["confirmed", "home"]
 
@@ -106,6 +107,20 @@ class TestImport:
         assert rows[STYLE.name]["outcome"] == "clear"
         ran = run("copies", changed(PERSON, "bf16", tmp_path), "--json", home=other.settings.home)
         assert json.loads(ran.stdout)["relations"]
+
+    def test_a_search_of_a_new_person_does_not_lose_it(
+        self, other: Home, exported: dict[str, Any], tmp_path: Path
+    ) -> None:
+        taken_over(other, exported)
+        copy = changed(PERSON, "rank x 2", tmp_path)
+        [before] = other.scan(copy).to_json_rows()
+        other.register(NOBODY_SHOWN)
+        other.retrosearch()
+        assert before["outcome"] == "possible"
+        with other.session() as session:
+            key = session.search_key(session.take_snapshot()).digest
+            judged = session.scan_store.items.judged(sha256_of(copy), key)
+            assert {row.outcome for item in judged for row in item.rows} == {"possible"}
 
     def test_a_later_list_takes_its_place(
         self, home: Home, other: Home, exported: dict[str, Any], tmp_path: Path

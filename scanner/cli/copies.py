@@ -32,7 +32,7 @@ def copies(
         str | None,
         typer.Argument(
             help="A file on disk, or the SHA-256 of a file that was fetched or scanned.",
-            metavar="[FILE|SHA256]",
+            metavar="FILE|SHA256",
         ),
     ] = None,
     update: Annotated[

@@ -141,7 +141,7 @@ class _Comparison:
         for sha256 in {row.sha256 or "" for row in examined}:
             rows = [row for row in examined if (row.sha256 or "") == sha256]
             before = {(row.identity_id, row.outcome) for row in rows if row.identity_id}
-            if sha256 not in found:
+            if sha256 not in found or any(map(_rests_on_a_list, rows)):
                 return None
             now = found[sha256] or self._of_bytes[sha256]
             if now | self._confirmed(rows, now) != before:
@@ -176,3 +176,8 @@ class _Comparison:
         was_empty = row.reason == NOBODY_REGISTERED
         is_empty = len(self._snapshot.gallery) == 0
         return row.outcome != decision.outcome or was_empty != is_empty
+
+
+def _rests_on_a_list(row: ResultRow) -> bool:
+    """Whether a row names nobody because another installation's list names the weights."""
+    return row.outcome == Outcome.POSSIBLE and row.identity_id is None
