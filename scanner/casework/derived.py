@@ -91,6 +91,16 @@ class DerivedFiles:
         self._unknown: frozenset[str] | None = None
         self._lists: tuple[tuple[str, str], ...] = ()
 
+    def of_file(self, sha256: str) -> list[Derivation]:
+        """The same for a file whose fingerprint is stored; none for any other file.
+
+        Fingerprints are read only where there is something to compare them with.
+        """
+        if not self._case_store.confirmed_files() and not self._fingerprints.lists():
+            return []
+        known = self._fingerprints.get(sha256)
+        return self.of(known) if known is not None else []
+
     def of(self, known: KnownFile) -> list[Derivation]:
         """The confirmed cases from whose files a file derives, the nearest first.
 

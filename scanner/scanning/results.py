@@ -13,7 +13,6 @@ from reports.reasons.reason import Reason
 from scanner.casework.derived import Derivation, DerivedFiles
 from scanner.casework.filing import CaseFiling
 from scanner.finding_records import FindingRecord
-from scanner.fingerprints.fingerprint_store import FingerprintStore
 from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
 from scanner.records import AskedWords, ResultRow, VerdictMethod, VerdictRecord
 from scanner.scanning.checkpoint_facts import CheckpointFacts
@@ -34,7 +33,6 @@ class ResultFiling:
 
     filing: CaseFiling
     facts: CheckpointFacts
-    fingerprints: FingerprintStore
     derived: DerivedFiles
     hub_name: str
 
@@ -107,8 +105,7 @@ class ResultFiling:
         return tuple(self._rows_of_derived(row, (), copies, listing, file, triage))
 
     def _derivations(self, triage: Triage) -> list[Derivation]:
-        known = self.fingerprints.get(triage.sha256 or "")
-        return self.derived.of(known) if known is not None else []
+        return self.derived.of_file(triage.sha256 or "")
 
     def _rows_of_derived(
         self,

@@ -113,9 +113,7 @@ class ScanSession:
         self.filing = CaseFiling(vault, case_store, self.records, options.operator, clock)
         facts = CheckpointFacts(crawl, acquisition.checkpoints, case_store)
         self.derived = DerivedFiles(fingerprinter.store, case_store)
-        self.results = ResultFiling(
-            self.filing, facts, fingerprinter.store, self.derived, options.hub_name
-        )
+        self.results = ResultFiling(self.filing, facts, self.derived, options.hub_name)
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
         self.requests = RequestBuilder(
@@ -236,8 +234,7 @@ class ScanSession:
 
     def derivations(self, sha256: str) -> list[Derivation]:
         """Return the confirmed cases from whose files a file's weights come."""
-        known = self.fingerprinter.store.get(sha256)
-        return self.derived.of(known) if known is not None else []
+        return self.derived.of_file(sha256)
 
     def _source_triggers(self, sha256: str) -> tuple[str, ...]:
         own = [one for one in self.derivations(sha256) if one.source is None]

@@ -91,12 +91,9 @@ class DerivedUploads:
         """The confirmed cases of whose files an upload is a complete copy."""
         if request.kind != JobKind.UPLOAD or request.sha256 is None:
             return []
-        store, derived = self._open()
-        known = store.get(request.sha256)
-        if known is None:
-            return []
+        _, derived = self._open()
         with self._lock:
-            return [one for one in derived.of(known) if one.is_complete_copy]
+            return [one for one in derived.of_file(request.sha256) if one.is_complete_copy]
 
     def _open(self) -> tuple[FingerprintStore, DerivedFiles]:
         with self._lock:
