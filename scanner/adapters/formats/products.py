@@ -43,7 +43,7 @@ def require_small(*sizes: int) -> None:
         ValueError: it would have more numbers than any product of a real adapter.
     """
     if math.prod(sizes) > _MOST_NUMBERS:
-        raise ValueError(f"a product of {' x '.join(map(str, sizes))} numbers")
+        raise ValueError(sizes)
 
 
 def product_between(up: Array, down: Array, core: Array | None, signs: Projection) -> Array:
