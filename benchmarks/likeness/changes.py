@@ -36,7 +36,7 @@ def derive(
             name: tensor * 0.5 if _is_last_factor(name) else tensor
             for name, tensor in first.items()
         }, metadata
-    return _merged(sources), metadata
+    return merged(sources, [1.0] * len(sources)), metadata
 
 
 def _is_last_factor(name: str) -> bool:
@@ -76,17 +76,17 @@ def _pruned(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return torch.where(tensor.float().abs() > limit, tensor, torch.zeros_like(tensor))
 
 
-def _merged(sources: list[Tensors]) -> Tensors:
-    """The exact sum of kohya LoRAs, with the sum of their ranks."""
-    merged: Tensors = {}
+def merged(sources: list[Tensors], weights: list[float]) -> Tensors:
+    """The exact weighted sum of kohya LoRAs, with the sum of their ranks."""
+    summed: Tensors = {}
     for stem in sorted({name.split(".")[0] for source in sources for name in source}):
         downs, ups = [], []
-        for source in sources:
+        for source, weight in zip(sources, weights, strict=True):
             down, up = source[f"{stem}.lora_down.weight"], source[f"{stem}.lora_up.weight"]
             alpha = float(source.get(f"{stem}.alpha", torch.tensor(down.shape[0])))
             downs.append(down.float())
-            ups.append(up.float() * (alpha / down.shape[0]))
-        merged[f"{stem}.lora_down.weight"] = torch.cat(downs).half()
-        merged[f"{stem}.lora_up.weight"] = torch.cat(ups, dim=1).half()
-        merged[f"{stem}.alpha"] = torch.tensor(float(sum(len(down) for down in downs))).half()
-    return merged
+            ups.append(up.float() * (weight * alpha / down.shape[0]))
+        summed[f"{stem}.lora_down.weight"] = torch.cat(downs).half()
+        summed[f"{stem}.lora_up.weight"] = torch.cat(ups, dim=1).half()
+        summed[f"{stem}.alpha"] = torch.tensor(float(sum(len(down) for down in downs))).half()
+    return summed

@@ -16,6 +16,7 @@ import platform
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,14 @@ class Row:
     reason: str
 
 
-def task_of(path: Path) -> SamplingRequest:
+def request_of(path: Path, stated: Sequence[str] = ()) -> SamplingRequest:
+    """Return the request for a file.
+
+    Args:
+        stated: triggers of its listing.
+    """
     triage = triage_file(path)
-    triggers = usable_triggers(triage.triggers)
+    triggers = usable_triggers([*stated, *triage.triggers])
     candidates = () if triggers else candidate_words([path.stem])
     problem = "; ".join(triage.problems) if not triage.readable else None
     return SamplingRequest(
@@ -97,7 +103,7 @@ def judge_all(
             print(f"missing: {name}")
             continue
         started = time.monotonic()
-        record = identifier.identify(task_of(path)).verdict.to_json()
+        record = identifier.identify(request_of(path)).verdict.to_json()
         seconds = time.monotonic() - started
         found = {
             outcome: tuple(

@@ -55,6 +55,13 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
         "few-faces": (
             "only {faces:d} of {samples:d} samples show a usable face, {needed:d} are needed"
         ),
+        "words-not-asked": (
+            "{left:d} of {words:d} words that it is said to answer to were not asked for"
+        ),
+        "unusually-weak": (
+            "it changes the base model by {share:.3f} in one step, far less than any file that "
+            "people use"
+        ),
         "not-again": (
             "a face that screening took for somebody registered did not come again in {samples:d} "
             "full samples"

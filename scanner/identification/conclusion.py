@@ -113,7 +113,7 @@ def conclude(
         outcome, reason = _without_finding(
             faces, closest, clear_reason, snapshot, policy, has_candidates=has_candidates
         )
-        sentence = reason.in_english()
+        sentence = "; ".join((*faces.doubts, reason.in_english()))
     return Identification(
         outcome,
         sentence,
@@ -131,13 +131,16 @@ def strongest_first(finding: Finding) -> tuple[bool, float]:
     return finding.outcome != Outcome.MATCH, -finding.scored.score
 
 
-def outcome_of_nobody(usable_faces: int, snapshot: GallerySnapshot, policy: Policy) -> Outcome:
+def outcome_of_nobody(
+    usable_faces: int, doubts: Sequence[str], snapshot: GallerySnapshot, policy: Policy
+) -> Outcome:
     """Return the outcome for a checkpoint in which nobody is found.
 
     Args:
         usable_faces: number of samples with a usable face, those of confirmation included.
+        doubts: of the drawing (`CheckpointFaces.doubts`).
     """
-    if len(snapshot.gallery) > 0 and usable_faces < policy.min_faces:
+    if len(snapshot.gallery) > 0 and (usable_faces < policy.min_faces or doubts):
         return Outcome.INCONCLUSIVE
     return Outcome.CLEAR
 
@@ -157,10 +160,10 @@ def _without_finding(
         clear_reason: reason of the closest confirmed candidate, which is `clear`; None without one.
     """
     usable_faces = len(usable(faces.all))
-    outcome = outcome_of_nobody(usable_faces, snapshot, policy)
+    outcome = outcome_of_nobody(usable_faces, faces.doubts, snapshot, policy)
     if len(snapshot.gallery) == 0:
         return outcome, Reason("nobody-registered")
-    if outcome == Outcome.INCONCLUSIVE:
+    if usable_faces < policy.min_faces:
         values = {"faces": usable_faces, "samples": len(faces.all), "needed": policy.min_faces}
         return outcome, Reason("few-faces", values)
     if clear_reason is not None:

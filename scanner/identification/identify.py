@@ -123,9 +123,12 @@ class _Search:
             if self._is_between(match, scored)
         ]
         best = {match.identity_id: (match, scored) for match, scored in ranked}
-        for trigger in dict.fromkeys(trigger for _, trigger, scale in doubtful if scale == 1.0):
-            asked = {identity_id for identity_id, own, _ in doubtful if own == trigger}
-            stronger = self._rounds([(trigger, self.policy.strong_scale)], asked)
+        full = dict.fromkeys((word, scale) for _, word, scale in doubtful if abs(scale) >= 1)
+        for trigger, scale in full:
+            asked = {
+                one for one, own, own_scale in doubtful if (own, own_scale) == (trigger, scale)
+            }
+            stronger = self._rounds([(trigger, scale * self.policy.strong_scale)], asked)
             if isinstance(stronger, MoreSamples):
                 return stronger
             for match, scored in stronger:

@@ -119,9 +119,9 @@ class Policy:
         confirmation_cluster: minimum size of a cluster in confirmation for an identity to be named;
             at least two.
         rounds: maximum number of confirmation rounds.
-        strong_scale: adapter scale of the second confirmation, for candidates between the two
-            thresholds. Chosen on LikenessBench's development split; at most
-            `scanner.sampling.prompt_safety.MAX_SCALE`.
+        strong_scale: how many times stronger the adapter is in the second confirmation, for
+            candidates between the two thresholds. Chosen on LikenessBench's development split;
+            adapters distort every image above it.
         min_faces: minimum number of usable faces; with fewer the outcome is `inconclusive`.
         most_candidates: maximum number of identities that are confirmed, the closest first.
     """

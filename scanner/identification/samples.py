@@ -43,10 +43,12 @@ class CheckpointFaces:
     Attributes:
         screening: the rounds of screening.
         confirmation: samples of confirmation.
+        doubts: why nobody found does not mean that the file shows nobody, as English sentences.
     """
 
     screening: tuple[tuple[SampleFace, ...], ...]
     confirmation: tuple[SampleFace, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[SampleFace, ...]:

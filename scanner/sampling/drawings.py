@@ -53,6 +53,7 @@ class Drawing:
         base_model: description of the base model.
         base_model_sha256: SHA-256 of its weights.
         settings: sampler settings by name, and how the file was loaded.
+        doubts: why nobody found does not mean that the file shows nobody, as English sentences.
     """
 
     screening: tuple[tuple[DrawnSample, ...], ...]
@@ -63,6 +64,7 @@ class Drawing:
     base_model: str
     base_model_sha256: str | None
     settings: dict[str, Any]
+    doubts: tuple[str, ...] = ()
 
     @property
     def samples(self) -> tuple[DrawnSample, ...]:
@@ -97,7 +99,8 @@ class Drawing:
         )
         confirmation = tuple(map(DrawnSample.from_json, record["confirmation"]))
         known = {name: value for name, value in record.items() if name in names}
-        return cls(**{**known, "screening": rounds, "confirmation": confirmation})
+        doubts = tuple(record.get("doubts", ()))
+        return cls(**{**known, "screening": rounds, "confirmation": confirmation, "doubts": doubts})
 
 
 def pixels_sha256(image: DrawnImage) -> str:

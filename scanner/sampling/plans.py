@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scanner.sampling.prompt_safety import MAX_SCALE, NEGATIVE_PROMPT
+from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
 
 PORTRAITS = (
     "portrait photo of {subject}, wearing a plain shirt, neutral background",
@@ -21,12 +21,16 @@ PORTRAITS = (
     "passport photo of {subject}, adult, neutral background",
 )
 # Counts changes of prompts, seeds and rounds. It is a part of every sampling key.
-PLAN_VERSION = 2
-MAX_TRIGGERS = 4
+PLAN_VERSION = 3
+# The first triggers get a whole round of samples each, the others only two samples at first.
+FULL_TRIGGERS, MAX_TRIGGERS = 4, 24
 # Adapter scales of the rounds of screening. An overtrained adapter draws no face at full strength,
 # so the last round is weaker. The second round uses no trigger, because an adapter that was trained
 # on an unlisted trigger often draws its subject without any.
 SCREENING_SCALES = (1.0, 1.0, 0.7)
+# The largest adapter weight of a sample: that of a file with a hundredth of the usual effect, in a
+# second confirmation.
+MOST_SCALE = 120.0
 _PERSON_WORDS = frozenset(
     ["person", "woman", "man", "lady", "guy", "female", "male", "actress", "actor"]
 )
@@ -39,7 +43,7 @@ class SamplePlan:
     Attributes:
         stage: "screening" or "evidence" (confirmation).
         number: counts the samples of a stage, in the order in which they were drawn.
-        scale: adapter weight.
+        scale: adapter weight; negative for files that are made to be loaded with a minus sign.
         trigger: the word in the prompt; None for a prompt about a person in general.
     """
 
@@ -86,10 +90,10 @@ def plan_samples(
         drawn: the plans of this stage so far; the new ones go on from them.
 
     Raises:
-        ValueError: the scale is over MAX_SCALE, above which adapters distort every image.
+        ValueError: the scale is larger than MOST_SCALE.
     """
-    if scale > MAX_SCALE:
-        raise ValueError(f"scale {scale} is over {MAX_SCALE}")
+    if abs(scale) > MOST_SCALE:
+        raise ValueError(f"scale {scale} is larger than {MOST_SCALE}")
     plans = list(drawn)
     for trigger in triggers[:MAX_TRIGGERS]:
         first = sum((plan.trigger, plan.scale) == (trigger, scale) for plan in plans)

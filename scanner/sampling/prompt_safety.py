@@ -1,7 +1,7 @@
 """Words that are not allowed in a prompt.
 
-Prompts ask for neutral portraits of clothed adults. A trigger that would change that is dropped,
-and a checkpoint that names a minor is not sampled at all (scanner.triage.minors).
+Prompts ask for neutral portraits of clothed adults. A word that would change that is dropped, and
+a checkpoint that names a minor is not sampled at all (scanner.triage.minors).
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Iterable
 
 from crawlers.text_words import words_of_text
 
-# Adapters distort every image above this scale.
-MAX_SCALE = 1.2
 NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
 
 _MINOR_WORDS = re.compile(
@@ -26,26 +24,38 @@ _SEXUAL_WORDS = re.compile(
     r"裸|色情|性爱|脱衣",
     re.IGNORECASE,
 )
+_SEPARATORS = re.compile(r"[\s,;_|/+]+")
 _TRIGGER_FORM = re.compile(r"[^\x00-\x1f<>\\{}\[\]()|]{1,60}")
 
 
 def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
     """Return the triggers that are allowed in a prompt, in their order.
 
-    A trigger whose words are all in another, longer trigger is left out.
+    A sexual word is left out of its trigger; whoever wants a trigger not to be asked for would
+    write one beside it. A trigger that says minor is left out as a whole, as is one whose words are
+    all in another, longer trigger.
     """
     allowed = [
-        word.strip()
+        trigger
         for word in words
-        if _TRIGGER_FORM.fullmatch(word.strip())
-        and not _holds(_SEXUAL_WORDS, word)
-        and not _holds(_MINOR_WORDS, word)
+        if not _holds(_MINOR_WORDS, word)
+        and (trigger := _without_sexual_words(word))
+        and _TRIGGER_FORM.fullmatch(trigger)
+        and not _holds(_SEXUAL_WORDS, trigger)
     ]
     return tuple(
         word
         for word in dict.fromkeys(allowed)
         if not any(_contains(other, word) for other in allowed)
     )
+
+
+def _without_sexual_words(trigger: str) -> str:
+    """Return a trigger without the words that are sexual, as people separate words."""
+    if not _holds(_SEXUAL_WORDS, trigger):
+        return trigger.strip()
+    kept = [part for part in _SEPARATORS.split(trigger) if not _holds(_SEXUAL_WORDS, part)]
+    return " ".join(part for part in kept if part)
 
 
 def _contains(longer: str, word: str) -> bool:

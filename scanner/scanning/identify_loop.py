@@ -8,16 +8,14 @@ Vectors exist only inside the loop.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from reports.reasons.reason import Reason
-from scanner.errors import NotScannable
 from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
-from scanner.identification.identify import count_clusters, draws_one_face, identify
+from scanner.identification.identify import draws_one_face, identify
 from scanner.identification.impostor_counts import impostor_counts
 from scanner.identification.policy import Policy
 from scanner.identification.samples import CheckpointFaces, MoreControls, MoreSamples
@@ -26,29 +24,12 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import ImpostorCounts
 from scanner.sampling.base_models import description_of
 from scanner.sampling.drawings import Drawing
-from scanner.sampling.effect_check import require_effect
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawingCost, Pixels
-from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
+from scanner.sampling.plans import plan_samples
 from scanner.sampling.sample_store import Place
-from scanner.sampling.trigger_search import find_trigger
 from scanner.scanning.observations import KnownSamples, ObservedSample, SampleObserver, faces_of
-
-
-def prompt_words(words: Iterable[str]) -> list[str | None]:
-    """Return triggers for the learned words of a file: all words together, then each alone.
-
-    Several words may have been learned for one subject and must then be written together.
-
-    Raises:
-        NotScannable: there are more words than prompts; any of them may stand for a person.
-    """
-    single = list(words)
-    triggers: list[str | None] = [" ".join(single), *single] if len(single) > 1 else [*single]
-    if len(triggers) > MAX_TRIGGERS:
-        limits = {"words": len(single), "most": MAX_TRIGGERS - 1}
-        raise NotScannable(Reason("too-many-words", limits).in_english())
-    return triggers
+from scanner.scanning.screening import Screener, Screening, prompt_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +66,23 @@ class _Progress:
     """The samples of one checkpoint so far; in memory only.
 
     Attributes:
-        triggers: known triggers of the file.
-        candidates: words that the trigger search may try.
         earlier_calls: denoiser calls of the samples that were drawn before.
     """
 
-    sha256: str
-    triggers: list[str | None]
-    candidates: Sequence[str]
-    screening: list[list[ObservedSample]] = field(default_factory=list)
+    screening: Screening
     confirmation: list[ObservedSample] = field(default_factory=list)
-    found_trigger: str | None = None
     earlier_calls: int = 0
 
     @property
     def samples(self) -> list[ObservedSample]:
         """All samples, those of screening first."""
-        return [*(sample for each in self.screening for sample in each), *self.confirmation]
+        return [*self.screening.samples, *self.confirmation]
 
     @property
     def faces(self) -> CheckpointFaces:
         """The faces in them."""
-        return faces_of(self.screening, self.confirmation)
+        screening = self.screening
+        return faces_of(screening.rounds, self.confirmation, screening.doubts)
 
 
 class IdentifyLoop:
@@ -144,16 +120,18 @@ class IdentifyLoop:
         batches = known.batches if known is not None else 0
         kept_since = None
         with self._sampler.adapter(path, kind, batches=batches) as loaded:
-            words = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
+            vectors = sum(len(tokens.split()) for tokens in loaded.words.values())
+            words = list(dict.fromkeys([*prompt_words(loaded.words, vectors), *triggers]))
             decided = None
             if known is not None and self._draws_alike(known.drawing, loaded.route):
-                progress = _continued(sha256, words, candidates, known)
+                progress = _continued(sha256, known)
                 decided = self._decide(progress)
                 kept_since = known.drawn_at
             if decided is None:
                 kept_since = None
-                progress = _Progress(sha256, words, candidates)
-                self._screen(progress)
+                progress = _Progress(Screening(sha256, [*words], candidates))
+                screener = Screener(self._sampler, self._observer, self._policy, loaded)
+                screener.screen(progress.screening)
                 decided = self._decide(progress)
             if decided is None:
                 raise AssertionError("samples that were just drawn have their pictures")
@@ -208,69 +186,6 @@ class IdentifyLoop:
                 samples[place] = again
         return True
 
-    def _screen(self, progress: _Progress) -> None:
-        """Draw cheap samples: by trigger, without it, and weaker if few faces were usable.
-
-        The questions depend on the file alone, so that a person who registers later can be searched
-        in what was drawn.
-        """
-        for turn, scale in enumerate(SCREENING_SCALES):
-            if turn < len(progress.screening):
-                continue  # the round was drawn ahead
-            drawn = progress.samples
-            faces = sum(sample.drawn.has_face for sample in drawn)
-            if turn == len(SCREENING_SCALES) - 1 and faces >= self._policy.min_faces:
-                break
-            planned = [sample.drawn.plan for sample in drawn]
-            plans = self._screening_plans(
-                progress, self._triggers_of(progress, turn), planned, scale
-            )
-            if turn == 0:
-                require_effect(self._sampler, plans[0])
-            next_plans = self._next_plans(progress, turn, plans)
-            observed = self._observer.observe([*plans, *next_plans])
-            progress.screening.append(observed[: len(plans)])
-            if next_plans:
-                progress.screening.append(observed[len(plans) :])
-
-    def _screening_plans(
-        self,
-        progress: _Progress,
-        triggers: list[str | None],
-        planned: Sequence[SamplePlan],
-        scale: float,
-    ) -> list[SamplePlan]:
-        count = self._policy.screening
-        return plan_samples(progress.sha256, "screening", triggers, count, planned, scale)
-
-    def _next_plans(
-        self, progress: _Progress, turn: int, planned: Sequence[SamplePlan]
-    ) -> list[SamplePlan]:
-        """Return the plans of the second round, if they are known already and drawn ahead."""
-        known = bool(progress.triggers) or not progress.candidates
-        if turn or not known or not self._sampler.draws_ahead:
-            return []
-        return self._screening_plans(progress, [None], planned, SCREENING_SCALES[1])
-
-    def _triggers_of(self, progress: _Progress, turn: int) -> list[str | None]:
-        """Return the triggers of one round of screening.
-
-        The first and the third round use the known triggers, the second none. Without a known
-        trigger and without a cluster in the first round, the second and third use the word that the
-        trigger search finds.
-        """
-        if turn == 1 and progress.triggers:
-            return [None]
-        if turn == 1 and progress.candidates:
-            [first] = progress.faces.screening
-            if count_clusters(first, self._policy) == 0:
-                progress.found_trigger = find_trigger(
-                    self._sampler, progress.sha256, progress.candidates
-                )
-        if progress.found_trigger is not None:
-            return [progress.found_trigger]
-        return progress.triggers or [None]
-
     def _confirm(self, progress: _Progress) -> Identification:
         """Draw the samples of confirmation and the controls that the decision asks for."""
         samples = progress.confirmation
@@ -279,7 +194,7 @@ class IdentifyLoop:
             if isinstance(decided, MoreSamples):
                 planned = [sample.drawn.plan for sample in samples]
                 plans = plan_samples(
-                    progress.sha256,
+                    progress.screening.sha256,
                     "evidence",
                     [decided.trigger],
                     decided.count,
@@ -298,29 +213,27 @@ class IdentifyLoop:
     def _drawing(self, progress: _Progress, cost: DrawingCost, route: str) -> Drawing:
         """Return the record of everything that was drawn."""
         return Drawing(
-            tuple(tuple(sample.drawn for sample in samples) for samples in progress.screening),
+            tuple(
+                tuple(sample.drawn for sample in samples) for samples in progress.screening.rounds
+            ),
             tuple(sample.drawn for sample in progress.confirmation),
-            progress.found_trigger,
+            progress.screening.found_trigger,
             progress.earlier_calls + cost.denoiser_calls,
             draws_one_face(progress.faces.screening, self._policy),
             description_of(self._sampler.base),
             self._sampler.base_sha256,
             self._settings(route),
+            tuple(progress.screening.doubts),
         )
 
     def _settings(self, route: str) -> dict[str, object]:
         return {**self._sampler.settings, "loaded_by": route}
 
 
-def _continued(
-    sha256: str, words: list[str | None], candidates: Sequence[str], known: KnownSamples
-) -> _Progress:
-    return _Progress(
-        sha256,
-        words,
-        candidates,
-        known.screening,
-        known.confirmation,
-        known.drawing.found_trigger,
-        known.drawing.denoiser_calls,
+def _continued(sha256: str, known: KnownSamples) -> _Progress:
+    """Return the samples that were drawn before, of which screening is complete."""
+    drawing = known.drawing
+    screening = Screening(
+        sha256, [], (), known.screening, drawing.found_trigger, list(drawing.doubts)
     )
+    return _Progress(screening, known.confirmation, drawing.denoiser_calls)

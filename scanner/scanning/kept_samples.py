@@ -124,7 +124,9 @@ class KeptSamples:
         for kept, known in self._known(sampling_keys, only_screening=True):
             if not comes_near(known.faces, snapshot, self._policy):
                 usable_faces = sum(sample.has_face for sample in kept.drawing.samples)
-                outcome = outcome_of_nobody(usable_faces, snapshot, self._policy)
+                outcome = outcome_of_nobody(
+                    usable_faces, kept.drawing.doubts, snapshot, self._policy
+                )
                 decided[kept.sampling_key] = Decision(kept.sha256, outcome, frozenset())
                 continue
             verdict = self.decide(kept.sampling_key, snapshot)

@@ -94,7 +94,7 @@ class KnownSamples:
     @property
     def faces(self) -> CheckpointFaces:
         """The faces in them."""
-        return faces_of(self.screening, self.confirmation)
+        return faces_of(self.screening, self.confirmation, self.drawing.doubts)
 
     @property
     def lacks_pictures(self) -> bool:
@@ -121,12 +121,19 @@ class KnownSamples:
 
 
 def faces_of(
-    screening: Sequence[Sequence[ObservedSample]], confirmation: Sequence[ObservedSample]
+    screening: Sequence[Sequence[ObservedSample]],
+    confirmation: Sequence[ObservedSample],
+    doubts: Sequence[str] = (),
 ) -> CheckpointFaces:
-    """Return what identification knows of samples."""
+    """Return what identification knows of samples.
+
+    Args:
+        doubts: why nobody found does not mean that the file shows nobody, as English sentences.
+    """
     return CheckpointFaces(
         tuple(tuple(sample.as_sample_face() for sample in samples) for samples in screening),
         tuple(sample.as_sample_face() for sample in confirmation),
+        tuple(doubts),
     )
 
 

@@ -176,10 +176,10 @@ def fit(
         noisy, wanted = target.noisy_and_target(latents[rows], noise, when)
         with torch.set_grad_enabled(text_is_trained):
             if text_is_trained:
-                text = _text_states(pipeline, prompts)
+                text = text_states(pipeline, prompts)
             else:
                 for prompt in set(prompts) - told.keys():
-                    told[prompt] = _text_states(pipeline, [prompt])[0]
+                    told[prompt] = text_states(pipeline, [prompt])[0]
                 text = torch.stack([told[prompt] for prompt in prompts])
         with training_precision(device):
             made = pipeline.unet(noisy.to(device), when.to(device), text).sample
@@ -191,7 +191,8 @@ def fit(
     log.info("%s: loss %.4f", [subject.trigger for subject in subjects], loss.item())
 
 
-def _text_states(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
+def text_states(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
+    """The text encoder's last hidden states of prompts, float32 [n, tokens, width]."""
     tokens = pipeline.tokenizer(
         prompts, padding="max_length", truncation=True, return_tensors="pt"
     ).input_ids

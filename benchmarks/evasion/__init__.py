@@ -1,0 +1,1 @@
+"""LikenessBench-Evade: files made so that a scan misses whom they show."""

@@ -1,0 +1,226 @@
+"""Screening: cheap samples that ask a file what its users may ask it.
+
+The questions depend on the file alone, whoever is registered, so that a person who registers later
+can be searched in what was drawn. A question is a trigger and an adapter weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reports.reasons.reason import Reason
+from scanner.errors import NotScannable
+from scanner.identification.identify import count_clusters
+from scanner.identification.policy import Policy
+from scanner.sampling.effect_check import LEAST_PLAUSIBLE, Effect, effect_of
+from scanner.sampling.image_generator import ImageGenerator, LoadedFile
+from scanner.sampling.plans import (
+    FULL_TRIGGERS,
+    MAX_TRIGGERS,
+    SCREENING_SCALES,
+    SamplePlan,
+    plan_samples,
+)
+from scanner.sampling.trigger_search import find_trigger
+from scanner.scanning.observations import ObservedSample, SampleObserver, faces_of
+
+Question = tuple[str | None, float]
+"""A trigger, None for a person in general, and an adapter weight."""
+
+# A question beyond the first ones is asked with this many samples. If their faces may be the same,
+# as many follow, so that a cluster can come of them.
+_FIRST_LOOK = 2
+# Two samples of a file of one person have a cosine of 0.6 and more; those of other files have 0.2
+# on average (benchmarks/RESULTS.md).
+_MAY_BE_SAME = 0.35
+# Learned words of more vectors than this are not written together: one would push the other out of
+# the prompt.
+_MOST_VECTORS_TOGETHER = 24
+
+
+def prompt_words(words: Iterable[str], vectors: int = 0) -> list[str]:
+    """Return triggers for the learned words of a file: all words together, then each alone.
+
+    Several words may have been learned for one subject and must then be written together.
+
+    Args:
+        vectors: number of vectors of all words together.
+
+    Raises:
+        NotScannable: there are more words than prompts; any of them may stand for a person.
+    """
+    single = list(words)
+    if len(single) >= MAX_TRIGGERS:
+        limits = {"words": len(single), "most": MAX_TRIGGERS - 1}
+        raise NotScannable(Reason("too-many-words", limits).in_english())
+    together = len(single) > 1 and vectors <= _MOST_VECTORS_TOGETHER
+    return [*([" ".join(single)] if together else []), *single]
+
+
+@dataclass(slots=True)
+class Screening:
+    """The rounds of screening of one checkpoint; pictures and vectors in memory only.
+
+    Attributes:
+        triggers: known triggers of the file.
+        candidates: words that the trigger search may try.
+        rounds: the samples of each round.
+        found_trigger: a word that the trigger search found.
+        doubts: why nobody found does not mean that the file shows nobody, as English sentences.
+    """
+
+    sha256: str
+    triggers: list[str | None]
+    candidates: Sequence[str]
+    rounds: list[list[ObservedSample]] = field(default_factory=list)
+    found_trigger: str | None = None
+    doubts: list[str] = field(default_factory=list)
+
+    @property
+    def samples(self) -> list[ObservedSample]:
+        """The samples of all rounds."""
+        return [sample for each in self.rounds for sample in each]
+
+
+class Screener:
+    """Draws the samples of screening."""
+
+    def __init__(
+        self, sampler: ImageGenerator, observer: SampleObserver, policy: Policy, loaded: LoadedFile
+    ) -> None:
+        self._sampler, self._observer, self._policy = sampler, observer, policy
+        # Learned words and full checkpoints have one strength.
+        self._scalable = loaded.route not in ("embedding", "checkpoint")
+
+    def screen(self, screening: Screening) -> None:
+        """Draw all rounds that the file needs.
+
+        Raises:
+            UnfaithfulLoad: the file has no effect.
+        """
+        first = screening.triggers[:FULL_TRIGGERS] or [None]
+        effect = self._effect(screening, first)
+        self._first_rounds(screening)
+        further = [(trigger, 1.0) for trigger in screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS]]
+        self._ask(screening, further)
+        if self._scalable and not self._draws_one_face(screening):
+            self._ask(screening, self._other_weights(screening, effect))
+        screening.doubts += [reason.in_english() for reason in _doubts(screening, effect)]
+
+    def _effect(self, screening: Screening, triggers: Sequence[str | None]) -> Effect:
+        """Measure the file's effect at the first sample of each of these questions."""
+        plans = self._plans(screening, triggers, 1.0, 1)
+        return effect_of(self._sampler, plans, scalable=self._scalable)
+
+    def _first_rounds(self, screening: Screening) -> None:
+        """Ask by the first triggers, without any, and weaker if few faces were usable."""
+        for turn, scale in enumerate(SCREENING_SCALES):
+            if turn < len(screening.rounds):
+                continue  # the round was drawn ahead
+            drawn = screening.samples
+            faces = sum(sample.drawn.has_face for sample in drawn)
+            if turn == len(SCREENING_SCALES) - 1 and faces >= self._policy.min_faces:
+                break
+            triggers = self._triggers_of(screening, turn)
+            plans = self._plans(screening, triggers, scale, self._policy.screening)
+            ahead = self._plans_ahead(screening, turn, plans)
+            observed = self._observer.observe([*plans, *ahead])
+            screening.rounds.append(observed[: len(plans)])
+            if ahead:
+                screening.rounds.append(observed[len(plans) :])
+
+    def _plans(
+        self,
+        screening: Screening,
+        triggers: Sequence[str | None],
+        scale: float,
+        count: int,
+        planned: Sequence[SamplePlan] = (),
+    ) -> list[SamplePlan]:
+        drawn = [sample.drawn.plan for sample in screening.samples]
+        return plan_samples(
+            screening.sha256, "screening", triggers, count, [*drawn, *planned], scale
+        )
+
+    def _plans_ahead(
+        self, screening: Screening, turn: int, planned: Sequence[SamplePlan]
+    ) -> list[SamplePlan]:
+        """Return the plans of the second round, if they are known already and drawn ahead."""
+        known = bool(screening.triggers) or not screening.candidates
+        if turn or not known or not self._sampler.draws_ahead:
+            return []
+        return self._plans(screening, [None], SCREENING_SCALES[1], self._policy.screening, planned)
+
+    def _triggers_of(self, screening: Screening, turn: int) -> list[str | None]:
+        """Return the triggers of one round.
+
+        The first and the third round use the first known triggers, the second none. Without a known
+        trigger and without a cluster in the first round, the second and third use the word that the
+        trigger search finds.
+        """
+        if turn == 1 and screening.triggers:
+            return [None]
+        if turn == 1 and screening.candidates and not self._draws_one_face(screening):
+            screening.found_trigger = find_trigger(
+                self._sampler, screening.sha256, screening.candidates
+            )
+        if screening.found_trigger is not None:
+            return [screening.found_trigger]
+        return screening.triggers[:FULL_TRIGGERS] or [None]
+
+    def _draws_one_face(self, screening: Screening) -> bool:
+        """Whether the faces so far hold a cluster."""
+        faces = faces_of(screening.rounds, []).all
+        return count_clusters(faces, self._policy) > 0
+
+    def _other_weights(self, screening: Screening, effect: Effect) -> list[Question]:
+        """Return the questions at the weights at which users may load a file.
+
+        A file may be stored at a tenth of its strength, and with a minus sign.
+        """
+        trigger = screening.found_trigger or next(iter(screening.triggers), None)
+        scale = effect.usual_scale
+        return [(trigger, one) for one in dict.fromkeys((scale, -scale)) if one != 1.0]
+
+    def _ask(self, screening: Screening, questions: Sequence[Question]) -> None:
+        """Ask questions with two samples each, and with two more where these may be one face."""
+        looked = self._round(screening, questions)
+        if not looked:
+            return
+        by_question: dict[Question, list[ObservedSample]] = {}
+        for sample in looked:
+            plan = sample.drawn.plan
+            by_question.setdefault((plan.trigger, plan.scale), []).append(sample)
+        self._round(screening, [one for one in questions if _may_be_one_face(by_question[one])])
+
+    def _round(self, screening: Screening, questions: Sequence[Question]) -> list[ObservedSample]:
+        """Draw two samples of each question; they are one round of screening."""
+        plans: list[SamplePlan] = []
+        for trigger, scale in questions:
+            plans += self._plans(screening, [trigger], scale, _FIRST_LOOK, plans)
+        if not plans:
+            return []
+        observed = self._observer.observe(plans)
+        screening.rounds.append(observed)
+        return observed
+
+
+def _may_be_one_face(samples: Sequence[ObservedSample]) -> bool:
+    """Whether two samples may show one face: they are alike, or only one has a usable face."""
+    vectors = [sample.vectors[False] for sample in samples if False in sample.vectors]
+    if len(vectors) < _FIRST_LOOK:
+        return bool(vectors)
+    return float(vectors[0] @ vectors[1]) >= _MAY_BE_SAME
+
+
+def _doubts(screening: Screening, effect: Effect) -> list[Reason]:
+    """Return why nobody found would not mean that the file shows nobody."""
+    found = []
+    left = len(screening.triggers) - MAX_TRIGGERS
+    if left > 0:
+        words = {"left": left, "words": len(screening.triggers)}
+        found.append(Reason("words-not-asked", words))
+    if effect.share < LEAST_PLAUSIBLE:
+        found.append(Reason("unusually-weak", {"share": effect.share}))
+    return found
