@@ -43,7 +43,7 @@ _KINDS = {
     "Gemma": "gemma",
     "Llama": "llama",
 }
-_ENCODERS = (
+ENCODERS = (
     ("tokenizer", "text_encoder"),
     ("tokenizer_2", "text_encoder_2"),
     ("tokenizer_3", "text_encoder_3"),
@@ -100,13 +100,13 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
         return
     before = {
         tokenizer: (getattr(pipeline, tokenizer), getattr(pipeline, encoder).get_input_embeddings())
-        for tokenizer, encoder in _ENCODERS
+        for tokenizer, encoder in ENCODERS
         if getattr(pipeline, encoder, None) is not None
         and getattr(pipeline, tokenizer, None) is not None
     }
     legacy = [
         module
-        for tokenizer, encoder in _ENCODERS
+        for tokenizer, encoder in ENCODERS
         if tokenizer in before
         for module in getattr(pipeline, encoder).modules()
         if getattr(module, "eos_token_id", None) == _LEGACY_EOS
@@ -116,7 +116,7 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
     try:
         for word, tables in embeddings.items():
             written[word] = _add(pipeline, word, tables)
-        for tokenizer, encoder in _ENCODERS if written else ():
+        for tokenizer, encoder in ENCODERS if written else ():
             if tokenizer in before:
                 other_weights.enter_context(unrecorded(getattr(pipeline, encoder)))
         for module in legacy if written else []:
@@ -126,7 +126,7 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
         other_weights.close()
         for module in legacy:
             module.eos_token_id = _LEGACY_EOS
-        for tokenizer, encoder in _ENCODERS:
+        for tokenizer, encoder in ENCODERS:
             if tokenizer in before:
                 setattr(pipeline, tokenizer, before[tokenizer][0])
                 getattr(pipeline, encoder).set_input_embeddings(before[tokenizer][1])
@@ -209,7 +209,7 @@ def _encoder_kinds(pipeline: Any) -> dict[tuple[str, str], str]:
     """The names that files give a pipeline's text encoders, by tokenizer and encoder."""
     kinds: dict[tuple[str, str], str] = {}
     clips = iter(("clip_l", "clip_g"))
-    for pair in _ENCODERS:
+    for pair in ENCODERS:
         if (
             getattr(pipeline, pair[0], None) is not None
             and getattr(pipeline, pair[1], None) is not None

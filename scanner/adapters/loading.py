@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from scanner.adapters.changed_words import changed_words
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.checkpoints import checkpoint_in_place
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
@@ -55,11 +56,13 @@ class Loaded:
         route: how it was loaded: "merged", "diffusers" (converted by it, then merged), "embedding",
             "checkpoint".
         words: by learned word, the text to write in a prompt.
+        changed_words: words of the vocabulary that the file gives another meaning.
     """
 
     changes: ScalableChange
     route: str
     words: dict[str, str] = field(default_factory=dict)
+    changed_words: tuple[str, ...] = ()
 
 
 def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
@@ -123,7 +126,7 @@ def loaded_into(
         # Merge once, so that tensors that do not fit are reported before anything is sampled.
         merged.set_scale(1.0, accelerated=True)
         merged.restore()
-        yield Loaded(merged, route, words)
+        yield Loaded(merged, route, words, changed_words(pipeline, merged))
 
 
 @contextmanager

@@ -155,6 +155,11 @@ class MergedAdapter:
         self._bare = False
         self._put(self._merged)
 
+    def change_of(self, place: Place) -> Tensor | None:
+        """Return what was last merged into a parameter, W' - W; None if it is not changed."""
+        merged = self._merged.get(place)
+        return None if merged is None else merged - self._originals[place]
+
     def restore(self) -> None:
         """Restore the original weights."""
         if not self._bare:

@@ -1,4 +1,4 @@
-"""The check that a checkpoint has an effect, and the adapter weight at which users would load it."""
+"""The check that a checkpoint has an effect, and the weight at which users would load it."""
 
 from __future__ import annotations
 

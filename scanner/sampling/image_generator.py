@@ -21,12 +21,15 @@ class LoadedFile(Protocol):
     Attributes:
         route: how it was loaded (`scanner.adapters.loading.Loaded`).
         words: by learned word, the text to write in a prompt.
+        changed_words: words of the vocabulary that the file gives another meaning.
     """
 
     @property
     def route(self) -> str: ...
     @property
     def words(self) -> Mapping[str, str]: ...
+    @property
+    def changed_words(self) -> tuple[str, ...]: ...
 
 
 class ImageGenerator(Protocol):

@@ -41,6 +41,7 @@ class RemoteFile:
 
     route: str
     words: dict[str, str]
+    changed_words: tuple[str, ...]
 
 
 class SamplerNode:
@@ -75,7 +76,7 @@ class SamplerNode:
         if self._staging is not None:
             path = self._loaded.enter_context(self._staging.fetched(path.name))
         loaded = self._loaded.enter_context(self._opened.adapter(path, kind, batches=batches))
-        return RemoteFile(loaded.route, dict(loaded.words))
+        return RemoteFile(loaded.route, dict(loaded.words), loaded.changed_words)
 
     def unload(self) -> None:
         """Restore the base model."""

@@ -29,7 +29,7 @@ from scanner.sampling.images import DrawingCost, Pixels
 from scanner.sampling.plans import plan_samples
 from scanner.sampling.sample_store import Place
 from scanner.scanning.observations import KnownSamples, ObservedSample, SampleObserver, faces_of
-from scanner.scanning.screening import Screener, Screening, prompt_words
+from scanner.scanning.screening import Screener, Screening, changed_prompts, prompt_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ class IdentifyLoop:
         kept_since = None
         with self._sampler.adapter(path, kind, batches=batches) as loaded:
             vectors = sum(len(tokens.split()) for tokens in loaded.words.values())
-            words = list(dict.fromkeys([*prompt_words(loaded.words, vectors), *triggers]))
+            learned = [*prompt_words(loaded.words, vectors), *changed_prompts(loaded.changed_words)]
+            words = list(dict.fromkeys([*learned, *triggers]))
             decided = None
             if known is not None and self._draws_alike(known.drawing, loaded.route):
                 progress = _continued(sha256, known)

@@ -22,6 +22,7 @@ from scanner.sampling.plans import (
     SamplePlan,
     plan_samples,
 )
+from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import find_trigger
 from scanner.scanning.observations import ObservedSample, SampleObserver, faces_of
 
@@ -56,6 +57,16 @@ def prompt_words(words: Iterable[str], vectors: int = 0) -> list[str]:
         raise NotScannable(Reason("too-many-words", limits).in_english())
     together = len(single) > 1 and vectors <= _MOST_VECTORS_TOGETHER
     return [*([" ".join(single)] if together else []), *single]
+
+
+def changed_prompts(words: Sequence[str]) -> list[str]:
+    """Return triggers for words of the vocabulary that a file gives another meaning.
+
+    All are written together, in the order of the vocabulary, and each alone.
+    """
+    allowed = usable_triggers(words)
+    together = usable_triggers([" ".join(allowed)]) if len(allowed) > 1 else ()
+    return [*together, *allowed]
 
 
 @dataclass(slots=True)
