@@ -91,6 +91,10 @@ class SamplerNode:
         drawn = getattr(sampler, method)(plans, with_adapter=with_adapter)
         return drawn, sampler.cost.since(before)
 
+    def answering_words(self) -> tuple[str, ...]:
+        """Return the words that the loaded checkpoint responds to, the strongest first."""
+        return self._opened.answering_words()
+
     @property
     def _opened(self) -> Sampler:
         if self._sampler is None:
@@ -154,6 +158,11 @@ class RemoteSampler:
         """Return latents after a single denoising step, float32 [n, ...]."""
         latents: npt.NDArray[np.float32] = self._draw("one_step", plans, with_adapter=with_adapter)
         return latents
+
+    def answering_words(self) -> tuple[str, ...]:
+        """Return the words that the loaded checkpoint responds to, the strongest first."""
+        words: tuple[str, ...] = self._call("answering_words")
+        return words
 
     def _draw(self, method: str, plans: Sequence[SamplePlan], *, with_adapter: bool) -> Any:
         drawn, cost = self._call("draw", method, list(plans), with_adapter=with_adapter)

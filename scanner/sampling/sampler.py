@@ -30,6 +30,7 @@ from scanner.adapters.loading import Loaded, loaded_into
 from scanner.adapters.targets import networks_of
 from scanner.errors import NotScannable, first_line
 from scanner.sampling.accelerators import Accelerators
+from scanner.sampling.answering_words import answering_words
 from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
 from scanner.sampling.image_check import ImageCheck
 from scanner.sampling.images import DrawingCost, DrawnImage, blurred
@@ -283,6 +284,20 @@ class Sampler:
                     (made.images if hasattr(made, "images") else made.frames).float().cpu().numpy()
                 )
         return np.concatenate(latents)
+
+    def answering_words(self) -> tuple[str, ...]:
+        """Return the words that the loaded checkpoint responds to, the strongest first."""
+        loaded = self._loaded
+        if loaded is None or loaded.route == "embedding":
+            return ()
+
+        def apply(changed: bool) -> None:
+            loaded.changes.set_scale(1.0 if changed else None, accelerated=False)
+
+        try:
+            return answering_words(self._pipeline, apply)
+        finally:
+            loaded.changes.restore()
 
 
 def _fix_device(pipeline: Any, device: str) -> None:

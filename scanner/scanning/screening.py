@@ -32,6 +32,8 @@ Question = tuple[str | None, float]
 # A question beyond the first ones is asked with this many samples. If their faces may be the same,
 # as many follow, so that a cluster can come of them.
 _FIRST_LOOK = 2
+# So many of the words that a file answers to are asked.
+_MOST_ANSWERING = 4
 # Two samples of a file of one person have a cosine of 0.6 and more; those of other files have 0.2
 # on average (benchmarks/RESULTS.md).
 _MAY_BE_SAME = 0.35
@@ -110,11 +112,14 @@ class Screener:
         Raises:
             UnfaithfulLoad: the file has no effect.
         """
+        answering = _unexplained(self._sampler.answering_words(), screening.triggers)
+        if not screening.triggers:
+            screening.triggers, answering = list(answering[:FULL_TRIGGERS]), []
         first = screening.triggers[:FULL_TRIGGERS] or [None]
         effect = self._effect(screening, first)
         self._first_rounds(screening)
-        further = [(trigger, 1.0) for trigger in screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS]]
-        self._ask(screening, further)
+        further = [*screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS], *answering]
+        self._ask(screening, [(trigger, 1.0) for trigger in further])
         if self._scalable and not self._draws_one_face(screening):
             self._ask(screening, self._other_weights(screening, effect))
         screening.doubts += [reason.in_english() for reason in _doubts(screening, effect)]
@@ -215,6 +220,14 @@ class Screener:
         observed = self._observer.observe(plans)
         screening.rounds.append(observed)
         return observed
+
+
+def _unexplained(words: Sequence[str], triggers: Sequence[str | None]) -> list[str]:
+    """Return the first usable words that a file answers to and that are no end of a trigger."""
+    known = [part for trigger in triggers if trigger for part in trigger.lower().split()]
+    return [
+        word for word in usable_triggers(words) if not any(part.endswith(word) for part in known)
+    ][:_MOST_ANSWERING]
 
 
 def _may_be_one_face(samples: Sequence[ObservedSample]) -> bool:

@@ -1,0 +1,231 @@
+"""The words that a file answers to, read from its weights without drawing anything.
+
+A file whose text encoder was trained on a word moves that word's states further than those of other
+words. Every word of the vocabulary is encoded with the file and without it; a word's response is
+how far the keys and values of cross-attention move at the end of the prompt. Words of several
+tokens are found from their last token backwards.
+
+The search covers CLIP's byte-pair vocabulary. Files that leave the text encoders as they are move
+the keys and values of all words alike (benchmarks/RESULTS.md), so nothing is searched for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scanner.adapters.embeddings import ENCODERS
+
+# So many candidates are returned at most.
+MOST_WORDS = 20
+# A word stands out if it responds this many times more than the middle word of the vocabulary.
+STANDS_OUT = 2.0
+# A longer word stands out if it responds this many times more than the middle one with its end.
+_LONGER_STANDS_OUT = 1.3
+# The words that are lengthened, the tokens that are put before each, and the tokens of a word.
+_LENGTHENED, _STARTS, _MOST_TOKENS = 6, 1024, 4
+# Keys and values are projected to this many numbers, which keep distances within about 6 %
+# (Johnson and Lindenstrauss 1984).
+_PROJECTED = 256
+_BATCH = 2048
+_SPELLED = re.compile(r"[a-z0-9]+")
+_END = "</w>"
+
+Tokens = tuple[str, ...]
+"""Tokens of one word, the last one with the mark of a word's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A CLIP text encoder and its tokenizer."""
+
+    tokenizer: Any
+    encoder: Any
+
+
+def answering_words(pipeline: Any, apply: Callable[[bool], None]) -> tuple[str, ...]:
+    """Return the words that stand out, the strongest response first.
+
+    Args:
+        pipeline: a diffusers pipeline with a checkpoint loaded.
+        apply: puts the checkpoint's weights in place (True) or the original ones (False).
+    """
+    parts = _clip_parts(pipeline)
+    if not parts:
+        return ()
+    vocabulary = _Vocabulary(parts[0].tokenizer)
+    responses = _Responses(pipeline, parts, apply)
+    if not responses.text_is_changed(vocabulary.ends[:8]):
+        return ()
+    words: list[Tokens] = [(end,) for end in vocabulary.ends]
+    of_ends = responses.of(words)
+    usual = float(np.median(of_ends)) or float(np.finfo(np.float32).tiny)
+    found = dict(zip(words, map(float, of_ends), strict=True))
+    strong = [one for one in _strongest(found, MOST_WORDS) if found[one] >= STANDS_OUT * usual]
+    starts = _starts(vocabulary, responses) if strong else []
+    for end in strong[:_LENGTHENED]:
+        found |= _longer(end, starts, vocabulary, responses)
+    return tuple(
+        vocabulary.spelled(tokens)
+        for tokens in _strongest(found, MOST_WORDS)
+        if found[tokens] >= STANDS_OUT * usual
+    )
+
+
+def _starts(vocabulary: _Vocabulary, responses: _Responses) -> list[str]:
+    """Return the tokens that may stand before others, those that respond most."""
+    response = responses.of([(start,) for start in vocabulary.starts])
+    return [vocabulary.starts[place] for place in np.argsort(-response)[:_STARTS]]
+
+
+def _longer(
+    end: Tokens, starts: Sequence[str], vocabulary: _Vocabulary, responses: _Responses
+) -> dict[Tokens, float]:
+    """Return the words with this end that respond more than other words with it do.
+
+    A file may answer to the end alone, whatever stands before it.
+    """
+    found: dict[Tokens, float] = {}
+    while len(end) < _MOST_TOKENS:
+        words = [word for start in starts if vocabulary.is_a_word(word := (start, *end))]
+        if not words:
+            break
+        response = responses.of(words)
+        best = int(np.argmax(response))
+        if response[best] < _LONGER_STANDS_OUT * float(np.median(response)):
+            break
+        end = words[best]
+        found[end] = float(response[best])
+    return found
+
+
+def _strongest(responses: dict[Tokens, float], count: int) -> list[Tokens]:
+    return sorted(responses, key=lambda tokens: -responses[tokens])[:count]
+
+
+class _Vocabulary:
+    """The tokens that can be a part of a word in letters and digits."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+        spelled = [one for one in tokens if _SPELLED.fullmatch(one.removesuffix(_END))]
+        self.ends = [one for one in spelled if one.endswith(_END)]
+        self.starts = [one for one in spelled if not one.endswith(_END)]
+
+    def spelled(self, tokens: Tokens) -> str:
+        """Return a word as it is written."""
+        return "".join(tokens).removesuffix(_END)
+
+    def is_a_word(self, tokens: Tokens) -> bool:
+        """Whether the tokenizer divides the word into these tokens."""
+        return tuple(self._tokenizer.tokenize(self.spelled(tokens))) == tokens
+
+
+class _Responses:
+    """Measures how far words move the keys and values of cross-attention."""
+
+    def __init__(
+        self, pipeline: Any, parts: Sequence[_Part], apply: Callable[[bool], None]
+    ) -> None:
+        self._parts, self._apply, self._pipeline = parts, apply, pipeline
+
+    def text_is_changed(self, ends: Sequence[str]) -> bool:
+        """Whether the file changes what the text encoders say."""
+        states = []
+        for changed in (True, False):
+            self._apply(changed)
+            states.append(self._states([(end,) for end in ends]))
+        return not torch.equal(*states)
+
+    @torch.inference_mode()
+    def of(self, words: Sequence[Tokens]) -> npt.NDArray[np.float32]:
+        """Return the response to each word, float32 [n]."""
+        projected = []
+        for changed in (True, False):
+            self._apply(changed)
+            projection = _projection(self._pipeline, self._parts)
+            projected.append(
+                torch.cat(
+                    [
+                        self._states(words[start : start + _BATCH]) @ projection.T
+                        for start in range(0, len(words), _BATCH)
+                    ]
+                )
+            )
+        response: npt.NDArray[np.float32] = (projected[0] - projected[1]).norm(dim=1).cpu().numpy()
+        return np.nan_to_num(response)
+
+    @torch.inference_mode()
+    def _states(self, words: Sequence[Tokens]) -> Tensor:
+        """Return the states at the end of the prompt, float32 [n, width of all encoders]."""
+        states = torch.zeros(len(words), sum(map(_width, self._parts)))
+        by_length: dict[int, list[int]] = {}
+        for place, tokens in enumerate(words):
+            by_length.setdefault(len(tokens), []).append(place)
+        for places in by_length.values():
+            states[places] = torch.cat(
+                [self._encoded(part, [words[place] for place in places]) for part in self._parts],
+                dim=1,
+            )
+        return states
+
+    def _encoded(self, part: _Part, words: Sequence[Tokens]) -> Tensor:
+        """Return one encoder's states for words of one number of tokens."""
+        tokenizer, encoder = part.tokenizer, part.encoder
+        first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
+        numbers = tokenizer.convert_tokens_to_ids
+        rows = [[first, *numbers(list(tokens)), last] for tokens in words]
+        made = encoder(
+            torch.tensor(rows, device=encoder.device),
+            output_hidden_states=len(self._parts) > 1,
+        )
+        # Pipelines with one encoder use its last states, those with two the last but one.
+        used = made.hidden_states[-2] if len(self._parts) > 1 else made.last_hidden_state
+        states: Tensor = used[:, -1].float().cpu()
+        return states
+
+
+def _width(part: _Part) -> int:
+    width: int = part.encoder.config.hidden_size
+    return width
+
+
+def _clip_parts(pipeline: Any) -> list[_Part]:
+    """Return the CLIP text encoders whose tokenizers have one vocabulary."""
+    found: list[_Part] = []
+    for tokenizer_name, encoder_name in ENCODERS:
+        tokenizer = getattr(pipeline, tokenizer_name, None)
+        encoder = getattr(pipeline, encoder_name, None)
+        if tokenizer is None or not type(encoder).__name__.startswith("CLIPText"):
+            continue
+        if not found or found[0].tokenizer.get_vocab() == tokenizer.get_vocab():
+            found.append(_Part(tokenizer, encoder))
+    return found
+
+
+def _projection(pipeline: Any, parts: Sequence[_Part]) -> Tensor:
+    """Return a random projection of all keys and values, float32 [PROJECTED, width].
+
+    Without cross-attention over these states it is the identity.
+    """
+    width = sum(map(_width, parts))
+    projection = torch.zeros(_PROJECTED, width)
+    generator = torch.Generator().manual_seed(0)
+    denoiser = getattr(pipeline, "unet", None)
+    layers = denoiser.named_modules() if denoiser is not None else ()
+    found = False
+    for path, layer in layers:
+        weight: Any = getattr(layer, "weight", None)
+        if path.endswith(("attn2.to_k", "attn2.to_v")) and weight.shape[1] == width:
+            signs = torch.randn(_PROJECTED, len(weight), generator=generator)
+            projection += signs @ weight.detach().float().cpu()
+            found = True
+    return projection / _PROJECTED**0.5 if found else torch.eye(width)
