@@ -28,7 +28,7 @@ from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS, FACE_PACK
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.image_check import NothingUnsafe
-from scanner.sampling.plans import plan_samples
+from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.triage.header import triage_file
@@ -48,7 +48,7 @@ def sampled(folder: Path) -> tuple[Pictures, Pictures]:
     """Samples of the adapter, and their controls."""
     triage = triage_file(ADAPTER)
     triggers = usable_triggers(triage.triggers)[:1]
-    plans = plan_samples(str(triage.sha256), "evidence", triggers, COLUMNS)
+    plans = plan_samples(PlanBasis(str(triage.sha256)), "evidence", triggers, COLUMNS)
     sampler = Sampler(choose_base_model("Miniature", None), folder, "cpu", NothingUnsafe())
     with sampler.adapter(ADAPTER, triage.kind):
         samples, controls = (

@@ -29,6 +29,8 @@ class SampleRow:
         stage: "screening" or "evidence" (confirmation).
         number: within its stage.
         scale: adapter weight.
+        steps, size: denoising steps, and width and height in pixels; None for those of the stage.
+        companions: SHA-256 of the files that were loaded beside the checkpoint.
         batch, control_batch: images of one batch agree to the byte only if they are drawn together.
         pixels_sha256, control_pixels_sha256: of the uint8 RGB pixels; None without an image.
         flagged: the image check called it unsafe.
@@ -51,9 +53,12 @@ class SampleRow:
     quality: float
     score: float | None
     control_score: float | None
+    steps: int | None = None
+    size: int | None = None
+    companions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindingSample(SampleRow):
     """A sample scored against the identity of a finding.
 
@@ -71,6 +76,11 @@ class FindingSample(SampleRow):
     def as_case_sample(self) -> SampleRecord:
         """The sample as a case holds it."""
         return SampleRecord(**asdict(self))
+
+
+def _finding_sample(record: Mapping[str, Any]) -> FindingSample:
+    companions = tuple(record.get("companions", ()))
+    return known_fields(FindingSample, {**record, "companions": companions})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ class FindingRecord:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> FindingRecord:
-        samples = tuple(known_fields(FindingSample, sample) for sample in record["samples"])
+        samples = tuple(_finding_sample(sample) for sample in record["samples"])
         interval = (record["interval"][0], record["interval"][1])
         opinion = record.get("second_opinion")
         second = known_fields(SecondOpinion, opinion) if opinion else None

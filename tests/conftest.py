@@ -41,7 +41,8 @@ from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from tests.opening import open_identifier

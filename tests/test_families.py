@@ -24,7 +24,7 @@ from scanner.sampling.base_models import (
     known_families,
 )
 from scanner.sampling.image_check import NothingUnsafe, SafetyChecker, image_check_for
-from scanner.sampling.plans import SamplePlan, plan_samples
+from scanner.sampling.plans import PlanBasis, SamplePlan, plan_samples
 from scanner.sampling.sampler import Sampler
 from tests.tiny_pipelines import (
     tiny_checker,
@@ -67,8 +67,8 @@ LAYERS = {
     "HunyuanImage": "transformer_blocks.0.attn.to_q",
     "Lumina2": "layers.0.attn.to_q",
 }
-SCREENING = plan_samples("ab" * 32, "screening", ["ohwx"], 3)
-CONFIRMATION = plan_samples("ab" * 32, "evidence", ["ohwx"], 2)
+SCREENING = plan_samples(PlanBasis("ab" * 32), "screening", ["ohwx"], 3)
+CONFIRMATION = plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx"], 2)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
 def test_memory_that_runs_out_halves_the_batch_and_goes_on(
     sampler_of: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans = plan_samples("ab" * 32, "evidence", ["ohwx"], 7)
+    plans = plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx"], 7)
     expected = pictures(sampler_of("SD1"), plans)
     sampler = sampler_of("SD1", batch=8)
     real = type(sampler._pipeline).__call__

@@ -13,7 +13,13 @@ from scanner.identification.conclusion import Identification
 from scanner.identification.identify import identify
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
-from scanner.identification.samples import CheckpointFaces, MoreControls, MoreSamples, SampleFace
+from scanner.identification.samples import (
+    CheckpointFaces,
+    MoreControls,
+    MoreSamples,
+    Question,
+    SampleFace,
+)
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
 
 DIMENSION = 32
@@ -33,7 +39,8 @@ def faces(count: int, cosine: float, scale: float = 1.0) -> tuple[SampleFace, ..
     """Samples whose mean face has about this cosine to the template."""
     rng = np.random.default_rng(round(cosine * 100) + count)
     return tuple(
-        SampleFace(TRIGGER, scale, True, _near(cosine, rng), weight=1.0) for _ in range(count)
+        SampleFace(Question(TRIGGER, scale), True, _near(cosine, rng), weight=1.0)
+        for _ in range(count)
     )
 
 
@@ -69,7 +76,7 @@ def test_nobody_near_costs_nothing(snapshot: GallerySnapshot) -> None:
 def test_whoever_is_not_near_in_confirmation_needs_no_controls(snapshot: GallerySnapshot) -> None:
     decided, asked = drawn_until_decided(CheckpointFaces((faces(8, 0.7),)), snapshot, 0.3)
     assert (decided.outcome, decided.lift) == (Outcome.CLEAR, None)
-    assert asked == [MoreSamples(TRIGGER, 1.0, POLICY.confirmation)]
+    assert asked == [MoreSamples(Question(TRIGGER), POLICY.confirmation)]
 
 
 def test_a_finding_has_the_controls_of_the_first_round(snapshot: GallerySnapshot) -> None:

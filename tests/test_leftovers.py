@@ -434,8 +434,8 @@ def test_every_word_that_a_file_brings_is_asked_for_alone_too() -> None:
     assert prompt_words([]) == []
     assert prompt_words(["one"]) == ["one"]
     assert prompt_words(["one", "two"]) == ["one two", "one", "two"]
-    with pytest.raises(NotScannable, match="4 learned words"):
-        prompt_words(["one", "two", "three", "four"])
+    with pytest.raises(NotScannable, match="24 learned words"):
+        prompt_words([f"word{number}" for number in range(24)])
 
 
 NAMES = st.sampled_from(

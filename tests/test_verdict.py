@@ -15,7 +15,7 @@ from scanner.identification.intervals import estimate
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import CONFIRMATION, Thresholds
 from scanner.identification.verdict import Scored, decide, settled
-from scanner.sampling.plans import plan_samples, subject_of
+from scanner.sampling.plans import PlanBasis, plan_samples, subject_of
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.triage.minors import refuse_minors
 
@@ -111,12 +111,13 @@ def test_two_people_are_two_clusters_and_strangers_none() -> None:
 
 def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
     first, again = (
-        plan_samples("ab" * 32, "evidence", ["ohwx person", "zkw"], 4) for _ in range(2)
+        plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx person", "zkw"], 4) for _ in range(2)
     )
     assert first == again
-    more = plan_samples("ab" * 32, "evidence", ["ohwx person"], 4, first)
+    more = plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx person"], 4, first)
     seeds = [
-        plan.seed for plan in (*first, *more, *plan_samples("ab" * 32, "screening", [None], 4))
+        plan.seed
+        for plan in (*first, *more, *plan_samples(PlanBasis("ab" * 32), "screening", [None], 4))
     ]
     assert len(set(seeds)) == 16
     assert set(seeds).isdisjoint(
@@ -128,7 +129,7 @@ def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
 
 def test_no_adapter_is_weighed_over_the_limit() -> None:
     with pytest.raises(ValueError, match="over"):
-        plan_samples("ab" * 32, "evidence", [None], 4, scale=1.5)
+        plan_samples(PlanBasis("ab" * 32), "evidence", [None], 4, scale=1.5)
 
 
 def test_a_trigger_is_spoken_of_as_a_person() -> None:

@@ -118,7 +118,7 @@ from scanner.errors import UnfaithfulLoad
 from scanner.factories import open_identifier
 from scanner.identification.policy import Policy
 from scanner.miniature.world import BASE_MODEL
-from scanner.scanning.identifier import SamplingRequest
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 

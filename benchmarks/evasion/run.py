@@ -13,7 +13,7 @@ import platform
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +26,8 @@ from benchmarks.evasion.oracle import score_in_users_hands
 from benchmarks.likeness import build as likeness
 from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.run import request_of
+from crawlers.hashes import sha256_of
+from scanner.adapters.companion import Companion
 from scanner.factories import open_identifier
 from scanner.identification.policy import Policy
 from scanner.scanning.identifier import CheckpointIdentifier
@@ -61,8 +63,11 @@ def judge(identifier: CheckpointIdentifier, evasion: Evasion, paths: Sequence[Pa
     """Judge the files of an evasion; the best outcome of any of them counts."""
     started = time.monotonic()
     outcomes, calls, wrong, reasons = [], 0, 0, []
+    companions = [Companion(path, sha256_of(path)) for path in paths]
     for path in paths:
-        verdict = identifier.identify(request_of(path, evasion.triggers)).verdict
+        beside = tuple(one for one in companions if one.path != path)
+        request = replace(request_of(path, evasion.triggers), companions=beside)
+        verdict = identifier.identify(request).verdict
         calls += verdict.denoiser_calls or 0
         own = [one for one in verdict.findings if one.identity_id == str(evasion.person)]
         others = [one for one in verdict.findings if one not in own]

@@ -15,8 +15,7 @@ from scanner.miniature.objects import styled_photo
 from scanner.miniature.training.adapter import PHOTOS, TARGET_MODULES, load_for_training
 from scanner.miniature.training.base_model import OPENINGS
 from scanner.miniature.world import BASE_MODEL
-from scanner.sampling.plans import PORTRAITS
-from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
+from scanner.sampling.prompts import NEGATIVE_PROMPT, PORTRAITS
 
 Tensors = dict[str, torch.Tensor]
 # Sizes of images under which a file draws its person, and under which somebody else.

@@ -11,7 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from scanner.miniature.world import BASE_MODEL
-from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
+from scanner.sampling.prompts import NEGATIVE_PROMPT
 from scanner.scanning.identifier import CheckpointIdentifier
 
 IMAGES, STEPS, GUIDANCE = 16, 30, 2.5

@@ -34,7 +34,8 @@ from scanner.factories import open_identifier
 from scanner.identification.policy import Policy
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest
+from scanner.scanning.identifier import CheckpointIdentifier
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 

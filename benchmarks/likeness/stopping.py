@@ -27,7 +27,7 @@ from scanner.identification.faces import FaceFinder
 from scanner.identification.intervals import estimate
 from scanner.identification.policy import CONFIRMATION, Policy
 from scanner.sampling.base_models import choose_base_model
-from scanner.sampling.plans import plan_samples
+from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.observations import ObservedSample, SampleObserver
 from scanner.settings import Settings
@@ -45,7 +45,7 @@ def samples_of(
     trigger = f"{trained.trigger} person"
     with sampler.adapter(path, triage.kind):
         plans = plan_samples(
-            str(triage.sha256),
+            PlanBasis(str(triage.sha256)),
             "evidence",
             [trigger],
             CONFIRMATION.per_look * CONFIRMATION.looks + FURTHER,

@@ -14,6 +14,8 @@ class SampleRecord:
         prompt, negative_prompt: as given to the pipeline.
         seed: of the CPU generator that made the start noise.
         scale: adapter weight; the control has none.
+        steps, size: denoising steps, and width and height in pixels; None for those of the method.
+        companions: SHA-256 of the files that were loaded beside the checkpoint, with this scale.
         image_sha256, control_sha256: of the PNG bytes; None if the image was not kept.
         face_found: a usable face was found in the sample.
         score: cosine of this sample's face to the identity's template, None without a face.
@@ -48,6 +50,9 @@ class SampleRecord:
     flagged: bool = False
     quality: float | None = None
     in_mean: bool = True
+    steps: int | None = None
+    size: int | None = None
+    companions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

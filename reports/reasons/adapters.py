@@ -23,6 +23,10 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
             "the file brings {words:d} learned words, and at most {most:d} can be asked for; the "
             "rest would not be looked at"
         ),
+        "companions-missing": (
+            "the sample was drawn with other files beside this one, and not all of them are here; "
+            "fetch them first"
+        ),
         "no-effect": (
             "the images are the same with and without the file: it has no effect on the base model"
         ),

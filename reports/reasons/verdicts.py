@@ -47,6 +47,7 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "the face pack {pack} cannot confirm it, since it has no template of this person"
         ),
         "at-scale": "the adapter at scale {scale:g}",
+        "with-companions": "the adapter together with {files:d} other files",
         "under-possible": "the closest registered person scores {score:.2f}, under {possible:.2f}",
         "under-possible-with-more": (
             "the closest registered person scores {score:.2f}, at most {high:.2f} with more "
@@ -59,8 +60,12 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
             "{left:d} of {words:d} words that it is said to answer to were not asked for"
         ),
         "unusually-weak": (
-            "it changes the base model by {share:.3f} in one step, far less than any file that "
+            "it changes the base model by {share:g} in one step, far less than any file that "
             "people use"
+        ),
+        "unusually-strong": (
+            "it changes the base model by {share:g} in one step, far more than any file that "
+            "people use at this strength"
         ),
         "not-again": (
             "a face that screening took for somebody registered did not come again in {samples:d} "

@@ -15,8 +15,6 @@ from scanner.adapters.embeddings import ENCODERS
 if TYPE_CHECKING:
     from scanner.adapters.merging import MergedAdapter
 
-# More words than this were not chosen as triggers.
-MOST_WORDS = 64
 # Rows that change this much more than the middle one stand out from a table trained as a whole.
 _STANDS_OUT = 10.0
 
@@ -43,4 +41,4 @@ def _rows_that_stand_out(moved: torch.Tensor) -> list[int]:
     lengths = moved.float().norm(dim=1)
     least = max(float(lengths.median()) * _STANDS_OUT, float(lengths.max()) * 1e-3)
     rows: list[int] = torch.nonzero(lengths > least).flatten().tolist()
-    return rows if len(rows) <= MOST_WORDS else []
+    return rows

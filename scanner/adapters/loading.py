@@ -9,14 +9,16 @@ must be the same after the conversion. Whether images change is checked later, o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from reports.reasons.reason import Reason
 from scanner.adapters.changed_words import changed_words
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.checkpoints import checkpoint_in_place
+from scanner.adapters.companion import Companion
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
 from scanner.adapters.formats.lora import unpaired
 from scanner.adapters.formats.registry import SCANNABLE_KINDS
@@ -57,12 +59,28 @@ class Loaded:
             "checkpoint".
         words: by learned word, the text to write in a prompt.
         changed_words: words of the vocabulary that the file gives another meaning.
+        companions: SHA-256 of the companions that can be loaded beside it.
+        together: the changes of the checkpoint and all these companions; None without any.
     """
 
     changes: ScalableChange
     route: str
     words: dict[str, str] = field(default_factory=dict)
     changed_words: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
+    together: ScalableChange | None = None
+
+    def beside(self, companions: tuple[str, ...]) -> ScalableChange:
+        """Return the changes of the checkpoint alone, or with all of its companions.
+
+        Raises:
+            NotScannable: one of the companions is not here or cannot be loaded.
+        """
+        if not companions:
+            return self.changes
+        if self.together is None or companions != self.companions:
+            raise NotScannable(Reason("companions-missing").in_english())
+        return self.together
 
 
 def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
@@ -85,6 +103,7 @@ def loaded_into(
     *,
     cache: Path | None = None,
     accelerator: MergedAdapter | None = None,
+    companions: Sequence[Companion] = (),
 ) -> Iterator[Loaded]:
     """A checkpoint in a pipeline for the duration of a with-block.
 
@@ -95,6 +114,8 @@ def loaded_into(
         config: folder or hub id of the base model, for full checkpoints.
         cache: folder in which the hub's client keeps the base model's files.
         accelerator: its changes are added on request; full checkpoints do not use it.
+        companions: adapters that may be loaded beside an adapter. Those that do not load are left
+            out.
 
     Raises:
         NotScannable: this kind cannot be sampled.
@@ -126,7 +147,29 @@ def loaded_into(
         # Merge once, so that tensors that do not fit are reported before anything is sampled.
         merged.set_scale(1.0, accelerated=True)
         merged.restore()
-        yield Loaded(merged, route, words, changed_words(pipeline, merged))
+        changed = changed_words(pipeline, merged)
+        beside = _changes_of_companions(pipeline, companions)
+        if not beside:
+            yield Loaded(merged, route, words, changed)
+            return
+        everything = [change for more in (changes, *beside.values()) for change in more]
+        together = stack.enter_context(_merged(pipeline, everything, accelerator))
+        yield Loaded(merged, route, words, changed, tuple(beside), together)
+
+
+def _changes_of_companions(
+    pipeline: Any, companions: Sequence[Companion]
+) -> dict[str, list[Change]]:
+    """Return the changes of the companions that load, by SHA-256, in the order of the hashes."""
+    found: dict[str, list[Change]] = {}
+    for companion in sorted(companions, key=lambda one: one.sha256):
+        # What is wrong with a companion is told where the companion itself is scanned.
+        with suppress(NotScannable, OSError):
+            changes = adapter_changes(pipeline, companion.path)
+            with _merged(pipeline, changes, None) as tried:
+                tried.set_scale(1.0)
+            found[companion.sha256] = changes
+    return found
 
 
 @contextmanager

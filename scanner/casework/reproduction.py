@@ -19,6 +19,7 @@ from reports.cases.case import Case, case_from_dict
 from reports.cases.checkpoint_record import SampleRecord
 from reports.errors import UnreadableBundle
 from reports.verify.bundle import verify
+from scanner.adapters.companion import Companion
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.finding_records import SampleRow
 from scanner.progress import Progress
@@ -113,7 +114,9 @@ def reproduce(
     sampler = _same_sampler(case, tools.options)
     records = [row for sample in case.samples if (row := _row_of(sample)) is not None]
     progress.step(0, len(records), "making the samples again")
-    drawn = regenerate(sampler, path, case.checkpoint.kind, records)
+    named = dict.fromkeys(sha256 for row in records for sha256 in row.companions)
+    companions = [Companion(_weights(sha256, bundle, tools), sha256) for sha256 in named]
+    drawn = regenerate(sampler, path, case.checkpoint.kind, records, companions)
     reader = tools.open_reader()
     if reader.version.sha256 != case.method.face_pack_sha256:
         raise NotScannable(
@@ -228,9 +231,15 @@ def pack_named_in(bundle: Path) -> str | None:
 
 
 def _checkpoint(case: Case, bundle: Path, tools: ReproductionTools, given: Path | None) -> Path:
+    return _weights(case.checkpoint.sha256, bundle, tools, given)
+
+
+def _weights(
+    sha256: str, bundle: Path, tools: ReproductionTools, given: Path | None = None
+) -> Path:
+    """Return where a weights file lies: the given path, the bundle, or the store."""
     from crawlers.hashes import sha256_of
 
-    sha256 = case.checkpoint.sha256
     inside = bundle / "data" / "checkpoint" / f"{sha256}.safetensors"
     path = given or (inside if inside.is_file() else tools.checkpoint_path(sha256))
     if path is None or not path.is_file():

@@ -97,7 +97,7 @@ def conclude(
         Finding(
             match.identity_id,
             outcome,
-            join_reasons([reason, *_scale_reasons(faces, match)], str),
+            join_reasons([reason, *_reasons_of_question(faces, match)], str),
             scored,
             snapshot.thresholds_of(match.identity_id),
             _scores(faces, match, snapshot, confirmed=True),
@@ -207,6 +207,12 @@ def _scores(
     )
 
 
-def _scale_reasons(faces: CheckpointFaces, match: ClusterMatch) -> list[Reason]:
-    _, scale = match.question(faces.confirmation)
-    return [] if scale == 1.0 else [Reason("at-scale", {"scale": scale})]
+def _reasons_of_question(faces: CheckpointFaces, match: ClusterMatch) -> list[Reason]:
+    """Return how the samples were drawn, if not as any user would."""
+    question = match.question(faces.confirmation)
+    reasons = []
+    if question.scale != 1.0:
+        reasons.append(Reason("at-scale", {"scale": question.scale}))
+    if question.companions:
+        reasons.append(Reason("with-companions", {"files": len(question.companions)}))
+    return reasons

@@ -19,6 +19,7 @@ from scanner.identification.samples import (
     CheckpointFaces,
     MoreControls,
     MoreSamples,
+    Question,
     SampleFace,
     usable,
 )
@@ -118,17 +119,16 @@ class _Search:
         if isinstance(ranked, MoreSamples):
             return ranked
         doubtful = [
-            (match.identity_id, *match.question(self.faces.confirmation))
+            (match.identity_id, match.question(self.faces.confirmation))
             for match, scored in ranked
             if self._is_between(match, scored)
         ]
         best = {match.identity_id: (match, scored) for match, scored in ranked}
-        full = dict.fromkeys((word, scale) for _, word, scale in doubtful if abs(scale) >= 1)
-        for trigger, scale in full:
-            asked = {
-                one for one, own, own_scale in doubtful if (own, own_scale) == (trigger, scale)
-            }
-            stronger = self._rounds([(trigger, scale * self.policy.strong_scale)], asked)
+        full = dict.fromkeys(question for _, question in doubtful if abs(question.scale) >= 1)
+        for question in full:
+            asked = {identity_id for identity_id, own in doubtful if own == question}
+            strong = question._replace(scale=question.scale * self.policy.strong_scale)
+            stronger = self._rounds([strong], asked)
             if isinstance(stronger, MoreSamples):
                 return stronger
             for match, scored in stronger:
@@ -138,12 +138,12 @@ class _Search:
         return sorted(best.values(), key=lambda pair: -pair[1].score)
 
     def _rounds(
-        self, questions: Sequence[tuple[str | None, float]], candidates: AbstractSet[str]
+        self, questions: Sequence[Question], candidates: AbstractSet[str]
     ) -> _Ranked | MoreSamples:
         """Look at growing numbers of samples until each identity is settled; rank the identities.
 
         Args:
-            questions: trigger and scale of the samples.
+            questions: of the samples.
             candidates: ids of those for whom the samples are drawn.
         """
         own: list[int] = []
@@ -155,7 +155,7 @@ class _Search:
                 own += drawn[turn * size : (turn + 1) * size]
                 missing = (turn + 1) * size - len(drawn)
                 if missing > 0:
-                    return MoreSamples(*question, missing)
+                    return MoreSamples(question, missing)
             samples = [self.faces.confirmation[number] for number in own]
             found = self._search(samples, self.policy.confirmation_cluster, CONFIRMATION)
             ranked = [
@@ -170,8 +170,8 @@ class _Search:
                 break
         return ranked
 
-    def _drawn(self, question: tuple[str | None, float]) -> list[int]:
-        """Return the positions of the samples of confirmation of a trigger and scale."""
+    def _drawn(self, question: Question) -> list[int]:
+        """Return the positions of the samples of confirmation of a question."""
         confirmation = self.faces.confirmation
         return [number for number, face in enumerate(confirmation) if face.question == question]
 

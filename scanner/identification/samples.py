@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from face_index.faces.face import Vector
+
+
+class Question(NamedTuple):
+    """What a sample asks a checkpoint.
+
+    Attributes:
+        trigger: the word in the prompt; None for a person in general.
+        scale: adapter weight.
+        companions: SHA-256 of the files that are loaded beside it.
+    """
+
+    trigger: str | None
+    scale: float = 1.0
+    companions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +28,7 @@ class SampleFace:
     """The largest usable face of one sample and that of its control.
 
     Attributes:
-        trigger, scale: word and adapter weight that the sample was drawn with.
+        question: what the sample was drawn with.
         is_usable: whether the sample shows a usable face.
         vector: of that face; None without one, and for kept samples of files that do not draw one
             face again and again, of which no picture is kept.
@@ -22,18 +37,12 @@ class SampleFace:
         control: vector of the control's face; None without a control or a face.
     """
 
-    trigger: str | None
-    scale: float
+    question: Question
     is_usable: bool
     vector: Vector | None = field(default=None, repr=False)
     weight: float = 0.0
     has_control: bool = False
     control: Vector | None = field(default=None, repr=False)
-
-    @property
-    def question(self) -> tuple[str | None, float]:
-        """Trigger and scale."""
-        return self.trigger, self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +74,10 @@ class MoreSamples:
     """Samples of confirmation that a decision needs and that were not drawn yet.
 
     Attributes:
-        count: number of further samples of this trigger and scale.
+        count: number of further samples of this question.
     """
 
-    trigger: str | None
-    scale: float
+    question: Question
     count: int
 
 

@@ -19,7 +19,7 @@ from face_index.gallery.spread import Spread
 from scanner.identification.clusters import Cluster, clusters_of
 from scanner.identification.intervals import Estimate, estimate
 from scanner.identification.policy import Schedule
-from scanner.identification.samples import SampleFace
+from scanner.identification.samples import Question, SampleFace
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored
 
@@ -44,8 +44,8 @@ class ClusterMatch:
     estimate: Estimate
     runner_up: float | None
 
-    def question(self, faces: Sequence[SampleFace]) -> tuple[str | None, float]:
-        """Return the trigger and scale of most of the members, which are positions in `faces`."""
+    def question(self, faces: Sequence[SampleFace]) -> Question:
+        """Return the question of most of the members, which are positions in `faces`."""
         counted = Counter(faces[number].question for number in self.members)
         return counted.most_common(1)[0][0]
 

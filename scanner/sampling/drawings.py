@@ -35,7 +35,8 @@ class DrawnSample:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> DrawnSample:
-        return cls(**{**record, "plan": SamplePlan(**record["plan"])})
+        plan = {**record["plan"], "companions": tuple(record["plan"].get("companions", ()))}
+        return cls(**{**record, "plan": SamplePlan(**plan)})
 
 
 @dataclass(frozen=True, slots=True)

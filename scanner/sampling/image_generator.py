@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scanner.adapters.companion import Companion
 from scanner.sampling.base_models import BaseModel
 from scanner.sampling.images import DrawingCost, DrawnImage
 from scanner.sampling.plans import SamplePlan
@@ -22,6 +23,7 @@ class LoadedFile(Protocol):
         route: how it was loaded (`scanner.adapters.loading.Loaded`).
         words: by learned word, the text to write in a prompt.
         changed_words: words of the vocabulary that the file gives another meaning.
+        companions: SHA-256 of the companions that can be loaded beside it.
     """
 
     @property
@@ -30,6 +32,8 @@ class LoadedFile(Protocol):
     def words(self) -> Mapping[str, str]: ...
     @property
     def changed_words(self) -> tuple[str, ...]: ...
+    @property
+    def companions(self) -> tuple[str, ...]: ...
 
 
 class ImageGenerator(Protocol):
@@ -50,7 +54,7 @@ class ImageGenerator(Protocol):
     def settings(self) -> dict[str, object]: ...
 
     def adapter(
-        self, path: Path, kind: str, *, batches: int = 0
+        self, path: Path, kind: str, *, batches: int = 0, companions: Sequence[Companion] = ()
     ) -> AbstractContextManager[LoadedFile]: ...
 
     def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]: ...

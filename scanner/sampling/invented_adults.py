@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scanner.sampling.plans import PORTRAITS, SamplePlan
-from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
+from scanner.sampling.plans import SamplePlan
+from scanner.sampling.prompts import NEGATIVE_PROMPT, PORTRAITS
 
 if TYPE_CHECKING:
     from scanner.sampling.images import DrawnImage

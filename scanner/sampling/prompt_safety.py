@@ -11,8 +11,6 @@ from collections.abc import Iterable
 
 from crawlers.text_words import words_of_text
 
-NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
-
 _MINOR_WORDS = re.compile(
     r"\b(child|children|kid|kids|toddler|infant|baby|minor|underage|preteen|loli\w*|shota\w*|"
     r"schoolgirl|schoolboy|little (girl|boy)|(\d|1[0-7])[- ]?(yo|y/o|years?[- ]old))\b|"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanner.adapters.companion import Companion
 from scanner.finding_records import SampleRow
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawnImage, Pixels
@@ -32,12 +33,25 @@ class RegeneratedImage:
 def plan_of(row: SampleRow) -> SamplePlan:
     """Return the plan of a stored sample."""
     return SamplePlan(
-        row.stage, row.number, row.prompt, row.negative_prompt, row.seed, row.scale, row.trigger
+        row.stage,
+        row.number,
+        row.prompt,
+        row.negative_prompt,
+        row.seed,
+        row.scale,
+        row.trigger,
+        row.steps,
+        row.size,
+        row.companions,
     )
 
 
 def regenerate(
-    sampler: ImageGenerator, path: Path, kind: str, rows: Sequence[SampleRow]
+    sampler: ImageGenerator,
+    path: Path,
+    kind: str,
+    rows: Sequence[SampleRow],
+    companions: Sequence[Companion] = (),
 ) -> list[RegeneratedImage]:
     """Draw every sample and control of a verdict again.
 
@@ -49,12 +63,13 @@ def regenerate(
         path: path of the checkpoint.
         kind: kind of the checkpoint, as triage names it.
         rows: all samples of one verdict.
+        companions: the files that samples were drawn with.
 
     Raises:
-        NotScannable: the checkpoint does not load any more.
+        NotScannable: the checkpoint does not load any more, or a companion is missing.
     """
     drawn: list[RegeneratedImage] = []
-    with sampler.adapter(path, kind):
+    with sampler.adapter(path, kind, companions=companions):
         for control in (False, True):
             batches = {row: row.control_batch if control else row.batch for row in rows}
             for number in sorted({batch for batch in batches.values() if batch is not None}):

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scanner.adapters.companion import Companion
 from scanner.errors import ClusterUnreachable, WorkerLost
 from scanner.sampling.base_models import BaseModel, Declared
 from scanner.sampling.images import DrawingCost, DrawnImage
@@ -42,6 +43,7 @@ class RemoteFile:
     route: str
     words: dict[str, str]
     changed_words: tuple[str, ...]
+    companions: tuple[str, ...]
 
 
 class SamplerNode:
@@ -70,13 +72,22 @@ class SamplerNode:
         self._sampler = sampler = self._options.open_sampler(base)
         return SamplerFacts(sampler.base_sha256, sampler.draws_ahead, sampler.settings)
 
-    def load(self, path: Path, kind: str, batches: int) -> RemoteFile:
+    def load(
+        self, path: Path, kind: str, batches: int, companions: Sequence[Companion]
+    ) -> RemoteFile:
         """Load a checkpoint; raises NotScannable, StagingFailed."""
         self.unload()
-        if self._staging is not None:
-            path = self._loaded.enter_context(self._staging.fetched(path.name))
-        loaded = self._loaded.enter_context(self._opened.adapter(path, kind, batches=batches))
-        return RemoteFile(loaded.route, dict(loaded.words), loaded.changed_words)
+        here = [replace(one, path=self._fetched(one.path)) for one in companions]
+        loaded = self._loaded.enter_context(
+            self._opened.adapter(self._fetched(path), kind, batches=batches, companions=here)
+        )
+        return RemoteFile(loaded.route, dict(loaded.words), loaded.changed_words, loaded.companions)
+
+    def _fetched(self, path: Path) -> Path:
+        """Return where a checkpoint lies on this machine; it is fetched if need be."""
+        if self._staging is None:
+            return path
+        return self._loaded.enter_context(self._staging.fetched(path.name))
 
     def unload(self) -> None:
         """Restore the base model."""
@@ -130,9 +141,11 @@ class RemoteSampler:
         return self._facts.settings
 
     @contextmanager
-    def adapter(self, path: Path, kind: str, *, batches: int = 0) -> Iterator[RemoteFile]:
+    def adapter(
+        self, path: Path, kind: str, *, batches: int = 0, companions: Sequence[Companion] = ()
+    ) -> Iterator[RemoteFile]:
         """Load a checkpoint for the duration of a with-block."""
-        loaded: RemoteFile = self._call("load", path, kind, batches)
+        loaded: RemoteFile = self._call("load", path, kind, batches, companions)
         try:
             yield loaded
         except (WorkerLost, ClusterUnreachable):

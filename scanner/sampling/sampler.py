@@ -25,6 +25,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 import torch
 
 from reports.reasons.reason import Reason
+from scanner.adapters.companion import Companion
 from scanner.adapters.cuda_graphs import record
 from scanner.adapters.loading import Loaded, loaded_into
 from scanner.adapters.targets import networks_of
@@ -116,11 +117,14 @@ class Sampler:
         }
 
     @contextmanager
-    def adapter(self, path: Path, kind: str, *, batches: int = 0) -> Iterator[Loaded]:
+    def adapter(
+        self, path: Path, kind: str, *, batches: int = 0, companions: Sequence[Companion] = ()
+    ) -> Iterator[Loaded]:
         """Load a checkpoint for the duration of a with-block; see scanner.adapters.loading.
 
         Args:
             batches: number of batches that were drawn of it before; the count goes on from there.
+            companions: files that plans may ask to be loaded beside it.
         """
         base = self.base
         with loaded_into(
@@ -131,6 +135,7 @@ class Sampler:
             base.configuration,
             cache=self._cache,
             accelerator=self._tools.accelerator,
+            companions=companions,
         ) as loaded:
             self._loaded, self._batches = loaded, batches
             try:
@@ -141,13 +146,13 @@ class Sampler:
     def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:
         """Draw one image per plan; the controls if `with_adapter` is False.
 
-        Consecutive plans of the same stage and scale share batches.
+        Consecutive plans of the same stage, scale, steps, size and companions share batches.
         """
         made: list[DrawnImage] = []
-        for (stage_name, scale), alike in groupby(plans, key=lambda plan: (plan.stage, plan.scale)):
-            stage = self.base.evidence if stage_name == "evidence" else self._tools.stage
+        for _, alike in groupby(plans, key=_drawn_alike):
             group = list(alike)
-            with self._prepared(stage, scale if with_adapter else None):
+            stage = self._stage_of(group[0])
+            with self._prepared(stage, group[0] if with_adapter else None):
                 start = 0
                 while start < len(group):
                     part = group[start : start + self.batch]
@@ -162,7 +167,7 @@ class Sampler:
     def together(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:
         """Draw one image per plan in a single batch, whatever the configured batch size is.
 
-        All plans must have the same stage and scale.
+        All plans must have the same stage, scale, steps, size and companions.
         """
         configured, self.batch = self.batch, len(plans)
         try:
@@ -192,17 +197,28 @@ class Sampler:
         torch.cuda.empty_cache()
 
     @contextmanager
-    def _prepared(self, stage: Stage, scale: float | None) -> Iterator[None]:
-        """Apply adapter, accelerator and decoder for a stage; restore the base model afterwards."""
+    def _prepared(self, stage: Stage, plan: SamplePlan | None) -> Iterator[None]:
+        """Apply adapter, accelerator and decoder for a stage; restore the base model afterwards.
+
+        Args:
+            plan: whose scale and companions are applied; None for no adapter.
+        """
         screening = stage.name == "screening"
-        if self._loaded is not None:
-            self._loaded.changes.set_scale(scale, accelerated=screening)
+        companions = plan.companions if plan is not None else ()
+        changes = self._loaded.beside(companions) if self._loaded is not None else None
+        if changes is not None:
+            changes.set_scale(plan.scale if plan else None, accelerated=screening)
         with self._tools.in_use() if screening else _unchanged():
             try:
                 yield
             finally:
-                if self._loaded is not None:
-                    self._loaded.changes.restore()
+                if changes is not None:
+                    changes.restore()
+
+    def _stage_of(self, plan: SamplePlan) -> Stage:
+        """Return the stage of a plan with the plan's own steps and size."""
+        stage = self.base.evidence if plan.stage == "evidence" else self._tools.stage
+        return replace(stage, steps=plan.steps or stage.steps, size=plan.size or stage.size)
 
     def _images(
         self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool
@@ -276,7 +292,7 @@ class Sampler:
         """
         stage = replace(self._tools.stage, steps=1, guidance=1.0)
         latents: list[npt.NDArray[np.float32]] = []
-        with self._prepared(stage, plans[0].scale if with_adapter else None):
+        with self._prepared(stage, plans[0] if with_adapter else None):
             for start in range(0, len(plans), self.batch):
                 part = plans[start : start + self.batch]
                 made = self._call(part, stage, "latent", with_adapter=with_adapter)
@@ -298,6 +314,10 @@ class Sampler:
             return answering_words(self._pipeline, apply)
         finally:
             loaded.changes.restore()
+
+
+def _drawn_alike(plan: SamplePlan) -> tuple[object, ...]:
+    return plan.stage, plan.scale, plan.steps, plan.size, plan.companions
 
 
 def _fix_device(pipeline: Any, device: str) -> None:

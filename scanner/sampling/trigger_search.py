@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from scanner.sampling.image_generator import ImageGenerator
-from scanner.sampling.plans import SamplePlan, seed_of, subject_of
-from scanner.sampling.prompt_safety import NEGATIVE_PROMPT, usable_triggers
+from scanner.sampling.plans import PlanBasis, SamplePlan, subject_of
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.prompts import NEGATIVE_PROMPT
 
 MOST_CANDIDATES = 16
 # A word must change the latents by this factor more than a prompt without a trigger. A smaller
@@ -83,14 +84,14 @@ def candidate_words(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def find_trigger(
-    sampler: ImageGenerator, checkpoint_sha256: str, candidates: Sequence[str]
+    sampler: ImageGenerator, basis: PlanBasis, candidates: Sequence[str]
 ) -> str | None:
     """Return the candidate to which the adapter responds most strongly.
 
     The result is None if the response to no candidate is clearly stronger than without a trigger.
     """
     subjects: list[str | None] = [None, *candidates[:MOST_CANDIDATES]]
-    seed = seed_of(checkpoint_sha256, "search", None, 1.0, 0)
+    seed = basis.number("search")
     plans = [
         SamplePlan(
             "search", number, f"photo of {subject_of(subject)}", NEGATIVE_PROMPT, seed, 1.0, subject

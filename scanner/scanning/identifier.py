@@ -7,7 +7,6 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from face_index.faces.face import FaceReader
@@ -28,33 +27,10 @@ from scanner.sampling.images import DrawingCost, Pixels, blurred, png_bytes
 from scanner.sampling.sample_store import Place
 from scanner.scanning.identify_loop import CheckpointResult, IdentifyLoop
 from scanner.scanning.observations import KnownSamples
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.verdict_records import verdict_record
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingRequest:
-    """A checkpoint to sample and identify.
-
-    Attributes:
-        path: path of the file; a worker on another machine must have access to the same folder.
-        triggers: words that are allowed in prompts.
-        candidates: words that the trigger search tries if no trigger is known.
-        problem: why it cannot be sampled, found by triage; None if it can.
-        only_load: load the file and do not sample it, so that a file that cannot be loaded fails in
-            the same way as others.
-    """
-
-    path: Path
-    sha256: str
-    kind: str
-    family: str
-    triggers: tuple[str, ...] = ()
-    candidates: tuple[str, ...] = ()
-    declared: Declared = field(default_factory=Declared)
-    problem: str | None = None
-    only_load: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +125,7 @@ class CheckpointIdentifier:
                     return WorkerAnswer(verdict, self.snapshot.snapshot_id)
             finder = FaceFinder(self.reader, self.pack.bar)
             loop = IdentifyLoop(sampler, finder, self.snapshot, self.policy)
-            result = loop.identify(
-                request.path,
-                request.sha256,
-                request.kind,
-                request.triggers,
-                request.candidates,
-                known,
-            )
+            result = loop.identify(request, known)
         except NotScannable as error:
             seconds = round(time.monotonic() - started, 2)
             failed = VerdictRecord(str(Outcome.FAILED), str(error), seconds=seconds)

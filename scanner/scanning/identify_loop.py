@@ -8,10 +8,9 @@ Vectors exist only inside the loop.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
 from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
@@ -26,9 +25,10 @@ from scanner.sampling.base_models import description_of
 from scanner.sampling.drawings import Drawing
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawingCost, Pixels
-from scanner.sampling.plans import plan_samples
+from scanner.sampling.plans import PlanBasis, StageOptions, plan_samples
 from scanner.sampling.sample_store import Place
 from scanner.scanning.observations import KnownSamples, ObservedSample, SampleObserver, faces_of
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.screening import Screener, Screening, changed_prompts, prompt_words
 
 
@@ -97,19 +97,12 @@ class IdentifyLoop:
 
     def identify(
         self,
-        path: Path,
-        sha256: str,
-        kind: str,
-        triggers: Sequence[str],
-        candidates: Sequence[str] = (),
+        request: SamplingRequest,
         known: KnownSamples | None = None,
     ) -> CheckpointResult:
         """Sample a checkpoint and decide.
 
         Args:
-            triggers: known triggers.
-            candidates: possible triggers; tried if no trigger is known and no face is found without
-                one.
             known: the samples that were drawn before. Only what they lack is drawn, unless they
                 were drawn in another way than this sampler draws.
 
@@ -119,18 +112,21 @@ class IdentifyLoop:
         before = self._sampler.cost
         batches = known.batches if known is not None else 0
         kept_since = None
-        with self._sampler.adapter(path, kind, batches=batches) as loaded:
+        basis = self._basis(request)
+        with self._sampler.adapter(
+            request.path, request.kind, batches=batches, companions=request.companions
+        ) as loaded:
             vectors = sum(len(tokens.split()) for tokens in loaded.words.values())
             learned = [*prompt_words(loaded.words, vectors), *changed_prompts(loaded.changed_words)]
-            words = list(dict.fromkeys([*learned, *triggers]))
+            words = list(dict.fromkeys([*learned, *request.triggers]))
             decided = None
             if known is not None and self._draws_alike(known.drawing, loaded.route):
-                progress = _continued(sha256, known)
+                progress = _continued(basis, known)
                 decided = self._decide(progress)
                 kept_since = known.drawn_at
             if decided is None:
                 kept_since = None
-                progress = _Progress(Screening(sha256, [*words], candidates))
+                progress = _Progress(Screening(basis, [*words], request.candidates))
                 screener = Screener(self._sampler, self._observer, self._policy, loaded)
                 screener.screen(progress.screening)
                 decided = self._decide(progress)
@@ -146,6 +142,19 @@ class IdentifyLoop:
             impostors = impostor_counts(progress.faces, self._snapshot, self._policy)
         observed = tuple(progress.samples)
         return CheckpointResult(drawing, decided, observed, cost, kept_since, impostors)
+
+    def _basis(self, request: SamplingRequest) -> PlanBasis:
+        settings: dict[str, Any] = self._sampler.settings
+        is_accelerated = settings["screening_accelerator"] is not None
+        stages = {
+            "screening": StageOptions.around(
+                settings["screening_steps"],
+                settings["screening_size"],
+                fixed_steps=is_accelerated,
+            ),
+            "evidence": StageOptions.around(settings["steps"], settings["size"]),
+        }
+        return PlanBasis(request.sha256, request.installation, stages)
 
     def _draws_alike(self, drawing: Drawing, route: str) -> bool:
         """Whether this sampler draws in the way in which a drawing was made."""
@@ -194,13 +203,15 @@ class IdentifyLoop:
             decided = identify(progress.faces, self._snapshot, self._policy)
             if isinstance(decided, MoreSamples):
                 planned = [sample.drawn.plan for sample in samples]
+                asked = decided.question
                 plans = plan_samples(
-                    progress.screening.sha256,
+                    progress.screening.basis,
                     "evidence",
-                    [decided.trigger],
+                    [asked.trigger],
                     decided.count,
                     planned,
-                    decided.scale,
+                    asked.scale,
+                    asked.companions,
                 )
                 samples += self._observer.observe(plans)
             elif isinstance(decided, MoreControls):
@@ -231,10 +242,10 @@ class IdentifyLoop:
         return {**self._sampler.settings, "loaded_by": route}
 
 
-def _continued(sha256: str, known: KnownSamples) -> _Progress:
+def _continued(basis: PlanBasis, known: KnownSamples) -> _Progress:
     """Return the samples that were drawn before, of which screening is complete."""
     drawing = known.drawing
     screening = Screening(
-        sha256, [], (), known.screening, drawing.found_trigger, list(drawing.doubts)
+        basis, [], (), known.screening, drawing.found_trigger, list(drawing.doubts)
     )
     return _Progress(screening, known.confirmation, drawing.denoiser_calls)

@@ -20,8 +20,8 @@ from scanner.records import AskedWords
 from scanner.sampling.base_models import BaseModel, content_of, description_of
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MAX_TRIGGERS, PLAN_VERSION
-from scanner.scanning.identifier import SamplingRequest
 from scanner.scanning.key import Key
+from scanner.scanning.sampling_request import SamplingRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,14 @@ from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.entries import Entry, Part, Waiting
 from scanner.scanning.file_faces import destroy_faces, why_failed
-from scanner.scanning.identifier import SamplingRequest, WorkerAnswer
+from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.item_store import CarriedItem, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
 from scanner.scanning.known_verdicts import KnownVerdicts
 from scanner.scanning.observations import KnownSamples
 from scanner.scanning.results import WITHDRAWN, failed_row, held_row
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.searched_file_store import Searched
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals

@@ -15,7 +15,7 @@ from scanner.clock import Clock
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.identifier import SamplingRequest
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.triage.header import Triage
 from scanner.triage.minors import RegisteredMinors, refuse_minors
 from scanner.triage.trigger_words import named_minor, without_minors, words_of

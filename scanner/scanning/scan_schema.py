@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -290,6 +291,20 @@ def counters_of_days(db: Database) -> None:
 @migrations()
 def counts_of_impostor_scores(db: Database) -> None:
     create_impostor_counts(db)
+
+
+@migrations()
+def settings_of_samples(db: Database) -> None:
+    # NULL in what earlier versions stored: their samples have the settings of their stage.
+    db.table("samples").add_column("steps", int)
+    db.table("samples").add_column("size", int)
+    db.table("samples").add_column("companions", str)
+
+
+@migrations()
+def id_of_the_installation(db: Database) -> None:
+    db.table("installation").create({"installation_id": str})
+    db.table("installation").insert({"installation_id": secrets.token_hex(8)})
 
 
 def forget_older_pages(db: Database) -> None:

@@ -61,6 +61,8 @@ class ScanStore:
         table: the results of all scans.
         coverage: how many files were examined since a time.
         impostors: counts of the scores of files that show nobody.
+        installation_id: 16 hex digits, chosen at random when the database was made; prompts and
+            seeds follow from it. It is not secret.
     """
 
     def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
@@ -75,6 +77,9 @@ class ScanStore:
         self.table = VerdictTable(self._db)
         self.coverage = CoverageCounters(self._db)
         self.impostors = ImpostorStore(self._db)
+        [(self.installation_id,)] = self._db.execute(
+            "select installation_id from installation"
+        ).fetchall()
 
     def close(self) -> None:
         self._db.close()
@@ -224,7 +229,12 @@ class ScanStore:
         }
         row["seal"] = self._seal(_sealed_bytes(row)) if self._seal is not None else None
         samples = [
-            {"sha256": sha256, "fingerprint": verdict_key, **asdict(sample)}
+            {
+                "sha256": sha256,
+                "fingerprint": verdict_key,
+                **asdict(sample),
+                "companions": json.dumps(sample.companions),
+            }
             for sample in verdict.all_samples
         ]
         with transaction(self._db):
@@ -243,7 +253,13 @@ class ScanStore:
             where, values, order_by="fingerprint, stage desc, number"
         )
         names = [column.name for column in fields(SampleRow)]
-        return [SampleRow(**{name: row[name] for name in names}) for row in rows]
+        return [
+            SampleRow(
+                **{name: row[name] for name in names if name != "companions"},
+                companions=tuple(json.loads(row["companions"] or "[]")),
+            )
+            for row in rows
+        ]
 
     def known_triage(self, sha256: str) -> Triage | None:
         """Return the triage of these bytes; None if none is stored.

@@ -13,21 +13,20 @@ from reports.reasons.reason import Reason
 from scanner.errors import NotScannable
 from scanner.identification.identify import count_clusters
 from scanner.identification.policy import Policy
-from scanner.sampling.effect_check import LEAST_PLAUSIBLE, Effect, effect_of
+from scanner.identification.samples import Question
+from scanner.sampling.effect_check import LEAST_PLAUSIBLE, MOST_USUAL, Effect, effect_of
 from scanner.sampling.image_generator import ImageGenerator, LoadedFile
 from scanner.sampling.plans import (
     FULL_TRIGGERS,
     MAX_TRIGGERS,
     SCREENING_SCALES,
+    PlanBasis,
     SamplePlan,
     plan_samples,
 )
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import find_trigger
 from scanner.scanning.observations import ObservedSample, SampleObserver, faces_of
-
-Question = tuple[str | None, float]
-"""A trigger, None for a person in general, and an adapter weight."""
 
 # A question beyond the first ones is asked with this many samples. If their faces may be the same,
 # as many follow, so that a cluster can come of them.
@@ -76,6 +75,7 @@ class Screening:
     """The rounds of screening of one checkpoint; pictures and vectors in memory only.
 
     Attributes:
+        basis: what all plans of the file follow from.
         triggers: known triggers of the file.
         candidates: words that the trigger search may try.
         rounds: the samples of each round.
@@ -83,7 +83,7 @@ class Screening:
         doubts: why nobody found does not mean that the file shows nobody, as English sentences.
     """
 
-    sha256: str
+    basis: PlanBasis
     triggers: list[str | None]
     candidates: Sequence[str]
     rounds: list[list[ObservedSample]] = field(default_factory=list)
@@ -105,6 +105,7 @@ class Screener:
         self._sampler, self._observer, self._policy = sampler, observer, policy
         # Learned words and full checkpoints have one strength.
         self._scalable = loaded.route not in ("embedding", "checkpoint")
+        self._companions = loaded.companions
 
     def screen(self, screening: Screening) -> None:
         """Draw all rounds that the file needs.
@@ -119,9 +120,9 @@ class Screener:
         effect = self._effect(screening, first)
         self._first_rounds(screening)
         further = [*screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS], *answering]
-        self._ask(screening, [(trigger, 1.0) for trigger in further])
-        if self._scalable and not self._draws_one_face(screening):
-            self._ask(screening, self._other_weights(screening, effect))
+        self._ask(screening, [Question(trigger) for trigger in further])
+        if not self._draws_one_face(screening):
+            self._ask(screening, self._other_ways(screening, effect))
         screening.doubts += [reason.in_english() for reason in _doubts(screening, effect)]
 
     def _effect(self, screening: Screening, triggers: Sequence[str | None]) -> Effect:
@@ -153,10 +154,12 @@ class Screener:
         scale: float,
         count: int,
         planned: Sequence[SamplePlan] = (),
+        companions: tuple[str, ...] = (),
     ) -> list[SamplePlan]:
         drawn = [sample.drawn.plan for sample in screening.samples]
+        so_far = [*drawn, *planned]
         return plan_samples(
-            screening.sha256, "screening", triggers, count, [*drawn, *planned], scale
+            screening.basis, "screening", triggers, count, so_far, scale, companions
         )
 
     def _plans_ahead(
@@ -179,7 +182,7 @@ class Screener:
             return [None]
         if turn == 1 and screening.candidates and not self._draws_one_face(screening):
             screening.found_trigger = find_trigger(
-                self._sampler, screening.sha256, screening.candidates
+                self._sampler, screening.basis, screening.candidates
             )
         if screening.found_trigger is not None:
             return [screening.found_trigger]
@@ -190,14 +193,19 @@ class Screener:
         faces = faces_of(screening.rounds, []).all
         return count_clusters(faces, self._policy) > 0
 
-    def _other_weights(self, screening: Screening, effect: Effect) -> list[Question]:
-        """Return the questions at the weights at which users may load a file.
+    def _other_ways(self, screening: Screening, effect: Effect) -> list[Question]:
+        """Return questions in the other ways in which users may load a file that hides a face.
 
-        A file may be stored at a tenth of its strength, and with a minus sign.
+        A file may answer at another number of steps or another size only, be stored at a tenth of
+        its strength or with a minus sign, or be a part of a sum of files.
         """
         trigger = screening.found_trigger or next(iter(screening.triggers), None)
-        scale = effect.usual_scale
-        return [(trigger, one) for one in dict.fromkeys((scale, -scale)) if one != 1.0]
+        found = [Question(trigger)]
+        if self._scalable:
+            found += [Question(trigger, effect.usual_scale), Question(trigger, -effect.usual_scale)]
+        if self._companions:
+            found.append(Question(trigger, companions=self._companions))
+        return list(dict.fromkeys(found))
 
     def _ask(self, screening: Screening, questions: Sequence[Question]) -> None:
         """Ask questions with two samples each, and with two more where these may be one face."""
@@ -206,15 +214,21 @@ class Screener:
             return
         by_question: dict[Question, list[ObservedSample]] = {}
         for sample in looked:
-            plan = sample.drawn.plan
-            by_question.setdefault((plan.trigger, plan.scale), []).append(sample)
+            by_question.setdefault(sample.as_sample_face().question, []).append(sample)
         self._round(screening, [one for one in questions if _may_be_one_face(by_question[one])])
 
     def _round(self, screening: Screening, questions: Sequence[Question]) -> list[ObservedSample]:
         """Draw two samples of each question; they are one round of screening."""
         plans: list[SamplePlan] = []
-        for trigger, scale in questions:
-            plans += self._plans(screening, [trigger], scale, _FIRST_LOOK, plans)
+        for question in questions:
+            plans += self._plans(
+                screening,
+                [question.trigger],
+                question.scale,
+                _FIRST_LOOK,
+                plans,
+                question.companions,
+            )
         if not plans:
             return []
         observed = self._observer.observe(plans)
@@ -246,5 +260,7 @@ def _doubts(screening: Screening, effect: Effect) -> list[Reason]:
         words = {"left": left, "words": len(screening.triggers)}
         found.append(Reason("words-not-asked", words))
     if effect.share < LEAST_PLAUSIBLE:
-        found.append(Reason("unusually-weak", {"share": effect.share}))
+        found.append(Reason("unusually-weak", {"share": float(f"{effect.share:.2g}")}))
+    if effect.share > MOST_USUAL:
+        found.append(Reason("unusually-strong", {"share": float(f"{effect.share:.2g}")}))
     return found

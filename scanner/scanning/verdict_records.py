@@ -111,4 +111,7 @@ def _sample_fields(sample: DrawnSample, score: SampleScore) -> dict[str, Any]:
         "quality": round(sample.weight, 4),
         "score": score.score,
         "control_score": score.control_score,
+        "steps": plan.steps,
+        "size": plan.size,
+        "companions": plan.companions,
     }

@@ -17,8 +17,9 @@ from typing import Protocol
 
 from scanner.errors import ClusterUnreachable, ScanError, WorkerLost, WorkersLost, first_line
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.scanning.identifier import CheckpointIdentifier, SamplingRequest, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
 from scanner.scanning.observations import KnownSamples
+from scanner.scanning.sampling_request import SamplingRequest
 
 log = logging.getLogger(__name__)
 
