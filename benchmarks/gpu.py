@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 
 from benchmarks.gpu_pipelines import SIZES
 from scanner.adapters.targets import networks_of
+from scanner.question import Question
 from scanner.sampling.base_models import BaseModel, choose_base_model
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples
@@ -92,17 +93,17 @@ def random_lora(pipeline: Any, path: Path, seed: int, rank: int = 16) -> Path:
 
 def ours(sampler: Sampler, path: Path, *, match: bool) -> None:
     with sampler.adapter(path, "lora"):
-        first = plan_samples(PlanBasis(SHA256), "screening", ["ohwx"], 4)
+        first = plan_samples(PlanBasis(SHA256), "screening", [Question("ohwx")], 4)
         sampler.one_step(first[:1], with_adapter=True)
         sampler.one_step(first[:1], with_adapter=False)
         # Both rounds at once, as the identifier requests them on a GPU.
         sampler.generate(
-            [*first, *plan_samples(PlanBasis(SHA256), "screening", [None], 4, first)],
+            [*first, *plan_samples(PlanBasis(SHA256), "screening", [Question(None)], 4, first)],
             with_adapter=True,
         )
         if not match:
             return
-        evidence = plan_samples(PlanBasis(SHA256), "evidence", ["ohwx"], 6)
+        evidence = plan_samples(PlanBasis(SHA256), "evidence", [Question("ohwx")], 6)
         sampler.generate(evidence, with_adapter=True)
         sampler.generate(evidence, with_adapter=False)
 
@@ -177,7 +178,7 @@ def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, fl
     with fresh_peak(device):
         sampler = Sampler(base, folder, device, NothingUnsafe(), pipeline=pipeline)
         sampler.one_step(
-            plan_samples(PlanBasis(SHA256), "screening", ["ohwx"], 4), with_adapter=False
+            plan_samples(PlanBasis(SHA256), "screening", [Question("ohwx")], 4), with_adapter=False
         )
         # For each shape the first file runs normally and the second is recorded.
         figures["ours, clear"] = timed(lambda: ours(sampler, adapters[0], match=False), warm=2)
@@ -216,7 +217,7 @@ def _parts(
         pipeline.unload_lora_weights()
     except (NotImplementedError, RuntimeError, ValueError) as error:
         print(f"hotswap: {str(error).splitlines()[0]}")
-    plans = plan_samples(PlanBasis(SHA256), "screening", ["ohwx"], 4)
+    plans = plan_samples(PlanBasis(SHA256), "screening", [Question("ohwx")], 4)
     figures["four screening images, small decoder"] = timed(
         lambda: sampler.generate(plans, with_adapter=False)
     )

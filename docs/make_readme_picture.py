@@ -26,6 +26,7 @@ from scanner.identification.faces import FaceFinder
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS, FACE_PACK
+from scanner.question import Question
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples
@@ -48,7 +49,9 @@ def sampled(folder: Path) -> tuple[Pictures, Pictures]:
     """Samples of the adapter, and their controls."""
     triage = triage_file(ADAPTER)
     triggers = usable_triggers(triage.triggers)[:1]
-    plans = plan_samples(PlanBasis(str(triage.sha256)), "evidence", triggers, COLUMNS)
+    plans = plan_samples(
+        PlanBasis(str(triage.sha256)), "evidence", [Question(one) for one in triggers], COLUMNS
+    )
     sampler = Sampler(choose_base_model("Miniature", None), folder, "cpu", NothingUnsafe())
     with sampler.adapter(ADAPTER, triage.kind):
         samples, controls = (

@@ -29,7 +29,8 @@ class SampleRow:
         stage: "screening" or "evidence" (confirmation).
         number: within its stage.
         scale: adapter weight.
-        steps, size: denoising steps, and width and height in pixels; None for those of the stage.
+        steps: denoising steps; None for those of the stage.
+        size_share: width and height, as a share of those of the stage.
         companions: SHA-256 of the files that were loaded beside the checkpoint.
         batch, control_batch: images of one batch agree to the byte only if they are drawn together.
         pixels_sha256, control_pixels_sha256: of the uint8 RGB pixels; None without an image.
@@ -54,7 +55,7 @@ class SampleRow:
     score: float | None
     control_score: float | None
     steps: int | None = None
-    size: int | None = None
+    size_share: float = 1.0
     companions: tuple[str, ...] = ()
 
 

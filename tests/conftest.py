@@ -52,6 +52,8 @@ from tests.servers.files import FileServer, serve_files
 # when they are loaded.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Every home of the tests asks with the same prompts and seeds.
+os.environ.setdefault("PORTRAIT_SCANNER_SAMPLES__INSTALLATION_ID", "tests")
 SHARED = Path(__file__).parent.parent.parent / "shared"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from scanner.adapters.targets import networks_of
 from scanner.errors import BaseModelMissing, ImageCheckMissing
+from scanner.question import Question
 from scanner.sampling.base_models import (
     Accelerator,
     BaseModel,
@@ -67,8 +68,8 @@ LAYERS = {
     "HunyuanImage": "transformer_blocks.0.attn.to_q",
     "Lumina2": "layers.0.attn.to_q",
 }
-SCREENING = plan_samples(PlanBasis("ab" * 32), "screening", ["ohwx"], 3)
-CONFIRMATION = plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx"], 2)
+SCREENING = plan_samples(PlanBasis("ab" * 32), "screening", [Question("ohwx")], 3)
+CONFIRMATION = plan_samples(PlanBasis("ab" * 32), "evidence", [Question("ohwx")], 2)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
 def test_memory_that_runs_out_halves_the_batch_and_goes_on(
     sampler_of: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans = plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx"], 7)
+    plans = plan_samples(PlanBasis("ab" * 32), "evidence", [Question("ohwx")], 7)
     expected = pictures(sampler_of("SD1"), plans)
     sampler = sampler_of("SD1", batch=8)
     real = type(sampler._pipeline).__call__

@@ -17,10 +17,10 @@ from scanner.identification.samples import (
     CheckpointFaces,
     MoreControls,
     MoreSamples,
-    Question,
     SampleFace,
 )
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
+from scanner.question import Question
 
 DIMENSION = 32
 POLICY = Policy()
@@ -59,7 +59,7 @@ def drawn_until_decided(
         asked.append(decided)
         confirmation = list(checkpoint.confirmation)
         if isinstance(decided, MoreSamples):
-            confirmation += faces(decided.count, cosine, decided.scale)
+            confirmation += faces(decided.count, cosine, decided.question.scale)
         else:
             for number in decided.samples:
                 assert not confirmation[number].has_control

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.base_models import choose_base_model
+from scanner.sampling.plans import PlanBasis
 from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
@@ -183,6 +184,9 @@ def test_a_problem_of_the_header_is_told_before_anything_is_loaded(
     )
 
 
+BASIS = PlanBasis("ab" * 32)
+
+
 class TestTriggerSearch:
     def test_words_of_titles_come_before_those_that_trainers_like(self) -> None:
         words = candidate_words(["Vexa portrait LoRA v2", "vexa_final-000010.safetensors"])
@@ -200,14 +204,12 @@ class TestTriggerSearch:
             sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors"
         )
         with sampler.adapter(path, "lora"):
-            assert find_trigger(sampler, "ab" * 32, ["vexa", "sks", "ohwx", "zwx"]) == "ohwx"
-            assert find_trigger(sampler, "ab" * 32, []) is None
+            assert find_trigger(sampler, BASIS, ["vexa", "sks", "ohwx", "zwx"]) == "ohwx"
+            assert find_trigger(sampler, BASIS, []) is None
         with sampler.adapter(PERSON, "locon"):
             # It draws its person whatever word stands there, so no word moves it more than none.
             before = sampler.cost
-            assert (
-                find_trigger(sampler, "ab" * 32, [f"word{number}" for number in range(40)]) is None
-            )
+            assert find_trigger(sampler, BASIS, [f"word{number}" for number in range(40)]) is None
             assert sampler.cost.since(before).denoiser_calls <= 2 * (MOST_CANDIDATES + 1)
 
 

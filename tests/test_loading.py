@@ -20,6 +20,7 @@ from scanner.adapters.reading import _sent
 from scanner.adapters.targets import networks_of
 from scanner.errors import BaseModelMissing, NotScannable, UnfaithfulLoad
 from scanner.miniature.world import ADAPTERS, load_world
+from scanner.question import Question
 from scanner.sampling.base_models import choose_base_model, load_pipeline
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples
@@ -27,7 +28,7 @@ from scanner.sampling.sampler import Sampler
 from scanner.triage.header import triage_file
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
-PLANS = plan_samples(PlanBasis("ab" * 32), "screening", ["ohwx person"], 2)
+PLANS = plan_samples(PlanBasis("ab" * 32), "screening", [Question("ohwx person")], 2)
 
 
 @pytest.fixture

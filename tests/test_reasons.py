@@ -212,6 +212,11 @@ _NO_REASONS = (
     *(
         "portrait photo",
         "photo of",
+        "a photo of",
+        "a portrait of",
+        "wearing a",
+        "adult, ",
+        "looking at",
         "studio photo",
         "passport photo",
         "nude, ",
@@ -226,7 +231,7 @@ _NO_REASONS = (
         "CLIP's",
         "open_clip's",
     ),
-    *("CLIP-L's", "only a recorded", "the word beside", "only triaged", "scale 7 is over"),
+    *("CLIP-L's", "only a recorded", "the word beside", "only triaged", "scale 7 is larger"),
     *("7 of its weights", "7 7 (7: 7)", "captures 3 ", "two adapter formats"),
 )
 _BY_FORMAT = {".2": "0.50", ".0%": "25%", ",": "1,000"}

@@ -21,6 +21,7 @@ import pytest
 from face_index.faces.insight import InsightFaceReader
 from scanner.cli.exit_codes import ExitCode
 from scanner.miniature.world import ADAPTERS, World, load_world
+from scanner.question import Question
 from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
@@ -334,7 +335,10 @@ def test_of_a_stranger_nothing_is_kept(
     # The same vectors as in the scan, computed again from the same seeds.
     triage = triage_file(path)
     plans = plan_samples(
-        PlanBasis(str(triage.sha256)), "screening", usable_triggers(triage.triggers), 4
+        PlanBasis(str(triage.sha256)),
+        "screening",
+        [Question(one) for one in usable_triggers(triage.triggers)],
+        4,
     )
     with miniature_sampler.adapter(path, triage.kind):
         made = miniature_sampler.generate(plans, with_adapter=True)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from face_index.faces.face import Vector, unit
 from face_index.gallery.calibration import Shortfall
@@ -15,7 +17,8 @@ from scanner.identification.intervals import estimate
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import CONFIRMATION, Thresholds
 from scanner.identification.verdict import Scored, decide, settled
-from scanner.sampling.plans import PlanBasis, plan_samples, subject_of
+from scanner.question import Question
+from scanner.sampling.plans import PlanBasis, plan_samples, size_of, steps_near, subject_of
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.triage.minors import refuse_minors
 
@@ -109,27 +112,58 @@ def test_two_people_are_two_clusters_and_strangers_none() -> None:
     assert clusters_of(vectors[:1], 4) == []
 
 
+BASIS = PlanBasis("ab" * 32, "here", {"evidence": steps_near(20), "screening": steps_near(3)})
+
+
 def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
     first, again = (
-        plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx person", "zkw"], 4) for _ in range(2)
+        plan_samples(BASIS, "evidence", [Question("ohwx person"), Question("zkw")], 4)
+        for _ in range(2)
     )
     assert first == again
-    more = plan_samples(PlanBasis("ab" * 32), "evidence", ["ohwx person"], 4, first)
-    seeds = [
-        plan.seed
-        for plan in (*first, *more, *plan_samples(PlanBasis("ab" * 32), "screening", [None], 4))
-    ]
+    more = plan_samples(BASIS, "evidence", [Question("ohwx person")], 4, first)
+    plans = (*first, *more, *plan_samples(BASIS, "screening", [Question(None)], 4))
+    seeds = [plan.seed for plan in plans]
     assert len(set(seeds)) == 16
-    assert set(seeds).isdisjoint(
-        plan.seed for plan in plan_samples("cd" * 32, "evidence", [None], 8)
-    )
-    assert all(plan.negative_prompt for plan in first)
-    assert len({plan.prompt for plan in first}) == 8
+    others = (replace(BASIS, checkpoint_sha256="cd" * 32), replace(BASIS, installation="there"))
+    for other in others:
+        asked = plan_samples(other, "evidence", [Question("ohwx person"), Question("zkw")], 4)
+        assert set(seeds).isdisjoint(plan.seed for plan in asked)
+        assert {plan.prompt for plan in asked} != {plan.prompt for plan in first}
+    assert len({plan.prompt for plan in first}) >= 7
+
+
+def test_the_samples_of_a_question_go_through_all_numbers_of_steps() -> None:
+    plans = plan_samples(BASIS, "evidence", [Question("ohwx")], 12)
+    assert {plan.steps for plan in plans} == {17, 20, 23}
+    assert all(len({plan.steps for plan in plans[turn : turn + 4]}) == 1 for turn in (0, 4, 8))
+    small = plan_samples(BASIS, "screening", [Question("ohwx")], 12)
+    assert {plan.steps for plan in small} == {3, 4}
+    without = plan_samples(PlanBasis("ab" * 32), "screening", [Question(None)], 1)
+    assert without[0].steps is None
+
+
+@pytest.mark.parametrize("size", [64, 512, 768, 1024])
+def test_another_size_is_another_size_for_every_model(size: int) -> None:
+    assert size_of(size, 1.0) == size
+    share = BASIS.other_size()
+    assert size_of(size, share) not in (size, 0)
+    assert size_of(size, share) % (64 if size > 64 else 16) == 0
+
+
+@given(st.text("0123456789abcdef", min_size=8), st.sampled_from(["ohwx", "zkw woman", None]))
+def test_every_prompt_asks_for_a_clothed_adult(installation: str, trigger: str | None) -> None:
+    basis = replace(BASIS, installation=installation)
+    for plan in plan_samples(basis, "screening", [Question(trigger)], 8):
+        assert subject_of(trigger) in plan.prompt
+        assert "adult" in plan.prompt or "wearing" in plan.prompt
+        assert usable_triggers([plan.prompt.replace(",", "")[:60]])
+        assert {"nude", "naked", "child", "young"} <= set(plan.negative_prompt.split(", "))
 
 
 def test_no_adapter_is_weighed_over_the_limit() -> None:
-    with pytest.raises(ValueError, match="over"):
-        plan_samples(PlanBasis("ab" * 32), "evidence", [None], 4, scale=1.5)
+    with pytest.raises(ValueError, match="larger than"):
+        plan_samples(BASIS, "evidence", [Question(None, 121.0)], 4)
 
 
 def test_a_trigger_is_spoken_of_as_a_person() -> None:

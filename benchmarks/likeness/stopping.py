@@ -26,6 +26,7 @@ from scanner.factories import open_identifier
 from scanner.identification.faces import FaceFinder
 from scanner.identification.intervals import estimate
 from scanner.identification.policy import CONFIRMATION, Policy
+from scanner.question import Question
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.scanning.identifier import CheckpointIdentifier
@@ -47,7 +48,7 @@ def samples_of(
         plans = plan_samples(
             PlanBasis(str(triage.sha256)),
             "evidence",
-            [trigger],
+            [Question(trigger)],
             CONFIRMATION.per_look * CONFIRMATION.looks + FURTHER,
         )
         return observer.observe(plans)

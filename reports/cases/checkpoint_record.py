@@ -14,7 +14,8 @@ class SampleRecord:
         prompt, negative_prompt: as given to the pipeline.
         seed: of the CPU generator that made the start noise.
         scale: adapter weight; the control has none.
-        steps, size: denoising steps, and width and height in pixels; None for those of the method.
+        steps: denoising steps; None for those of the method's settings.
+        size_share: width and height, as a share of those of the method's settings.
         companions: SHA-256 of the files that were loaded beside the checkpoint, with this scale.
         image_sha256, control_sha256: of the PNG bytes; None if the image was not kept.
         face_found: a usable face was found in the sample.
@@ -51,7 +52,7 @@ class SampleRecord:
     quality: float | None = None
     in_mean: bool = True
     steps: int | None = None
-    size: int | None = None
+    size_share: float = 1.0
     companions: tuple[str, ...] = ()
 
 

@@ -59,6 +59,7 @@ class Loaded:
             "checkpoint".
         words: by learned word, the text to write in a prompt.
         changed_words: words of the vocabulary that the file gives another meaning.
+        changes_text: whether an adapter changes a text encoder.
         companions: SHA-256 of the companions that can be loaded beside it.
         together: the changes of the checkpoint and all these companions; None without any.
     """
@@ -67,6 +68,7 @@ class Loaded:
     route: str
     words: dict[str, str] = field(default_factory=dict)
     changed_words: tuple[str, ...] = ()
+    changes_text: bool = False
     companions: tuple[str, ...] = ()
     together: ScalableChange | None = None
 
@@ -148,13 +150,14 @@ def loaded_into(
         merged.set_scale(1.0, accelerated=True)
         merged.restore()
         changed = changed_words(pipeline, merged)
+        in_text = any(network.startswith("text_encoder") for network in merged.networks)
         beside = _changes_of_companions(pipeline, companions)
         if not beside:
-            yield Loaded(merged, route, words, changed)
+            yield Loaded(merged, route, words, changed, in_text)
             return
         everything = [change for more in (changes, *beside.values()) for change in more]
         together = stack.enter_context(_merged(pipeline, everything, accelerator))
-        yield Loaded(merged, route, words, changed, tuple(beside), together)
+        yield Loaded(merged, route, words, changed, in_text, tuple(beside), together)
 
 
 def _changes_of_companions(

@@ -155,6 +155,11 @@ class MergedAdapter:
         self._bare = False
         self._put(self._merged)
 
+    @property
+    def networks(self) -> set[str]:
+        """The names of the networks that the changes are in."""
+        return {place[0] for change in self.changes for place, _, _ in change.places}
+
     def change_of(self, place: Place) -> Tensor | None:
         """Return what was last merged into a parameter, W' - W; None if it is not changed."""
         merged = self._merged.get(place)

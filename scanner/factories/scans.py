@@ -220,6 +220,7 @@ def _scan_options(settings: Settings, *, redraw: bool, erase_expired: bool) -> S
         staging=staging_of(settings),
         redraw=redraw,
         erase_expired=erase_expired,
+        installation_id=settings.samples.installation_id,
     )
 
 

@@ -19,13 +19,13 @@ from scanner.identification.samples import (
     CheckpointFaces,
     MoreControls,
     MoreSamples,
-    Question,
     SampleFace,
     usable,
 )
 from scanner.identification.search import ClusterMatch, search_clusters
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored, settled
+from scanner.question import Question
 
 _Ranked = list[tuple[ClusterMatch, Scored]]
 

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from face_index.faces.face import Vector
-
-
-class Question(NamedTuple):
-    """What a sample asks a checkpoint.
-
-    Attributes:
-        trigger: the word in the prompt; None for a person in general.
-        scale: adapter weight.
-        companions: SHA-256 of the files that are loaded beside it.
-    """
-
-    trigger: str | None
-    scale: float = 1.0
-    companions: tuple[str, ...] = ()
+from scanner.question import Question
 
 
 @dataclass(frozen=True, slots=True)

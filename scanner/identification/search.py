@@ -19,9 +19,10 @@ from face_index.gallery.spread import Spread
 from scanner.identification.clusters import Cluster, clusters_of
 from scanner.identification.intervals import Estimate, estimate
 from scanner.identification.policy import Schedule
-from scanner.identification.samples import Question, SampleFace
+from scanner.identification.samples import SampleFace
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored
+from scanner.question import Question
 
 
 @dataclass(frozen=True, slots=True)

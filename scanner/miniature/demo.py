@@ -105,6 +105,9 @@ def with_another_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
+_INSTALLATION = "miniature"
+
+
 def demo_settings(settings: Settings) -> Settings:
     """Settings with the miniature face pack, also saved for later commands in this home."""
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -114,7 +117,11 @@ def demo_settings(settings: Settings) -> Settings:
             "# Written by `portrait-scanner demo`: this home holds the miniature world.\n"
             'face_pack = "miniature"\n'
             "# Drawn people need no second pair of eyes; where real ones are registered this stays "
-            "away.\ntwo_people = false\n",
+            "away.\ntwo_people = false\n"
+            "# The same pictures in every demo; any other installation has an id of its own.\n"
+            f'[samples]\ninstallation_id = "{_INSTALLATION}"\n',
             "utf-8",
         )
-    return settings.model_copy(update={"face_pack": "miniature", "base_model": None})
+    samples = settings.samples.model_copy(update={"installation_id": _INSTALLATION})
+    chosen = {"face_pack": "miniature", "base_model": None, "samples": samples}
+    return settings.model_copy(update=chosen)

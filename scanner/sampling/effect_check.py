@@ -17,11 +17,10 @@ from scanner.sampling.plans import SamplePlan
 # are over 0.7 at the weight that users load them with, and a tenth of such files is under 0.2; of
 # twenty styles and objects one is under 0.3. Measured on LikenessBench (benchmarks/RESULTS.md), in
 # the miniature world only.
-LEAST_USUAL, USUAL, MOST_USUAL = 0.3, 1.2, 10.0
+LEAST_USUAL, USUAL = 0.3, 1.2
 # A file that is this weak at its own weight is in doubt even if it was asked at the usual effect.
 LEAST_PLAUSIBLE = 0.03
 _STRONGER = (3.0, 10.0, 30.0, 100.0)
-_WEAKER = (0.3, 0.1, 0.03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,13 @@ def effect_of(sampler: ImageGenerator, plans: Sequence[SamplePlan], *, scalable:
     share = _share(sampler.one_step(plans, with_adapter=True), without)
     if not share:
         raise UnfaithfulLoad(Reason("no-effect").in_english())
-    if not scalable or LEAST_USUAL <= share <= MOST_USUAL:
+    if not scalable or share >= LEAST_USUAL:
         return Effect(share, 1.0)
-    scales = _STRONGER if share < LEAST_USUAL else _WEAKER
-    for scale in scales:
+    for scale in _STRONGER:
         scaled = [replace(plan, scale=scale) for plan in plans]
-        moved = _share(sampler.one_step(scaled, with_adapter=True), without)
-        if (moved >= USUAL) == (share < LEAST_USUAL):
+        if _share(sampler.one_step(scaled, with_adapter=True), without) >= USUAL:
             return Effect(share, scale)
-    return Effect(share, scales[-1])
+    return Effect(share, _STRONGER[-1])
 
 
 def _share(changed: npt.NDArray[np.float32], without: npt.NDArray[np.float32]) -> float:

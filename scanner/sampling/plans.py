@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scanner.question import Question
 from scanner.sampling.prompts import negative_prompt, portrait_prompt
 
 # Counts changes of prompts, seeds and rounds. It is a part of every sampling key.
@@ -26,14 +27,15 @@ SCREENING_SCALES = (1.0, 1.0, 0.7)
 # The largest adapter weight of a sample: that of a file with a hundredth of the usual effect, in a
 # second confirmation.
 MOST_SCALE = 120.0
-# So many samples of a question in a row have one number of steps and one size. More settings in a
-# round would divide its batch.
+# So many samples of a question in a row have one number of steps. More settings in a round would
+# divide its batch.
 SAMPLES_PER_SETTING = 4
+_LEAST_STEPS_TO_VARY, _LARGE = 6, 256
 _PERSON_WORDS = frozenset(
     ["person", "woman", "man", "lady", "guy", "female", "male", "actress", "actor"]
 )
-# Sizes beside a base model's own one, as people choose them.
-_OTHER_SIZES = (1.25, 0.875)
+# Sizes beside a base model's own one, as people choose them; both differ from it for every model.
+OTHER_SIZES = (1.25, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class SamplePlan:
         number: counts the samples of a stage, in the order in which they were drawn.
         scale: adapter weight; negative for files that are made to be loaded with a minus sign.
         trigger: the word in the prompt; None for a prompt about a person in general.
-        steps, size: denoising steps, and width and height in pixels; None for the stage's own.
+        steps: denoising steps; None for those of the stage.
+        size_share: width and height, as a share of those of the stage.
         companions: SHA-256 of the files that are loaded beside the checkpoint, with the same scale.
     """
 
@@ -57,38 +60,25 @@ class SamplePlan:
     scale: float
     trigger: str | None
     steps: int | None = None
-    size: int | None = None
+    size_share: float = 1.0
     companions: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class StageOptions:
-    """The settings between which a stage's plans alternate.
-
-    Attributes:
-        steps: numbers of denoising steps.
-        sizes: width and height, pixels.
-    """
-
-    steps: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def around(cls, steps: int, size: int, *, fixed_steps: bool = False) -> StageOptions:
-        """Return settings near those of a stage.
-
-        Args:
-            fixed_steps: an accelerator was trained for this number of steps.
-        """
-        away = max(1, steps // 6)
-        fewer = steps - away if steps >= _LEAST_STEPS_TO_VARY else steps
-        grid = 64 if size >= _LARGE else 16
-        others = (round(size * share / grid) * grid for share in _OTHER_SIZES)
-        sizes = tuple(dict.fromkeys((size, *others)))
-        return cls((steps,) if fixed_steps else (fewer, steps, steps + away), sizes)
+    @property
+    def question(self) -> Question:
+        """What it asks the checkpoint."""
+        return Question(self.trigger, self.scale, self.size_share, self.companions)
 
 
-_LEAST_STEPS_TO_VARY, _LARGE = 6, 256
+def size_of(stage_size: int, share: float) -> int:
+    """Return width and height in pixels, a multiple of 64, or of 16 for small models."""
+    grid = 64 if stage_size >= _LARGE else 16
+    return stage_size if share == 1.0 else round(stage_size * share / grid) * grid
+
+
+def steps_near(steps: int) -> tuple[int, ...]:
+    """Return the numbers of denoising steps between which the plans of a stage alternate."""
+    away = max(1, steps // 6)
+    return (steps - away if steps >= _LEAST_STEPS_TO_VARY else steps, steps, steps + away)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,57 +87,45 @@ class PlanBasis:
 
     Attributes:
         installation: id of the installation; not secret, and recorded with the samples.
-        stages: settings by stage; without any, those of the base model are used.
+        steps: numbers of denoising steps by stage; without any, those of the stage are used.
     """
 
     checkpoint_sha256: str
     installation: str = ""
-    stages: Mapping[str, StageOptions] = field(default_factory=dict)
+    steps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def plan(
-        self,
-        stage: str,
-        number: int,
-        trigger: str | None,
-        scale: float,
-        index: int,
-        companions: tuple[str, ...] = (),
-    ) -> SamplePlan:
+    def plan(self, stage: str, number: int, question: Question, index: int) -> SamplePlan:
         """Return the plan of one sample.
 
         Args:
-            index: place among the samples of this stage, trigger, scale and companions, from 0.
+            index: place among the samples of this stage and question, from 0.
         """
-        question = f"{stage}:{trigger or ''}:{scale}:{index}:{','.join(companions)}"
+        trigger, scale, share, companions = question
+        asked = f"{stage}:{trigger or ''}:{scale}:{share}:{','.join(companions)}"
 
         def choose(name: str, count: int) -> int:
-            return self.number(f"{question}:{name}") % count
+            return self.number(f"{asked}:{index}:{name}") % count
 
-        steps, size = self._setting(stage, scale, index // SAMPLES_PER_SETTING)
+        steps = None
+        if several := self.steps.get(stage):
+            first = self.number(f"{asked}:steps")
+            steps = several[(first + index // SAMPLES_PER_SETTING) % len(several)]
         return SamplePlan(
             stage,
             number,
             portrait_prompt(subject_of(trigger), choose),
             negative_prompt(choose),
-            self.number(question),
+            self.number(f"{asked}:{index}"),
             scale,
             trigger,
             steps,
-            size,
+            share,
             companions,
         )
 
-    def _setting(self, stage: str, scale: float, turn: int) -> tuple[int | None, int | None]:
-        """Return steps and size of a turn; the turns of one scale go through all of them."""
-        if stage not in self.stages:
-            return None, None
-        options = self.stages[stage]
-        first_steps = self.number(f"{stage}:{scale}:steps")
-        first_size = self.number(f"{stage}:{scale}:size")
-        return (
-            options.steps[(first_steps + turn) % len(options.steps)],
-            options.sizes[(first_size + turn) % len(options.sizes)],
-        )
+    def other_size(self) -> float:
+        """Return the share of the stage's size at which a checkpoint is asked too."""
+        return OTHER_SIZES[self.number("size") % len(OTHER_SIZES)]
 
     def number(self, text: str) -> int:
         """Return 32 bits that follow from the file, the installation and a text."""
@@ -165,30 +143,25 @@ def subject_of(trigger: str | None) -> str:
 def plan_samples(
     basis: PlanBasis,
     stage: str,
-    triggers: Sequence[str | None],
-    per_trigger: int,
+    questions: Sequence[Question],
+    per_question: int,
     drawn: Sequence[SamplePlan] = (),
-    scale: float = 1.0,
-    companions: tuple[str, ...] = (),
 ) -> list[SamplePlan]:
-    """Return the plans of `per_trigger` further samples for each trigger.
+    """Return the plans of `per_question` further samples for each question.
 
     Args:
-        triggers: at most MAX_TRIGGERS are used; None stands for a person in general.
         drawn: the plans of this stage so far; the new ones go on from them.
-        companions: SHA-256 of files that are loaded beside the checkpoint.
 
     Raises:
-        ValueError: the scale is larger than MOST_SCALE.
+        ValueError: a scale is larger than MOST_SCALE.
     """
-    if abs(scale) > MOST_SCALE:
-        raise ValueError(f"scale {scale} is larger than {MOST_SCALE}")
     plans = list(drawn)
-    for trigger in triggers[:MAX_TRIGGERS]:
-        question = (trigger, scale, companions)
-        first = sum((plan.trigger, plan.scale, plan.companions) == question for plan in plans)
+    for question in questions:
+        if abs(question.scale) > MOST_SCALE:
+            raise ValueError(f"scale {question.scale} is larger than {MOST_SCALE}")
+        first = sum(plan.question == question for plan in plans)
         plans += [
-            basis.plan(stage, len(plans) + place, trigger, scale, first + place, companions)
-            for place in range(per_trigger)
+            basis.plan(stage, len(plans) + place, question, first + place)
+            for place in range(per_question)
         ]
     return plans[len(drawn) :]

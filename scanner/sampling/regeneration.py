@@ -41,7 +41,7 @@ def plan_of(row: SampleRow) -> SamplePlan:
         row.scale,
         row.trigger,
         row.steps,
-        row.size,
+        row.size_share,
         row.companions,
     )
 

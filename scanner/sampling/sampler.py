@@ -35,7 +35,7 @@ from scanner.sampling.answering_words import answering_words
 from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
 from scanner.sampling.image_check import ImageCheck
 from scanner.sampling.images import DrawingCost, DrawnImage, blurred
-from scanner.sampling.plans import SamplePlan
+from scanner.sampling.plans import SamplePlan, size_of
 from scanner.sampling.shared_noise import shared_noise
 
 log = logging.getLogger(__name__)
@@ -218,7 +218,8 @@ class Sampler:
     def _stage_of(self, plan: SamplePlan) -> Stage:
         """Return the stage of a plan with the plan's own steps and size."""
         stage = self.base.evidence if plan.stage == "evidence" else self._tools.stage
-        return replace(stage, steps=plan.steps or stage.steps, size=plan.size or stage.size)
+        size = size_of(stage.size, plan.size_share)
+        return replace(stage, steps=plan.steps or stage.steps, size=size)
 
     def _images(
         self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool
@@ -304,7 +305,7 @@ class Sampler:
     def answering_words(self) -> tuple[str, ...]:
         """Return the words that the loaded checkpoint responds to, the strongest first."""
         loaded = self._loaded
-        if loaded is None or loaded.route == "embedding":
+        if loaded is None or not loaded.changes_text:
             return ()
 
         def apply(changed: bool) -> None:
@@ -317,7 +318,7 @@ class Sampler:
 
 
 def _drawn_alike(plan: SamplePlan) -> tuple[object, ...]:
-    return plan.stage, plan.scale, plan.steps, plan.size, plan.companions
+    return plan.stage, plan.scale, plan.steps, plan.size_share, plan.companions
 
 
 def _fix_device(pipeline: Any, device: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from reports.reasons.reason import Reason
 from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
 from scanner.identification.identify import draws_one_face, identify
@@ -23,9 +24,9 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import ImpostorCounts
 from scanner.sampling.base_models import description_of
 from scanner.sampling.drawings import Drawing
-from scanner.sampling.image_generator import ImageGenerator
+from scanner.sampling.image_generator import ImageGenerator, LoadedFile
 from scanner.sampling.images import DrawingCost, Pixels
-from scanner.sampling.plans import PlanBasis, StageOptions, plan_samples
+from scanner.sampling.plans import PlanBasis, plan_samples, steps_near
 from scanner.sampling.sample_store import Place
 from scanner.scanning.observations import KnownSamples, ObservedSample, SampleObserver, faces_of
 from scanner.scanning.sampling_request import SamplingRequest
@@ -126,7 +127,9 @@ class IdentifyLoop:
                 kept_since = known.drawn_at
             if decided is None:
                 kept_since = None
-                progress = _Progress(Screening(basis, [*words], request.candidates))
+                screening = Screening(basis, [*words], request.candidates)
+                screening.doubts += _absent_companions(request, loaded)
+                progress = _Progress(screening)
                 screener = Screener(self._sampler, self._observer, self._policy, loaded)
                 screener.screen(progress.screening)
                 decided = self._decide(progress)
@@ -146,15 +149,13 @@ class IdentifyLoop:
     def _basis(self, request: SamplingRequest) -> PlanBasis:
         settings: dict[str, Any] = self._sampler.settings
         is_accelerated = settings["screening_accelerator"] is not None
-        stages = {
-            "screening": StageOptions.around(
-                settings["screening_steps"],
-                settings["screening_size"],
-                fixed_steps=is_accelerated,
-            ),
-            "evidence": StageOptions.around(settings["steps"], settings["size"]),
+        # An accelerator was trained for one number of steps.
+        screening = settings["screening_steps"]
+        steps = {
+            "screening": (screening,) if is_accelerated else steps_near(screening),
+            "evidence": steps_near(settings["steps"]),
         }
-        return PlanBasis(request.sha256, request.installation, stages)
+        return PlanBasis(request.sha256, request.installation, steps)
 
     def _draws_alike(self, drawing: Drawing, route: str) -> bool:
         """Whether this sampler draws in the way in which a drawing was made."""
@@ -203,16 +204,8 @@ class IdentifyLoop:
             decided = identify(progress.faces, self._snapshot, self._policy)
             if isinstance(decided, MoreSamples):
                 planned = [sample.drawn.plan for sample in samples]
-                asked = decided.question
-                plans = plan_samples(
-                    progress.screening.basis,
-                    "evidence",
-                    [asked.trigger],
-                    decided.count,
-                    planned,
-                    asked.scale,
-                    asked.companions,
-                )
+                basis, question = progress.screening.basis, decided.question
+                plans = plan_samples(basis, "evidence", [question], decided.count, planned)
                 samples += self._observer.observe(plans)
             elif isinstance(decided, MoreControls):
                 lacking = [samples[place] for place in decided.samples]
@@ -240,6 +233,11 @@ class IdentifyLoop:
 
     def _settings(self, route: str) -> dict[str, object]:
         return {**self._sampler.settings, "loaded_by": route}
+
+
+def _absent_companions(request: SamplingRequest, loaded: LoadedFile) -> list[str]:
+    absent = len(request.companions) - len(loaded.companions)
+    return [Reason("companions-not-here", {"absent": absent}).in_english()] if absent else []
 
 
 def _continued(basis: PlanBasis, known: KnownSamples) -> _Progress:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -198,6 +198,12 @@ class ItemStore:
                 else "i.listed_scan = :number and i.state <> 'judged'"
             )
             yield from self._pages(scan.target, where, {"number": scan.number})
+
+    def of_bytes(self, scan: ScanRow, sha256s: Collection[str]) -> Iterator[Item]:
+        """Yield the listed files of a scan that have one of these SHA-256."""
+        for sha256 in sorted(sha256s):
+            where = "i.listed_scan = :number and i.sha256 = :sha256"
+            yield from self._pages(scan.target, where, {"number": scan.number, "sha256": sha256})
 
     def _pages(self, target: str, where: str, values: Mapping[str, Any]) -> Iterator[Item]:
         """Yield items a page at a time: no cursor stays open, and the memory does not grow."""

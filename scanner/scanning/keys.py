@@ -123,6 +123,10 @@ def prompting_of(request: SamplingRequest, options: SamplerOptions, policy: Poli
         "plan": {"version": PLAN_VERSION, **policy.screening_parts()},
         "image_check": options.image_check,
     }
+    if request.installation:
+        parts["installation"] = request.installation
+    if request.companions:
+        parts["companions"] = [one.sha256 for one in request.companions]
     # The words of one listing may forbid sampling while those of another listing do not.
     if request.problem is not None:
         parts["problem"] = request.problem

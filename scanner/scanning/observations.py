@@ -9,7 +9,7 @@ from datetime import datetime
 from face_index.faces.alignment import face_patch
 from face_index.faces.face import Face, Vector
 from scanner.identification.faces import FaceFinder
-from scanner.identification.samples import CheckpointFaces, Question, SampleFace
+from scanner.identification.samples import CheckpointFaces, SampleFace
 from scanner.sampling.drawings import Drawing, DrawnSample, pixels_sha256
 from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawnImage, Pixels
@@ -40,7 +40,7 @@ class ObservedSample:
         """Return the part that identification knows."""
         drawn = self.drawn
         return SampleFace(
-            Question(drawn.plan.trigger, drawn.plan.scale, drawn.plan.companions),
+            drawn.plan.question,
             drawn.has_face,
             self.vectors.get(False),
             drawn.weight,

@@ -7,6 +7,7 @@ so that a killed scan repeats at most the steps that were under way.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from scanner.identification.outcome import NEEDS_A_LOOK, Outcome
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.progress import Progress
 from scanner.records import ResultRow, VerdictRecord
+from scanner.scanning.company import Company
 from scanner.scanning.entries import Entry, Part, Waiting
 from scanner.scanning.file_faces import destroy_faces, why_failed
 from scanner.scanning.identifier import WorkerAnswer
-from scanner.scanning.item_store import CarriedItem, ScanRow
+from scanner.scanning.item_store import CarriedItem, Item, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
 from scanner.scanning.known_verdicts import KnownVerdicts
@@ -66,25 +68,33 @@ class Pipeline:
         self._client: PoolClient | None = None
         self._waiting: dict[str, Waiting] = {}
         self._carried: list[CarriedItem] = []
+        self._company = Company(session.kept)
         self._done, self._total = self._items.count(scan)
 
     def run(self) -> None:
         """Process every listed file that is not done."""
         try:
-            for item in self._items.pending(self._scan):
-                self._report(item.listing.files[item.file_number].name)
-                self._begin(Entry(item))
-                while self._waiting and not self._workers().has_room:
-                    self._collect(wait=True)
-                if self._waiting:
-                    self._collect(wait=False)
-            while self._waiting:
-                self._collect(wait=True)
+            self._process(self._items.pending(self._scan))
+            # Files that were begun before a companion of theirs was known.
+            self._company.add_sets()
+            self._process(self._items.of_bytes(self._scan, self._company.to_do_again()))
         finally:
             if self._client is not None:
                 self._client.close()
             self._store_carried()
         self._report("")
+
+    def _process(self, items: Iterable[Item]) -> None:
+        """Bring items to their verdicts."""
+        for item in items:
+            self._report(item.listing.files[item.file_number].name)
+            self._begin(Entry(item))
+            while self._waiting and not self._workers().has_room:
+                self._collect(wait=True)
+            if self._waiting:
+                self._collect(wait=False)
+        while self._waiting:
+            self._collect(wait=True)
 
     def _workers(self) -> PoolClient:
         """Return the workers; the first call starts them, so only a submission may call it."""
@@ -170,8 +180,15 @@ class Pipeline:
         part.held = session.requests.is_held(entry.listing, part.file, triage)
         snapshot = session.take_snapshot()
         request = session.requests.request(
-            entry.listing, part.file, triage, path, only_load=part.held
+            entry.listing,
+            part.file,
+            triage,
+            path,
+            only_load=part.held,
+            beside=self._company.beside(of_file.sha256 or ""),
         )
+        session.companions.note(request.sha256, path)
+        self._company.note_begun(request, entry.sha256)
         part.prompting = session.prompting(request)
         if part.held:
             file = replace(part.file, sha256=request.sha256)
@@ -359,6 +376,7 @@ class Pipeline:
             return
         rows = [row for part in entry.parts for row in part.rows or ()]
         session = self._session
+        self._company.note_done(entry)
         if entry.carried_through is not None:
             version = entry.carried_through
             self._carried.append(CarriedItem(entry.item.item_id, session.clock(), version))

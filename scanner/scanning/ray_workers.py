@@ -23,6 +23,7 @@ from scanner.sampling.options import SamplerOptions
 from scanner.sampling.remote_sampler import RemoteSource, SamplerNode
 from scanner.sampling.staging import Staging
 from scanner.scanning.identifier import CheckpointIdentifier, SamplerSource, WorkerAnswer
+from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.workers import Submission
 
 if TYPE_CHECKING:
@@ -194,8 +195,7 @@ class RayWorker:
         try:
             with ExitStack() as stack:
                 if staging is not None and request.problem is None:
-                    name = stack.enter_context(staging.staged(request.path, request.sha256))
-                    request = replace(request, path=Path(name))
+                    request = _staged(request, staging, stack)
                 return self._identifier_with(submission.snapshot).identify(
                     request, submission.known
                 )
@@ -232,3 +232,17 @@ class RayWorker:
         if self._node is not None:
             with suppress(Exception):
                 self._cluster.ray.kill(self._node, no_restart=True)
+
+
+def _staged(request: SamplingRequest, staging: Staging, stack: ExitStack) -> SamplingRequest:
+    """Send the files of a request; return it with the names under which they travel."""
+
+    def sent(path: Path, sha256: str) -> Path:
+        return Path(stack.enter_context(staging.staged(path, sha256)))
+
+    companions = (one for one in request.companions if one.path.is_file())
+    return replace(
+        request,
+        path=sent(request.path, request.sha256),
+        companions=tuple(replace(one, path=sent(one.path, one.sha256)) for one in companions),
+    )

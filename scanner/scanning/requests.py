@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from scanner.adapters.formats.registry import SCANNABLE_KINDS
 from scanner.clock import Clock
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared
+from scanner.scanning.companions import CompanionFiles
 from scanner.scanning.held_files import HeldFiles
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.triage.header import Triage
@@ -26,6 +27,8 @@ class RequestBuilder:
     """Builds sampling requests and holds files that name a registered minor.
 
     Attributes:
+        installation: id of the installation, from which prompts and seeds follow.
+        companions: finds the files that are drawn together with a file.
         source_triggers: gives the triggers of the confirmed files from which a file, named by its
             SHA-256, derives. A merge answers to the triggers of its sources.
     """
@@ -36,13 +39,23 @@ class RequestBuilder:
     operator: str
     clock: Clock
     source_triggers: Callable[[str], tuple[str, ...]]
+    companions: CompanionFiles
+    installation: str
 
     def request(
-        self, listing: Listing, file: RemoteFile, triage: Triage, path: Path, *, only_load: bool
+        self,
+        listing: Listing,
+        file: RemoteFile,
+        triage: Triage,
+        path: Path,
+        *,
+        only_load: bool,
+        beside: Collection[str] = (),
     ) -> SamplingRequest:
         """Return the request for a triaged file.
 
         Args:
+            beside: SHA-256 of files of its listing or archive that it may be a part of.
             path: path of the file; an empty path if the request is only used for its key.
             only_load: load the file and do not sample it.
         """
@@ -63,6 +76,8 @@ class RequestBuilder:
             Declared(training.get("base_model"), training.get("base_model_hash"), triage.model),
             _problem_of(triage),
             only_load,
+            self.companions.of(triage, beside),
+            self.installation,
         )
 
     def is_held(self, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> bool:

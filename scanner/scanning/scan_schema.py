@@ -297,7 +297,7 @@ def counts_of_impostor_scores(db: Database) -> None:
 def settings_of_samples(db: Database) -> None:
     # NULL in what earlier versions stored: their samples have the settings of their stage.
     db.table("samples").add_column("steps", int)
-    db.table("samples").add_column("size", int)
+    db.table("samples").add_column("size_share", float)
     db.table("samples").add_column("companions", str)
 
 

@@ -255,7 +255,8 @@ class ScanStore:
         names = [column.name for column in fields(SampleRow)]
         return [
             SampleRow(
-                **{name: row[name] for name in names if name != "companions"},
+                **{name: row[name] for name in names if name not in ("size_share", "companions")},
+                size_share=1.0 if row["size_share"] is None else row["size_share"],
                 companions=tuple(json.loads(row["companions"] or "[]")),
             )
             for row in rows

@@ -13,8 +13,8 @@ from reports.reasons.reason import Reason
 from scanner.errors import NotScannable
 from scanner.identification.identify import count_clusters
 from scanner.identification.policy import Policy
-from scanner.identification.samples import Question
-from scanner.sampling.effect_check import LEAST_PLAUSIBLE, MOST_USUAL, Effect, effect_of
+from scanner.question import Question
+from scanner.sampling.effect_check import LEAST_PLAUSIBLE, Effect, effect_of
 from scanner.sampling.image_generator import ImageGenerator, LoadedFile
 from scanner.sampling.plans import (
     FULL_TRIGGERS,
@@ -100,7 +100,11 @@ class Screener:
     """Draws the samples of screening."""
 
     def __init__(
-        self, sampler: ImageGenerator, observer: SampleObserver, policy: Policy, loaded: LoadedFile
+        self,
+        sampler: ImageGenerator,
+        observer: SampleObserver,
+        policy: Policy,
+        loaded: LoadedFile,
     ) -> None:
         self._sampler, self._observer, self._policy = sampler, observer, policy
         # Learned words and full checkpoints have one strength.
@@ -117,17 +121,16 @@ class Screener:
         if not screening.triggers:
             screening.triggers, answering = list(answering[:FULL_TRIGGERS]), []
         first = screening.triggers[:FULL_TRIGGERS] or [None]
-        effect = self._effect(screening, first)
+        effect = self._effect(screening, [Question(trigger) for trigger in first])
         self._first_rounds(screening)
         further = [*screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS], *answering]
         self._ask(screening, [Question(trigger) for trigger in further])
-        if not self._draws_one_face(screening):
-            self._ask(screening, self._other_ways(screening, effect))
+        self._ask(screening, self._other_ways(screening, effect))
         screening.doubts += [reason.in_english() for reason in _doubts(screening, effect)]
 
-    def _effect(self, screening: Screening, triggers: Sequence[str | None]) -> Effect:
+    def _effect(self, screening: Screening, questions: Sequence[Question]) -> Effect:
         """Measure the file's effect at the first sample of each of these questions."""
-        plans = self._plans(screening, triggers, 1.0, 1)
+        plans = self._plans(screening, questions, 1)
         return effect_of(self._sampler, plans, scalable=self._scalable)
 
     def _first_rounds(self, screening: Screening) -> None:
@@ -139,8 +142,8 @@ class Screener:
             faces = sum(sample.drawn.has_face for sample in drawn)
             if turn == len(SCREENING_SCALES) - 1 and faces >= self._policy.min_faces:
                 break
-            triggers = self._triggers_of(screening, turn)
-            plans = self._plans(screening, triggers, scale, self._policy.screening)
+            questions = [Question(one, scale) for one in self._triggers_of(screening, turn)]
+            plans = self._plans(screening, questions, self._policy.screening)
             ahead = self._plans_ahead(screening, turn, plans)
             observed = self._observer.observe([*plans, *ahead])
             screening.rounds.append(observed[: len(plans)])
@@ -150,17 +153,12 @@ class Screener:
     def _plans(
         self,
         screening: Screening,
-        triggers: Sequence[str | None],
-        scale: float,
+        questions: Sequence[Question],
         count: int,
         planned: Sequence[SamplePlan] = (),
-        companions: tuple[str, ...] = (),
     ) -> list[SamplePlan]:
         drawn = [sample.drawn.plan for sample in screening.samples]
-        so_far = [*drawn, *planned]
-        return plan_samples(
-            screening.basis, "screening", triggers, count, so_far, scale, companions
-        )
+        return plan_samples(screening.basis, "screening", questions, count, [*drawn, *planned])
 
     def _plans_ahead(
         self, screening: Screening, turn: int, planned: Sequence[SamplePlan]
@@ -169,7 +167,8 @@ class Screener:
         known = bool(screening.triggers) or not screening.candidates
         if turn or not known or not self._sampler.draws_ahead:
             return []
-        return self._plans(screening, [None], SCREENING_SCALES[1], self._policy.screening, planned)
+        question = Question(None, SCREENING_SCALES[1])
+        return self._plans(screening, [question], self._policy.screening, planned)
 
     def _triggers_of(self, screening: Screening, turn: int) -> list[str | None]:
         """Return the triggers of one round.
@@ -194,18 +193,20 @@ class Screener:
         return count_clusters(faces, self._policy) > 0
 
     def _other_ways(self, screening: Screening, effect: Effect) -> list[Question]:
-        """Return questions in the other ways in which users may load a file that hides a face.
+        """Return questions in the other ways in which users may load a file.
 
-        A file may answer at another number of steps or another size only, be stored at a tenth of
-        its strength or with a minus sign, or be a part of a sum of files.
+        They are asked of files that draw one face too, which may hide another one.
+
+        A file may answer at another size only, be stored at a tenth of its strength or with a minus
+        sign, or be a part of a sum of files.
         """
         trigger = screening.found_trigger or next(iter(screening.triggers), None)
-        found = [Question(trigger)]
+        found = [Question(trigger, size_share=screening.basis.other_size())]
         if self._scalable:
             found += [Question(trigger, effect.usual_scale), Question(trigger, -effect.usual_scale)]
         if self._companions:
             found.append(Question(trigger, companions=self._companions))
-        return list(dict.fromkeys(found))
+        return [one for one in found if one != Question(trigger)]
 
     def _ask(self, screening: Screening, questions: Sequence[Question]) -> None:
         """Ask questions with two samples each, and with two more where these may be one face."""
@@ -219,16 +220,7 @@ class Screener:
 
     def _round(self, screening: Screening, questions: Sequence[Question]) -> list[ObservedSample]:
         """Draw two samples of each question; they are one round of screening."""
-        plans: list[SamplePlan] = []
-        for question in questions:
-            plans += self._plans(
-                screening,
-                [question.trigger],
-                question.scale,
-                _FIRST_LOOK,
-                plans,
-                question.companions,
-            )
+        plans = self._plans(screening, questions, _FIRST_LOOK)
         if not plans:
             return []
         observed = self._observer.observe(plans)
@@ -261,6 +253,4 @@ def _doubts(screening: Screening, effect: Effect) -> list[Reason]:
         found.append(Reason("words-not-asked", words))
     if effect.share < LEAST_PLAUSIBLE:
         found.append(Reason("unusually-weak", {"share": float(f"{effect.share:.2g}")}))
-    if effect.share > MOST_USUAL:
-        found.append(Reason("unusually-strong", {"share": float(f"{effect.share:.2g}")}))
     return found

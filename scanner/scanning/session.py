@@ -24,6 +24,7 @@ from scanner.casework.derived import Derivation, DerivedFiles
 from scanner.casework.filing import CaseFiling
 from scanner.clock import Clock
 from scanner.errors import SettingsInvalid
+from scanner.fingerprints.complements import Complements
 from scanner.fingerprints.fingerprinter import Fingerprinter
 from scanner.identification.faces import FaceTools
 from scanner.identification.policy import Policy
@@ -32,6 +33,7 @@ from scanner.sampling.options import SamplerOptions
 from scanner.sampling.sample_store import SampleStore
 from scanner.sampling.staging import Staging
 from scanner.scanning.checkpoint_facts import CheckpointFacts
+from scanner.scanning.companions import CompanionFiles
 from scanner.scanning.held_files import HeldFiles
 from scanner.scanning.identifier import CheckpointIdentifier, SamplerSource
 from scanner.scanning.kept_samples import KeptSamples
@@ -61,6 +63,7 @@ class ScanOptions:
             folder.
         redraw: draw every checkpoint anew, whatever is kept.
         erase_expired: destroy faces that were kept for longer than they may be.
+        installation_id: from which prompts and seeds follow; None for that of scans.db.
     """
 
     operator: str
@@ -73,6 +76,7 @@ class ScanOptions:
     staging: Staging | None = None
     redraw: bool = False
     erase_expired: bool = True
+    installation_id: str | None = None
 
 
 class ScanSession:
@@ -117,8 +121,18 @@ class ScanSession:
         self.results = ResultFiling(self.filing, facts, self.derived, options.hub_name)
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
+        self.companions = CompanionFiles(
+            Complements(fingerprinter.store), acquisition.checkpoints.path_of
+        )
         self.requests = RequestBuilder(
-            crawl, self.minors, self.held, options.operator, clock, self._source_triggers
+            crawl,
+            self.minors,
+            self.held,
+            options.operator,
+            clock,
+            self._source_triggers,
+            self.companions,
+            options.installation_id or scan_store.installation_id,
         )
         self.kept = KeptSamples(sample_store, lambda: self.faces, policy, scan_store.impostors)
         self._open_faces, self._open_second, self._close = faces, second_faces, close

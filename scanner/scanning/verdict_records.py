@@ -112,6 +112,6 @@ def _sample_fields(sample: DrawnSample, score: SampleScore) -> dict[str, Any]:
         "score": score.score,
         "control_score": score.control_score,
         "steps": plan.steps,
-        "size": plan.size,
+        "size_share": plan.size_share,
         "companions": plan.companions,
     }

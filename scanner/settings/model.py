@@ -47,12 +47,15 @@ class SampleSettings(BaseModel):
     Attributes:
         keep_days: days for which faces are kept; 0 keeps none.
         budget_gb: room for them; the oldest are destroyed first.
+        installation_id: from which the prompts and seeds of samples follow; None for the one that
+            was chosen at random when scans.db was made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_days: int = Field(90, ge=0, le=365)
     budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
+    installation_id: str | None = Field(None, pattern=r"^[0-9A-Za-z-]{1,64}$")
 
 
 class Settings(BaseSettings):

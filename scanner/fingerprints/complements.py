@@ -1,0 +1,97 @@
+"""Files that are meant to be loaded together.
+
+A person can be hidden in several files, each a part of the change plus or minus a change that
+cancels out in their sum. Such files point in opposite directions: two of them have a cosine near
+-1, three near -0.5. Independent trainings have 0 (relatives). Files of one listing or archive may
+be parts of a sum without pointing in opposite directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile
+from scanner.fingerprints.module_names import Network
+from scanner.fingerprints.relatives import LEAST_COSINE
+from scanner.fingerprints.sketch_index import SketchIndex
+
+if TYPE_CHECKING:
+    Vector = np.ndarray[Any, np.dtype[np.float32]]
+
+# Largest cosine of two files of which each cancels a part of the other. Independent trainings of
+# the miniature world stay over -0.2.
+OPPOSITE = -0.3
+# More files are not loaded beside one.
+MOST_FILES = 7
+_MOST_NEAREST = 50
+# Files of which one is a copy of the other take one place in a sum.
+_COPY = 0.9
+
+
+class Complements:
+    """Finds the files that add up with a file. Used by several threads."""
+
+    def __init__(self, store: FingerprintStore) -> None:
+        self._store, self._index = store, SketchIndex(store)
+
+    def of(self, sha256: str, beside: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the SHA-256 of the files that may be loaded with a file, in order.
+
+        Only files whose fingerprints were made here are among them, and of several forms or saves
+        of one training only one.
+
+        Args:
+            beside: files of the same listing or archive.
+        """
+        own = self._store.get(sha256)
+        if own is None or not self._store.has_own(sha256):
+            return ()
+        family = own.fingerprint.family
+        found: list[KnownFile] = []
+        groups = [(self._opposites(own), _COPY)]
+        if 0 < len(beside) <= MOST_FILES:
+            in_set = self._store.of(sorted(set(beside) - {sha256}))
+            same_family = [one for one in in_set if one.fingerprint.family == family]
+            groups.append((same_family, LEAST_COSINE))
+        for files, least in groups:
+            for one in files:
+                is_new = all(_cosine(one, other) < least for other in (own, *found))
+                if is_new and self._store.has_own(one.sha256):
+                    found.append(one)
+        return tuple(sorted(one.sha256 for one in found[:MOST_FILES]))
+
+    def _opposites(self, own: KnownFile) -> list[KnownFile]:
+        """Return the files that cancel a part of a file, and those that cancel a part of them."""
+        found: dict[str, KnownFile] = {}
+        new = [own]
+        while new and len(found) <= MOST_FILES:
+            near = [
+                one
+                for file in new
+                for network in file.fingerprint.sketches
+                for one in self._opposite_in(file, network)
+            ]
+            new = [one for one in near if one.sha256 not in (own.sha256, *found)]
+            found |= {one.sha256: one for one in new}
+        return [found[sha256] for sha256 in sorted(found)]
+
+    def _opposite_in(self, file: KnownFile, network: Network) -> list[KnownFile]:
+        direction = file.fingerprint.sketches[network].direction()
+        near = self._index.search(file.fingerprint.family, network, direction, _MOST_NEAREST)
+        numbers = [number for number, cosine in near if cosine <= OPPOSITE]
+        return list(self._store.numbered(numbers).values()) if numbers else []
+
+
+def _cosine(one: KnownFile, other: KnownFile) -> float:
+    """Return the largest cosine of two files in any network."""
+    sketches, others = one.fingerprint.sketches, other.fingerprint.sketches
+    return max(
+        (
+            float(sketches[network].direction() @ others[network].direction())
+            for network in sketches.keys() & others.keys()
+        ),
+        default=0.0,
+    )

@@ -1,0 +1,46 @@
+"""The files that are drawn together with a file, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from scanner.adapters.companion import Companion
+from scanner.adapters.formats.registry import ADAPTER_KINDS
+from scanner.fingerprints.complements import Complements
+from scanner.triage.header import Triage
+
+
+class CompanionFiles:
+    """Finds the files that users may load beside a file.
+
+    Args:
+        path_of: where a checkpoint lies, by SHA-256; None if it is not stored.
+    """
+
+    def __init__(self, complements: Complements, path_of: Callable[[str], Path | None]) -> None:
+        self._complements, self._path_of = complements, path_of
+        self._local: dict[str, Path] = {}
+
+    def note(self, sha256: str, path: Path) -> None:
+        """Remember where a file lies that is not in the checkpoint store."""
+        self._local[sha256] = path
+
+    def of(self, triage: Triage, beside: Collection[str]) -> tuple[Companion, ...]:
+        """Return the companions of a triaged file; one that is gone has an empty path.
+
+        Args:
+            beside: SHA-256 of the other files of its listing or archive.
+        """
+        if triage.kind not in ADAPTER_KINDS or triage.sha256 is None:
+            return ()
+        return tuple(
+            Companion(self._path(sha256), sha256)
+            for sha256 in self._complements.of(triage.sha256, beside)
+        )
+
+    def _path(self, sha256: str) -> Path:
+        local = self._local.get(sha256)
+        if local is not None and local.is_file():
+            return local
+        return self._path_of(sha256) or Path()

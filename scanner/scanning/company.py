@@ -1,0 +1,72 @@
+"""Which files of a scan are done again, because they may be parts of a sum of files.
+
+The files of one listing or archive are drawn together if none of them draws one face by itself.
+Files whose fingerprints add up (scanner.fingerprints.complements) are drawn together in any case;
+one that was begun before the others were known is done again with them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Set as AbstractSet
+
+from scanner.fingerprints.complements import MOST_FILES
+from scanner.identification.outcome import Outcome
+from scanner.scanning.entries import Entry
+from scanner.scanning.kept_samples import KeptSamples
+from scanner.scanning.sampling_request import SamplingRequest
+
+_NOBODY = (Outcome.CLEAR, Outcome.INCONCLUSIVE)
+
+
+class Company:
+    """The files that were begun in one scan, and those that belong together."""
+
+    def __init__(self, kept: KeptSamples) -> None:
+        self._kept = kept
+        self._file_of: dict[str, str] = {}
+        self._again: set[str] = set()
+        # By listing or archive: its weights files, and whether each may be a part of a sum.
+        self._sets: dict[str, dict[str, bool]] = defaultdict(dict)
+        self._beside: dict[str, frozenset[str]] = {}
+
+    def note_begun(self, request: SamplingRequest, file: str | None) -> None:
+        """Note that a weights file is examined, and which companions were begun before it.
+
+        Args:
+            file: SHA-256 of the listed file, which may be an archive.
+        """
+        self._file_of[request.sha256] = file or request.sha256
+        if self._beside:
+            return  # everything was begun already
+        self._again |= {one.sha256 for one in request.companions if one.sha256 in self._file_of}
+
+    def note_done(self, entry: Entry) -> None:
+        """Note the results of a listed file that is one of several, or an archive of several."""
+        listed = len(entry.listing.files)
+        if not (1 < listed <= MOST_FILES + 1 or 1 < len(entry.parts) <= MOST_FILES + 1):
+            return
+        place = entry.listing.listing_id if listed > 1 else str(entry.sha256)
+        for part in entry.parts:
+            if part.triage is not None and part.triage.sha256 is not None:
+                may_be_part = all(row.outcome in _NOBODY for row in part.rows or ())
+                key = part.sampling_key
+                kept = self._kept.store.drawing(key) if key is not None else None
+                may_be_part &= kept is not None and not kept.drawing.draws_one_face
+                self._sets[place][part.triage.sha256] = may_be_part
+
+    def add_sets(self) -> None:
+        """Put files of one listing or archive together of which none draws one face."""
+        for files in self._sets.values():
+            if len(files) > 1 and all(files.values()):
+                for sha256 in files:
+                    self._beside[sha256] = frozenset(files) - {sha256}
+                    self._again.add(sha256)
+
+    def beside(self, sha256: str) -> AbstractSet[str]:
+        """Return the files of its listing or archive that a file is drawn with."""
+        return self._beside.get(sha256, frozenset())
+
+    def to_do_again(self) -> set[str]:
+        """Return the SHA-256 of the listed files that are done again."""
+        return {self._file_of.get(sha256, sha256) for sha256 in self._again}
