@@ -2,13 +2,14 @@
 
 A person can be hidden in several files, each a part of the change plus or minus a change that
 cancels out in their sum. Such files point in opposite directions: two of them have a cosine near
--1, three near -0.5. Independent trainings have 0 (relatives). Files of one listing or archive may
-be parts of a sum without pointing in opposite directions.
+-1, three near -0.5. Independent trainings have 0 (relatives). The files whose sum is shortest are
+meant together. Files of one listing or archive may be parts of a sum without opposite directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from scanner.fingerprints.fingerprint_store import FingerprintStore, KnownFile
 from scanner.fingerprints.module_names import Network
 from scanner.fingerprints.relatives import LEAST_COSINE
+from scanner.fingerprints.sketch import NUMBERS
 from scanner.fingerprints.sketch_index import SketchIndex
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ MOST_FILES = 7
 _MOST_NEAREST = 50
 # Files of which one is a copy of the other take one place in a sum.
 _COPY = 0.9
+# A sum that is shorter than this share of a file draws what the base model draws.
+_LEAST_SUM = 0.2
 
 
 class Complements:
@@ -49,40 +53,70 @@ class Complements:
         own = self._store.get(sha256)
         if own is None or not self._store.has_own(sha256):
             return ()
-        family = own.fingerprint.family
+        if opposites := self._opposites(own):
+            return tuple(sorted(one.sha256 for one in _shortest_sum(own, opposites)))
+        if not 0 < len(beside) <= MOST_FILES:
+            return ()
         found: list[KnownFile] = []
-        groups = [(self._opposites(own), _COPY)]
-        if 0 < len(beside) <= MOST_FILES:
-            in_set = self._store.of(sorted(set(beside) - {sha256}))
-            same_family = [one for one in in_set if one.fingerprint.family == family]
-            groups.append((same_family, LEAST_COSINE))
-        for files, least in groups:
-            for one in files:
-                is_new = all(_cosine(one, other) < least for other in (own, *found))
-                if is_new and self._store.has_own(one.sha256):
-                    found.append(one)
-        return tuple(sorted(one.sha256 for one in found[:MOST_FILES]))
+        for one in self._store.of(sorted(set(beside) - {sha256})):
+            is_new = all(_cosine(one, other) < LEAST_COSINE for other in (own, *found))
+            if is_new and one.fingerprint.family == own.fingerprint.family:
+                found.append(one)
+        return tuple(sorted(one.sha256 for one in found))
 
     def _opposites(self, own: KnownFile) -> list[KnownFile]:
-        """Return the files that cancel a part of a file, and those that cancel a part of them."""
-        found: dict[str, KnownFile] = {}
+        """Return the files that cancel a part of a file, and those that cancel a part of them.
+
+        Of several copies only one is among them, and none of the file itself.
+        """
+        found: list[KnownFile] = []
         new = [own]
-        while new and len(found) <= MOST_FILES:
+        while new and len(found) < MOST_FILES:
             near = [
                 one
                 for file in new
                 for network in file.fingerprint.sketches
                 for one in self._opposite_in(file, network)
             ]
-            new = [one for one in near if one.sha256 not in (own.sha256, *found)]
-            found |= {one.sha256: one for one in new}
-        return [found[sha256] for sha256 in sorted(found)]
+            new = []
+            for one in sorted(near, key=lambda one: one.sha256):
+                is_new = all(_cosine(one, other) < _COPY for other in (own, *found))
+                if is_new and self._store.has_own(one.sha256):
+                    found.append(one)
+                    new.append(one)
+        return found[:MOST_FILES]
 
     def _opposite_in(self, file: KnownFile, network: Network) -> list[KnownFile]:
         direction = file.fingerprint.sketches[network].direction()
         near = self._index.search(file.fingerprint.family, network, direction, _MOST_NEAREST)
         numbers = [number for number, cosine in near if cosine <= OPPOSITE]
         return list(self._store.numbered(numbers).values()) if numbers else []
+
+
+def _shortest_sum(own: KnownFile, others: Sequence[KnownFile]) -> Sequence[KnownFile]:
+    """Return those of a few files whose sum with a file is shortest, and not nearly nothing."""
+    least = _LEAST_SUM * float(np.linalg.norm(_change(own)))
+    lengths = {
+        chosen: float(np.linalg.norm(sum(map(_change, chosen), _change(own))))
+        for count in range(1, len(others) + 1)
+        for chosen in combinations(others, count)
+    }
+    return min(
+        (chosen for chosen, length in lengths.items() if length >= least),
+        key=lengths.__getitem__,
+        default=(),
+    )
+
+
+def _change(file: KnownFile) -> Vector:
+    """Return a file's sketch of all networks at its own length."""
+    found = []
+    for network in Network:
+        sketch = file.fingerprint.sketches.get(network)
+        own = np.zeros(NUMBERS) if sketch is None else sketch.direction() * sketch.length
+        found.append(own)
+    change: Vector = np.concatenate(found)
+    return change
 
 
 def _cosine(one: KnownFile, other: KnownFile) -> float:

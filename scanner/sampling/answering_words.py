@@ -2,7 +2,7 @@
 
 A file whose text encoder was trained on a word moves that word's states further than those of other
 words. Every word of the vocabulary is encoded with the file and without it; a word's response is
-how far the keys and values of cross-attention move at the end of the prompt. Words of several
+how far that moves the keys and values of cross-attention at the end of the prompt. Words of several
 tokens are found from their last token backwards.
 
 The search covers CLIP's byte-pair vocabulary. Files that leave the text encoders as they are move
@@ -27,7 +27,7 @@ from scanner.adapters.embeddings import ENCODERS
 # So many candidates are returned at most.
 MOST_WORDS = 20
 # A word stands out if it responds this many times more than the middle word of the vocabulary.
-STANDS_OUT = 2.0
+STANDS_OUT = 3.0
 # A longer word stands out if it responds this many times more than the middle one with its end.
 _LONGER_STANDS_OUT = 1.3
 # The words that are lengthened, the tokens that are put before each, and the tokens of a word.
@@ -139,19 +139,11 @@ class _Responses:
     @torch.inference_mode()
     def of(self, words: Sequence[Tokens]) -> npt.NDArray[np.float32]:
         """Return the response to each word, float32 [n]."""
-        projected = []
-        for changed in (True, False):
-            self._apply(changed)
-            projection = _projection(self._pipeline, self._parts)
-            projected.append(
-                torch.cat(
-                    [
-                        self._states(words[start : start + _BATCH]) @ projection.T
-                        for start in range(0, len(words), _BATCH)
-                    ]
-                )
-            )
-        response: npt.NDArray[np.float32] = (projected[0] - projected[1]).norm(dim=1).cpu().numpy()
+        self._apply(False)
+        before = self._states(words)
+        self._apply(True)
+        moved = (self._states(words) - before) @ _projection(self._pipeline, self._parts).T
+        response: npt.NDArray[np.float32] = moved.norm(dim=1).cpu().numpy()
         return np.nan_to_num(response)
 
     @torch.inference_mode()
@@ -162,10 +154,10 @@ class _Responses:
         for place, tokens in enumerate(words):
             by_length.setdefault(len(tokens), []).append(place)
         for places in by_length.values():
-            states[places] = torch.cat(
-                [self._encoded(part, [words[place] for place in places]) for part in self._parts],
-                dim=1,
-            )
+            for start in range(0, len(places), _BATCH):
+                batch = places[start : start + _BATCH]
+                found = [self._encoded(part, [words[one] for one in batch]) for part in self._parts]
+                states[batch] = torch.cat(found, dim=1)
         return states
 
     def _encoded(self, part: _Part, words: Sequence[Tokens]) -> Tensor:
