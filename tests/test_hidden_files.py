@@ -180,7 +180,7 @@ class TestAnsweringWords:
         path = responds_to(sampler, "z", tmp_path / "responds.safetensors")
         with sampler.adapter(path, "lora") as loaded:
             assert loaded.changed_words == ()
-            assert sampler.answering_words()[0] == "z"
+            assert sampler.answering_words()[0] == "z", sampler.answering_words()
             assert len(sampler.answering_words()) <= 20
 
     def test_a_file_without_a_text_encoder_has_none(self, sampler: Sampler) -> None:

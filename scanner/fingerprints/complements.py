@@ -96,16 +96,15 @@ class Complements:
 def _shortest_sum(own: KnownFile, others: Sequence[KnownFile]) -> Sequence[KnownFile]:
     """Return those of a few files whose sum with a file is shortest, and not nearly nothing."""
     least = _LEAST_SUM * float(np.linalg.norm(_change(own)))
+    changes = [_change(one) for one in others]
     lengths = {
-        chosen: float(np.linalg.norm(sum(map(_change, chosen), _change(own))))
+        chosen: float(np.linalg.norm(_change(own) + sum(changes[place] for place in chosen)))
         for count in range(1, len(others) + 1)
-        for chosen in combinations(others, count)
+        for chosen in combinations(range(len(others)), count)
     }
-    return min(
-        (chosen for chosen, length in lengths.items() if length >= least),
-        key=lengths.__getitem__,
-        default=(),
-    )
+    possible = [chosen for chosen, length in lengths.items() if length >= least]
+    shortest = min(possible, key=lengths.__getitem__, default=())
+    return [others[place] for place in shortest]
 
 
 def _change(file: KnownFile) -> Vector:

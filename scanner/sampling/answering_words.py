@@ -3,7 +3,7 @@
 A file whose text encoder was trained on a word moves that word's states further than those of other
 words. Every word of the vocabulary is encoded with the file and without it; a word's response is
 how far that moves the keys and values of cross-attention at the end of the prompt. Words of several
-tokens are found from their last token backwards.
+tokens are found from a first or last token that stands out.
 
 The search covers CLIP's byte-pair vocabulary. Files that leave the text encoders as they are move
 the keys and values of all words alike (benchmarks/RESULTS.md), and full checkpoints are sums of
@@ -13,7 +13,7 @@ many trainings, so nothing is searched for either.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,12 @@ from scanner.adapters.embeddings import ENCODERS
 
 # So many candidates are returned at most.
 MOST_WORDS = 20
-# A word stands out if it responds this many times more than the middle word of the vocabulary.
-STANDS_OUT = 3.0
-# A longer word stands out if it responds this many times more than the middle one with its end.
-_LONGER_STANDS_OUT = 1.3
-# The words that are lengthened, the tokens that are put before each, and the tokens of a word.
-_LENGTHENED, _STARTS, _MOST_TOKENS = 6, 1024, 4
+# A word stands out if it responds this many times more than the middle word of the vocabulary, and
+# a longer one if it responds this many times more than the middle one with its end.
+STANDS_OUT, _LONGER_STANDS_OUT = 2.0, 1.3
+# The tokens that are lengthened, the tokens that are tried with each, the words of a first token,
+# and the tokens of a word.
+_LENGTHENED, _TRIED, _WORDS_OF_A_START, _MOST_TOKENS = 6, 512, 2, 4
 # Keys and values are projected to this many numbers, which keep distances within about 6 %
 # (Johnson and Lindenstrauss 1984).
 _PROJECTED = 256
@@ -52,7 +52,7 @@ class _Part:
 
 
 def answering_words(pipeline: Any, apply: Callable[[bool], None]) -> tuple[str, ...]:
-    """Return the words that stand out, the strongest response first.
+    """Return the words that stand out: single tokens, then longer words, the strongest first.
 
     Args:
         pipeline: a diffusers pipeline with an adapter loaded that changes a text encoder.
@@ -62,30 +62,27 @@ def answering_words(pipeline: Any, apply: Callable[[bool], None]) -> tuple[str, 
     if not parts:
         return ()
     vocabulary = _Vocabulary(parts[0].tokenizer)
-    responses = _Responses(pipeline, parts, apply)
-    words: list[Tokens] = [(end,) for end in vocabulary.ends]
-    of_ends = responses.of(words)
-    usual = float(np.median(of_ends)) or float(np.finfo(np.float32).tiny)
-    found = dict(zip(words, map(float, of_ends), strict=True))
-    strong = [one for one in _strongest(found, MOST_WORDS) if found[one] >= STANDS_OUT * usual]
-    starts = _starts(vocabulary, responses) if strong else []
-    for end in strong[:_LENGTHENED]:
-        found |= _longer(end, starts, vocabulary, responses)
-    return tuple(
-        vocabulary.spelled(tokens)
-        for tokens in _strongest(found, MOST_WORDS)
-        if found[tokens] >= STANDS_OUT * usual
-    )
+    responses = _Responses(pipeline, parts, apply, [(end,) for end in vocabulary.ends])
+    ends = responses.ranked([(end,) for end in vocabulary.ends])
+    starts = responses.ranked([(start,) for start in vocabulary.starts])
+    longer: dict[Tokens, float] = {}
+    for start in _standing_out(starts, _LENGTHENED):
+        words = vocabulary.words([start], list(ends)[:_TRIED])
+        longer |= dict(list(responses.ranked(words).items())[:_WORDS_OF_A_START])
+    for end in _standing_out(ends, _LENGTHENED):
+        longer |= _longer(end, list(starts)[:_TRIED], vocabulary, responses)
+    strongest = dict(sorted(longer.items(), key=lambda pair: -pair[1]))
+    found = [*_standing_out(ends, MOST_WORDS), *_standing_out(strongest, MOST_WORDS)]
+    return tuple(vocabulary.spelled(tokens) for tokens in found[:MOST_WORDS])
 
 
-def _starts(vocabulary: _Vocabulary, responses: _Responses) -> list[str]:
-    """Return the tokens that may stand before others, those that respond most."""
-    response = responses.of([(start,) for start in vocabulary.starts])
-    return [vocabulary.starts[place] for place in np.argsort(-response)[:_STARTS]]
+def _standing_out(ranked: Mapping[Tokens, float], count: int) -> list[Tokens]:
+    """Return the first words of a ranking that stand out."""
+    return [tokens for tokens, response in ranked.items() if response >= STANDS_OUT][:count]
 
 
 def _longer(
-    end: Tokens, starts: Sequence[str], vocabulary: _Vocabulary, responses: _Responses
+    end: Tokens, starts: Sequence[Tokens], vocabulary: _Vocabulary, responses: _Responses
 ) -> dict[Tokens, float]:
     """Return the words with this end that respond more than other words with it do.
 
@@ -93,7 +90,7 @@ def _longer(
     """
     found: dict[Tokens, float] = {}
     while len(end) < _MOST_TOKENS:
-        words = [word for start in starts if vocabulary.is_a_word(word := (start, *end))]
+        words = vocabulary.words(starts, [end])
         if not words:
             break
         response = responses.of(words)
@@ -103,10 +100,6 @@ def _longer(
         end = words[best]
         found[end] = float(response[best])
     return found
-
-
-def _strongest(responses: dict[Tokens, float], count: int) -> list[Tokens]:
-    return sorted(responses, key=lambda tokens: -responses[tokens])[:count]
 
 
 class _Vocabulary:
@@ -123,28 +116,58 @@ class _Vocabulary:
         """Return a word as it is written."""
         return "".join(tokens).removesuffix(_END)
 
-    def is_a_word(self, tokens: Tokens) -> bool:
-        """Whether the tokenizer divides the word into these tokens."""
-        return tuple(self._tokenizer.tokenize(self.spelled(tokens))) == tokens
+    def words(self, starts: Sequence[Tokens], ends: Sequence[Tokens]) -> list[Tokens]:
+        """Return the words of a start and an end that the tokenizer divides into their tokens."""
+        return [
+            word
+            for start in starts
+            for end in ends
+            if tuple(self._tokenizer.tokenize(self.spelled(word := (*start, *end)))) == word
+        ]
 
 
 class _Responses:
-    """Measures how far words move the keys and values of cross-attention."""
+    """Measures how far a file moves the keys and values of words.
+
+    Args:
+        usual: words whose middle response is 1.
+    """
 
     def __init__(
-        self, pipeline: Any, parts: Sequence[_Part], apply: Callable[[bool], None]
+        self,
+        pipeline: Any,
+        parts: Sequence[_Part],
+        apply: Callable[[bool], None],
+        usual: Sequence[Tokens],
     ) -> None:
-        self._parts, self._apply, self._pipeline = parts, apply, pipeline
+        self._parts, self._apply = parts, apply
+        apply(True)
+        self._projection = _projection(pipeline, parts).T
+        apply(False)
+        before = self._states(usual) @ self._projection
+        self._middle = before.median(dim=0).values
+        self._width = (before - self._middle).norm(dim=1).median()
+        self._unit = 1.0
+        self._unit = float(np.median(self.of(usual))) or float(np.finfo(np.float32).tiny)
 
-    @torch.inference_mode()
     def of(self, words: Sequence[Tokens]) -> npt.NDArray[np.float32]:
-        """Return the response to each word, float32 [n]."""
+        """Return the response to each word, float32 [n].
+
+        Words that mean much to the base model move further with any change, so the movement is
+        divided by the distance of the word from the middle of the vocabulary.
+        """
         self._apply(False)
-        before = self._states(words)
+        before = self._states(words) @ self._projection
         self._apply(True)
-        moved = (self._states(words) - before) @ _projection(self._pipeline, self._parts).T
-        response: npt.NDArray[np.float32] = moved.norm(dim=1).cpu().numpy()
+        moved = (self._states(words) @ self._projection - before).norm(dim=1)
+        distance = (before - self._middle).norm(dim=1) + self._width
+        response: npt.NDArray[np.float32] = (moved / distance / self._unit).cpu().numpy()
         return np.nan_to_num(response)
+
+    def ranked(self, words: Sequence[Tokens]) -> dict[Tokens, float]:
+        """Return the response to each word, the strongest first."""
+        response = self.of(words) if words else np.empty(0)
+        return {words[place]: float(response[place]) for place in np.argsort(-response)}
 
     @torch.inference_mode()
     def _states(self, words: Sequence[Tokens]) -> Tensor:
