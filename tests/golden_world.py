@@ -30,7 +30,10 @@ from scanner.miniature.world import ADAPTERS, load_world
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 MADE_IN = "/tmp/portrait-scanner-golden"  # paths in the golden files begin with it
-SETTINGS = 'face_pack = "miniature"\noperator = "Olga"\ntwo_people = false\n'
+SETTINGS = (
+    'face_pack = "miniature"\noperator = "Olga"\ntwo_people = false\n'
+    '[samples]\ninstallation_id = "tests"\n'
+)
 MINOR = "Dvx Actor"
 INSPECTED = (
     "ohwx_portrait_v1.safetensors",

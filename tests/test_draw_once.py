@@ -31,11 +31,11 @@ from scanner.sampling.drawings import Drawing
 from scanner.sampling.patches import patches_of, strip_bytes
 from scanner.scanning.explanation import Explanation, explain
 from scanner.scanning.identifier import CheckpointIdentifier
-from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.item_store import ItemStore
 from scanner.scanning.retrosearch import RetrosearchResult, retrosearch
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_result import ScanResult, result_of
+from scanner.scanning.screening import Screener
 from scanner.scanning.session import ScanSession
 from scanner.settings import SampleSettings, Settings
 from scanner.triage.header import triage_file
@@ -300,7 +300,7 @@ def test_a_file_in_which_somebody_comes_near_is_not_screened_again(
     first = home.scan(uploads / PERSON.name)
     home.register(TRAINED_ON)
     with monkeypatch.context() as screened:
-        screened.setattr(IdentifyLoop, "_screen", lambda *_: pytest.fail("it is known"))
+        screened.setattr(Screener, "screen", lambda *_: pytest.fail("it is known"))
         found = home.scan(uploads / PERSON.name)
     assert outcomes(found) == {PERSON.name: "match"}
     with home.session() as session:

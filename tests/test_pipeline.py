@@ -276,7 +276,7 @@ def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
 
 
 def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: ScanSession) -> None:
-    prompts = [f"vexwoman, portrait number {number}" for number in range(4)]
+    prompts = ["vexwoman", "(vexwoman:1.2) <lora:x:1>", "vexwoman, in a hat", "vexwoman, seated"]
     raw = json.dumps({"images": [{"meta": {"prompt": prompt}} for prompt in prompts]})
     file = RemoteFile("x.safetensors", "https://hub.example/x")
     listing = replace(
@@ -284,12 +284,17 @@ def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: Sc
     )
     scan_session.crawl.record(listing, NOON)
     bare = replace(triage_file(STYLE), triggers=())
-    assert words_of(scan_session.crawl, listing, file, bare) == (("vexwoman",), ())
+    examples = ("vexwoman, in a hat", "vexwoman, seated")
+    assert words_of(scan_session.crawl, listing, file, bare) == (("vexwoman", *examples), ())
     told = replace(listing, triggers=("ohwx",))
-    assert words_of(scan_session.crawl, told, file, bare)[0] == ("ohwx",)
+    assert words_of(scan_session.crawl, told, file, bare)[0] == ("ohwx", "vexwoman", examples[0])
     unsafe = replace(listing, listing_id="8", raw=raw.replace("vexwoman", "nude vexwoman"))
     scan_session.crawl.record(unsafe, NOON)
-    triggers, candidates = words_of(scan_session.crawl, unsafe, file, bare)
+    assert "vexwoman" in words_of(scan_session.crawl, unsafe, file, bare)[0]
+    assert "nude" not in str(words_of(scan_session.crawl, unsafe, file, bare))
+    minor = replace(listing, listing_id="9", raw=raw.replace("vexwoman", "loli vexwoman"))
+    scan_session.crawl.record(minor, NOON)
+    triggers, candidates = words_of(scan_session.crawl, minor, file, bare)
     assert triggers == ()
     assert candidates
     assert usable_triggers(candidates) == candidates

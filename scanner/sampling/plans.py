@@ -20,10 +20,9 @@ from scanner.sampling.prompts import negative_prompt, portrait_prompt
 PLAN_VERSION = 3
 # The first triggers get a whole round of samples each, the others only two samples at first.
 FULL_TRIGGERS, MAX_TRIGGERS = 4, 24
-# Adapter scales of the rounds of screening. An overtrained adapter draws no face at full strength,
-# so the last round is weaker. The second round uses no trigger, because an adapter that was trained
-# on an unlisted trigger often draws its subject without any.
-SCREENING_SCALES = (1.0, 1.0, 0.7)
+# Adapter scale of the last round of screening. An overtrained adapter draws no face at full
+# strength.
+WEAKER_SCALE = 0.7
 # The largest adapter weight of a sample: that of a file with a hundredth of the usual effect, in a
 # second confirmation.
 MOST_SCALE = 120.0
@@ -76,9 +75,14 @@ def size_of(stage_size: int, share: float) -> int:
 
 
 def steps_near(steps: int) -> tuple[int, ...]:
-    """Return the numbers of denoising steps between which the plans of a stage alternate."""
-    away = max(1, steps // 6)
-    return (steps - away if steps >= _LEAST_STEPS_TO_VARY else steps, steps, steps + away)
+    """Return the numbers of denoising steps between which the plans of a stage alternate.
+
+    Of a few steps none can be left out, and another one costs much, so it is added seldom.
+    """
+    if steps < _LEAST_STEPS_TO_VARY:
+        return (steps, steps, steps, steps + 1)
+    away = steps // 6
+    return (steps - away, steps, steps + away)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ class PlanBasis:
 
         steps = None
         if several := self.steps.get(stage):
-            first = self.number(f"{asked}:steps")
+            # The same for all questions, so that they share batches.
+            first = self.number(f"{stage}:steps")
             steps = several[(first + index // SAMPLES_PER_SETTING) % len(several)]
         return SamplePlan(
             stage,

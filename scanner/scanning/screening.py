@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from face_index.faces.face import Vector, unit
 from reports.reasons.reason import Reason
 from scanner.errors import NotScannable
+from scanner.identification.clusters import clusters_of
 from scanner.identification.identify import count_clusters
-from scanner.identification.policy import Policy
+from scanner.identification.policy import MIN_COSINE_WITHIN, Policy
 from scanner.question import Question
 from scanner.sampling.effect_check import LEAST_PLAUSIBLE, Effect, effect_of
 from scanner.sampling.image_generator import ImageGenerator, LoadedFile
 from scanner.sampling.plans import (
     FULL_TRIGGERS,
     MAX_TRIGGERS,
-    SCREENING_SCALES,
+    WEAKER_SCALE,
     PlanBasis,
     SamplePlan,
     plan_samples,
@@ -114,18 +118,24 @@ class Screener:
     def screen(self, screening: Screening) -> None:
         """Draw all rounds that the file needs.
 
+        The first round asks by the first triggers, the second one two samples of everything else.
+        A weaker round follows if few faces were usable.
+
         Raises:
             UnfaithfulLoad: the file has no effect.
         """
         answering = _unexplained(self._sampler.answering_words(), screening.triggers)
         if not screening.triggers:
             screening.triggers, answering = list(answering[:FULL_TRIGGERS]), []
-        first = screening.triggers[:FULL_TRIGGERS] or [None]
-        effect = self._effect(screening, [Question(trigger) for trigger in first])
-        self._first_rounds(screening)
+        first = [Question(trigger) for trigger in screening.triggers[:FULL_TRIGGERS] or [None]]
+        effect = self._effect(screening, first)
         further = [*screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS], *answering]
-        self._ask(screening, [Question(trigger) for trigger in further])
-        self._ask(screening, self._other_ways(screening, effect))
+        self._ask_first(screening, first, [Question(one) for one in further], effect)
+        faces = sum(sample.drawn.has_face for sample in screening.samples)
+        if faces < self._policy.min_faces:
+            weaker = [question._replace(scale=WEAKER_SCALE) for question in first]
+            plans = self._plans(screening, weaker, self._policy.screening)
+            screening.rounds.append(self._observer.observe(plans))
         screening.doubts += [reason.in_english() for reason in _doubts(screening, effect)]
 
     def _effect(self, screening: Screening, questions: Sequence[Question]) -> Effect:
@@ -133,22 +143,78 @@ class Screener:
         plans = self._plans(screening, questions, 1)
         return effect_of(self._sampler, plans, scalable=self._scalable)
 
-    def _first_rounds(self, screening: Screening) -> None:
-        """Ask by the first triggers, without any, and weaker if few faces were usable."""
-        for turn, scale in enumerate(SCREENING_SCALES):
-            if turn < len(screening.rounds):
-                continue  # the round was drawn ahead
-            drawn = screening.samples
-            faces = sum(sample.drawn.has_face for sample in drawn)
-            if turn == len(SCREENING_SCALES) - 1 and faces >= self._policy.min_faces:
-                break
-            questions = [Question(one, scale) for one in self._triggers_of(screening, turn)]
-            plans = self._plans(screening, questions, self._policy.screening)
-            ahead = self._plans_ahead(screening, turn, plans)
+    def _ask_first(
+        self,
+        screening: Screening,
+        first: Sequence[Question],
+        further: Sequence[Question],
+        effect: Effect,
+    ) -> None:
+        """Draw the first round and a look at everything else, together where that saves time."""
+        plans = self._plans(screening, first, self._policy.screening)
+        if screening.triggers or not screening.candidates:
+            others = self._others(screening, first, further, effect)
+            ahead = self._plans(screening, others, _FIRST_LOOK, plans)
             observed = self._observer.observe([*plans, *ahead])
-            screening.rounds.append(observed[: len(plans)])
-            if ahead:
-                screening.rounds.append(observed[len(plans) :])
+            screening.rounds += [observed[: len(plans)], observed[len(plans) :]]
+            self._look_again(screening, others, observed[len(plans) :])
+            return
+        screening.rounds.append(self._observer.observe(plans))
+        if not self._draws_one_face(screening):
+            screening.found_trigger = find_trigger(
+                self._sampler, screening.basis, screening.candidates
+            )
+        if screening.found_trigger is not None:
+            further = [Question(screening.found_trigger), *further]
+        others = self._others(screening, first, further, effect)
+        looked = self._observer.observe(self._plans(screening, others, _FIRST_LOOK))
+        screening.rounds.append(looked)
+        self._look_again(screening, others, looked)
+
+    def _others(
+        self,
+        screening: Screening,
+        first: Sequence[Question],
+        further: Sequence[Question],
+        effect: Effect,
+    ) -> list[Question]:
+        """Return the questions beside the first ones.
+
+        No trigger is named, because a file that was trained on an unlisted one often draws its
+        subject without any. A file may answer at another size only, be stored at a tenth of its
+        strength or with a minus sign, or be a part of a sum of files. A file that draws one face
+        may hide another one, so nothing of this is left out.
+        """
+        trigger = (further if screening.found_trigger is not None else first)[0].trigger
+        found = [Question(None), *further]
+        if self._scalable:
+            found += [Question(trigger, effect.usual_scale), Question(trigger, -effect.usual_scale)]
+        found.append(Question(trigger, size_share=screening.basis.other_size()))
+        if self._companions:
+            found.append(Question(trigger, companions=self._companions))
+        return [one for one in dict.fromkeys(found) if one not in first]
+
+    def _look_again(
+        self, screening: Screening, asked: Sequence[Question], looked: Sequence[ObservedSample]
+    ) -> None:
+        """Draw two more samples of the questions whose first two may show one more face."""
+        known = self._middles_of_clusters(screening.rounds[0])
+        by_question: dict[Question, list[ObservedSample]] = {question: [] for question in asked}
+        for sample in looked:
+            by_question[sample.drawn.plan.question].append(sample)
+        again = [
+            question for question in asked if _may_be_another_face(by_question[question], known)
+        ]
+        plans = self._plans(screening, again, _FIRST_LOOK)
+        if plans:
+            screening.rounds.append(self._observer.observe(plans))
+
+    def _middles_of_clusters(self, samples: Sequence[ObservedSample]) -> list[Vector]:
+        vectors = [sample.vectors[False] for sample in samples if False in sample.vectors]
+        clusters = clusters_of(vectors, self._policy.screening_cluster)
+        return [
+            unit(np.sum([vectors[one] for one in cluster.members], axis=0)) for cluster in clusters
+        ]
 
     def _plans(
         self,
@@ -160,72 +226,10 @@ class Screener:
         drawn = [sample.drawn.plan for sample in screening.samples]
         return plan_samples(screening.basis, "screening", questions, count, [*drawn, *planned])
 
-    def _plans_ahead(
-        self, screening: Screening, turn: int, planned: Sequence[SamplePlan]
-    ) -> list[SamplePlan]:
-        """Return the plans of the second round, if they are known already and drawn ahead."""
-        known = bool(screening.triggers) or not screening.candidates
-        if turn or not known or not self._sampler.draws_ahead:
-            return []
-        question = Question(None, SCREENING_SCALES[1])
-        return self._plans(screening, [question], self._policy.screening, planned)
-
-    def _triggers_of(self, screening: Screening, turn: int) -> list[str | None]:
-        """Return the triggers of one round.
-
-        The first and the third round use the first known triggers, the second none. Without a known
-        trigger and without a cluster in the first round, the second and third use the word that the
-        trigger search finds.
-        """
-        if turn == 1 and screening.triggers:
-            return [None]
-        if turn == 1 and screening.candidates and not self._draws_one_face(screening):
-            screening.found_trigger = find_trigger(
-                self._sampler, screening.basis, screening.candidates
-            )
-        if screening.found_trigger is not None:
-            return [screening.found_trigger]
-        return screening.triggers[:FULL_TRIGGERS] or [None]
-
     def _draws_one_face(self, screening: Screening) -> bool:
         """Whether the faces so far hold a cluster."""
         faces = faces_of(screening.rounds, []).all
         return count_clusters(faces, self._policy) > 0
-
-    def _other_ways(self, screening: Screening, effect: Effect) -> list[Question]:
-        """Return questions in the other ways in which users may load a file.
-
-        They are asked of files that draw one face too, which may hide another one.
-
-        A file may answer at another size only, be stored at a tenth of its strength or with a minus
-        sign, or be a part of a sum of files.
-        """
-        trigger = screening.found_trigger or next(iter(screening.triggers), None)
-        found = [Question(trigger, size_share=screening.basis.other_size())]
-        if self._scalable:
-            found += [Question(trigger, effect.usual_scale), Question(trigger, -effect.usual_scale)]
-        if self._companions:
-            found.append(Question(trigger, companions=self._companions))
-        return [one for one in found if one != Question(trigger)]
-
-    def _ask(self, screening: Screening, questions: Sequence[Question]) -> None:
-        """Ask questions with two samples each, and with two more where these may be one face."""
-        looked = self._round(screening, questions)
-        if not looked:
-            return
-        by_question: dict[Question, list[ObservedSample]] = {}
-        for sample in looked:
-            by_question.setdefault(sample.as_sample_face().question, []).append(sample)
-        self._round(screening, [one for one in questions if _may_be_one_face(by_question[one])])
-
-    def _round(self, screening: Screening, questions: Sequence[Question]) -> list[ObservedSample]:
-        """Draw two samples of each question; they are one round of screening."""
-        plans = self._plans(screening, questions, _FIRST_LOOK)
-        if not plans:
-            return []
-        observed = self._observer.observe(plans)
-        screening.rounds.append(observed)
-        return observed
 
 
 def _unexplained(words: Sequence[str], triggers: Sequence[str | None]) -> list[str]:
@@ -236,9 +240,15 @@ def _unexplained(words: Sequence[str], triggers: Sequence[str | None]) -> list[s
     ][:_MOST_ANSWERING]
 
 
-def _may_be_one_face(samples: Sequence[ObservedSample]) -> bool:
-    """Whether two samples may show one face: they are alike, or only one has a usable face."""
+def _may_be_another_face(samples: Sequence[ObservedSample], known: Sequence[Vector]) -> bool:
+    """Whether two samples may show one face: they are alike, or only one has a usable face.
+
+    Args:
+        known: the faces that the first round shows again and again; they need no more samples.
+    """
     vectors = [sample.vectors[False] for sample in samples if False in sample.vectors]
+    if any(float(face @ one) >= MIN_COSINE_WITHIN for face in known for one in vectors):
+        return False
     if len(vectors) < _FIRST_LOOK:
         return bool(vectors)
     return float(vectors[0] @ vectors[1]) >= _MAY_BE_SAME

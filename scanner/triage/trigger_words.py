@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile
@@ -16,6 +17,9 @@ from scanner.triage.header import Triage
 from scanner.triage.minors import NamedMinor, RegisteredMinors, words_about
 
 _MOST_EXAMPLES, _LEAST_SHARE = 40, 0.6
+_EXAMPLES_ASKED, _LONGEST_EXAMPLE = 2, 60
+# Other files in angle brackets, weights of words, brackets, and breaks.
+_SYNTAX = re.compile(r"<[^>]*>|:\s*-?\d*\.?\d+|[()\[\]{}|\\]|\bBREAK\b")
 
 
 def words_of(
@@ -23,12 +27,15 @@ def words_of(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the known triggers and, if there are none, candidates for the trigger search.
 
-    Triggers come from the listing, the header and the creator's example prompts.
+    Triggers come from the listing, the header and the creator's example prompts, of which two are
+    asked as they are, since users copy them.
     """
     known = [*listing.triggers, *triage.triggers]
+    prompts = _prompts_of(crawl, listing)
     if not known:
-        known = _words_of_examples(crawl, listing)
+        known = _words_of_examples(prompts)
     triggers = usable_triggers(known)
+    triggers = tuple(dict.fromkeys([*triggers, *_examples(prompts, triggers)]))
     if triggers:
         return triggers, ()
     return (), candidate_words(
@@ -44,15 +51,42 @@ def without_minors(minors: RegisteredMinors, words: tuple[str, ...]) -> tuple[st
     return tuple(word for word in words if minors.matcher.named_in([word]) is None)
 
 
-def _words_of_examples(crawl: CrawlStore, listing: Listing) -> list[str]:
-    """Return words at the beginning of most of the creator's example prompts."""
+def _prompts_of(crawl: CrawlStore, listing: Listing) -> list[str]:
+    """Return the creator's example prompts."""
     if listing.declared:  # its listing was written by the sender, so a hub has no examples for it
         return []
     raw = next((known.raw for known in crawl.newest(listing.hub, listing.listing_id)), "")
     try:
-        prompts = [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]
+        return [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]
     except (ValueError, RecursionError):
         return []
+
+
+def _examples(prompts: Sequence[str], triggers: Sequence[str]) -> tuple[str, ...]:
+    """Return the beginnings of example prompts that say more than the triggers do."""
+    known = {word for trigger in triggers for word in _spoken(trigger)}
+    found = (beginning for prompt in prompts if (beginning := _beginning(prompt)))
+    more = [text for text in dict.fromkeys(found) if not set(_spoken(text)) <= known]
+    return tuple(text for one in more for text in usable_triggers([one]))[:_EXAMPLES_ASKED]
+
+
+def _beginning(prompt: str) -> str:
+    """Return the parts at the beginning of a prompt that fit into ours, without its syntax."""
+    text = ""
+    for part in _SYNTAX.sub(" ", prompt).split(","):
+        longer = ", ".join(filter(None, (text, " ".join(part.split()))))
+        if len(longer) > _LONGEST_EXAMPLE:
+            break
+        text = longer
+    return text
+
+
+def _spoken(text: str) -> list[str]:
+    return text.lower().replace(",", " ").split()
+
+
+def _words_of_examples(prompts: Sequence[str]) -> list[str]:
+    """Return words at the beginning of most of the creator's example prompts."""
     first = Counter(
         part.strip() for prompt in prompts for part in dict.fromkeys(prompt.split(",")[:3])
     )
