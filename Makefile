@@ -7,13 +7,14 @@
 # make bench-retrosearch  one person more over what was drawn before; make bench-scale  every list and sum in homes of 1,000 to 100,000 cases
 # make bench-gate  the upload gate under load; make bench-captures  captured images a second
 # make bench-faults  fault day: what is lost by kills, full disks, wrong keys and clocks; make bench-all  all of them in one sitting
+# make bench-evade  LikenessBench-Evade: files that hide whom they show, and how many are found
 # make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint dist test-dist bench bench-retrosearch bench-scale bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures bench-faults bench-all install
+.PHONY: demo test lint dist test-dist bench bench-retrosearch bench-scale bench-evade bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures bench-faults bench-all install
 demo: $(VENV)/runtime
 	$(BIN)/portrait-scanner demo $(if $(SERVE),--serve)
 
@@ -44,6 +45,11 @@ bench: install
 	$(BIN)/python -m benchmarks.sequential
 	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.start_up
+
+# Trains twenty more adapters, and needs those of `make bench`; about an hour on two cores.
+bench-evade: install
+	$(BIN)/python -m benchmarks.likeness.build held-out
+	$(BIN)/python -m benchmarks.evasion.run held-out
 
 bench-gpu: install
 	$(BIN)/python -m benchmarks.gpu
@@ -86,7 +92,7 @@ bench-captures: install
 bench-faults: install
 	$(BIN)/python -m benchmarks.fault_day
 
-bench-all: bench bench-retrosearch bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
+bench-all: bench bench-evade bench-retrosearch bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # OpenCV without windows, in place of the build that InsightFace requires; third_party/opencv-python

@@ -138,6 +138,9 @@ def _facts(case: Case) -> dict[str, Any]:
         "is_calibrated": case.method.calibration != SENTENCES["no-calibration"],
         "corrections": [entry for entry in case.entries if entry.kind == "correction"],
         "has_credentials": any(about == "credentials" for one in images for about, _ in one.says),
+        "companions": sorted(
+            {sha256 for sample in case.samples if sample.in_mean for sha256 in sample.companions}
+        ),
         "negative_prompt": prompts.pop() if len(prompts) == 1 else None,
         "lr_times": ratio_words(case.log10_lr),
         "versions": _listed(case.method.versions),
