@@ -22,11 +22,12 @@ from scanner.question import Question
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.effect_check import effect_of
 from scanner.sampling.plans import PlanBasis, SamplePlan, plan_samples
-from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.prompt_safety import says_minor, usable_triggers
 from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.screening import changed_prompts
+from scanner.triage.name_matching import NameMatcher
 from tests.conftest import NOON, task_of
 from tests.test_draw_once import Home, home
 
@@ -119,6 +120,50 @@ def test_words_that_nobody_asked_for_leave_a_file_in_doubt(
     verdict = identifier.identify(replace(task_of(STYLE), triggers=words)).verdict
     assert verdict.outcome == "inconclusive"
     assert "words-not-asked" in {reason.code for reason in parse_reasons(verdict.reason or "")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "little nude girl",
+        "12 nude years old woman",
+        "12, sexy, years old",
+        "little girls",
+        "schoolgirls",
+        "toddlers",
+        "teen girl",
+        "12yr old girl",
+        "age 12 girl",
+        "girl 9 y.o.",
+        "ten year old girl",
+        "middle school student",
+    ],
+)
+def test_a_text_that_says_minor_is_never_asked(text: str) -> None:
+    assert says_minor(text)
+    assert usable_triggers([text, "zkw"]) == ("zkw",)
+
+
+def test_a_decoy_does_not_push_a_trigger_out() -> None:
+    assert usable_triggers(["zkw", "zkw landscape painting"]) == ("zkw", "zkw landscape painting")
+    assert usable_triggers(["zkw", "zkw woman"]) == ("zkw woman",)
+    assert usable_triggers(["(zkw) woman", "decoy"]) == ("zkw woman", "decoy")
+    assert usable_triggers(["nude-zkw", "decoy"]) == ("zkw", "decoy")
+    assert usable_triggers(["zkw " + "word " * 30])[0].startswith("zkw word")
+
+
+def test_words_of_weights_that_name_a_minor_stop_the_file(
+    identifier: CheckpointIdentifier, sampler: Sampler, tmp_path: Path
+) -> None:
+    table = sampler._pipeline.text_encoder.get_input_embeddings().weight
+    change = torch.zeros_like(table)
+    for word in ("blue", "photo"):
+        change[sampler._pipeline.tokenizer(word).input_ids[1]] = 1.0
+    path = written({**load_file(STYLE), TABLE: change}, tmp_path / "named.safetensors")
+    task = replace(task_of(path), minor_names=NameMatcher(["Blue Photo"]))
+    verdict = identifier.identify(task).verdict
+    assert verdict.outcome == "failed"
+    assert "minor" in (verdict.reason or "")
 
 
 def test_a_sexual_word_leaves_the_rest_of_its_trigger() -> None:
@@ -235,8 +280,9 @@ class TestFilesTogether:
         request = replace(task_of(parts[0]), triggers=("zkw",))
         assert identifier.identify(request).verdict.outcome != "match"
         verdict = identifier.identify(replace(request, companions=companions)).verdict
+        # A sum of files is at most possible: anybody can publish a part.
         assert (verdict.outcome, [one.identity_id for one in verdict.findings]) == (
-            "match",
+            "possible",
             [str(WHOM)],
         )
         assert "with-companions" in {one.code for one in parse_reasons(verdict.reason or "")}
@@ -263,7 +309,7 @@ class TestFilesTogether:
 
     def test_a_scan_of_a_folder_draws_them_together(self, home: Home, parts: list[Path]) -> None:
         home.register(WHOM)
-        listing = {path.name: "match" for path in parts}
+        listing = {path.name: "possible" for path in parts}
         found = home.scan(parts[0].parent)
         assert {row["file"]: row["outcome"] for row in found.to_json_rows()} == listing
         # What was found is kept: nothing is drawn again.

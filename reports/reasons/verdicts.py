@@ -59,9 +59,6 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
         "words-not-asked": (
             "{left:d} of {words:d} words that it is said to answer to were not asked for"
         ),
-        "companions-not-here": (
-            "it may be a part of a sum of files, of which {absent:d} could not be loaded beside it"
-        ),
         "unusually-weak": (
             "it changes the base model by {share:g} in one step, far less than any file that "
             "people use"

@@ -13,7 +13,7 @@ from reports.verify.files import read_json, sha256_of
 # SHA-256 of the published schemas. The copy in a bundle must be one of them.
 SCHEMAS = frozenset(
     {
-        "015cd306123c75f876ede5bc52834afde857ae801e10232c2d75db90e15306f2",
+        "05e0e9a9075fd83944b850ad08f7e0bad2bed15a03ae9a66c2c9c210692f9a02",
         "0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8",
         "1dcb994b2d8921efb0d8a6f510f592ddcf27d16d1cf5b1fc4f7b69b26947ae8a",
         "24d68d5dcfbe8c423f4a9b1ac08d13ac3784521899b61e1313fc4239cc053760",

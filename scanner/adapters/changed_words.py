@@ -15,6 +15,8 @@ from scanner.adapters.embeddings import ENCODERS
 if TYPE_CHECKING:
     from scanner.adapters.merging import MergedAdapter
 
+# More words are never asked; a file with so many is in doubt.
+MOST_WORDS = 100
 # Rows that change this much more than the middle one stand out from a table trained as a whole.
 _STANDS_OUT = 10.0
 
@@ -32,7 +34,7 @@ def changed_words(pipeline: Any, merged: MergedAdapter) -> tuple[str, ...]:
         moved = merged.change_of((encoder_name, path or "", "weight"))
         if moved is not None:
             for number in _rows_that_stand_out(moved):
-                if word := tokenizer.decode([number]).strip():
+                if len(found) < MOST_WORDS and (word := tokenizer.decode([number]).strip()):
                     found.setdefault(word)
     return tuple(found)
 

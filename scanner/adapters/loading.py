@@ -157,6 +157,13 @@ def loaded_into(
             return
         everything = [change for more in (changes, *beside.values()) for change in more]
         together = stack.enter_context(_merged(pipeline, everything, accelerator))
+        try:
+            together.set_scale(1.0, accelerated=True)
+        except UnfaithfulLoad:
+            together.restore()
+            yield Loaded(merged, route, words, changed, in_text)
+            return
+        together.restore()
         yield Loaded(merged, route, words, changed, in_text, tuple(beside), together)
 
 

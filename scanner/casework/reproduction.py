@@ -26,6 +26,7 @@ from scanner.progress import Progress
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.images import Pixels, blurred
 from scanner.sampling.options import SamplerOptions
+from scanner.sampling.plans import MOST_SCALE, OTHER_SIZES
 from scanner.sampling.regeneration import RegeneratedImage, regenerate
 from scanner.sampling.sampler import Sampler
 
@@ -35,6 +36,7 @@ SAME_FACE = 0.95
 # and the limit that holds if both show the same face.
 SAME_SHADES = 3.0
 SAME_FACE_SHADES = 25.0
+_MOST_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,16 @@ def _reproducible_case(bundle: Path, signer: str | None) -> Case:
         raise UnreadableBundle("two samples of this case have one name")
     if not all(0 <= sample.seed < 2**63 for sample in case.samples):
         raise UnreadableBundle("a seed of this case is not a number")
+    if not all(_can_be_drawn(sample) for sample in case.samples):
+        raise UnreadableBundle("a sample of this case has steps, a size or a scale out of range")
     return case
+
+
+def _can_be_drawn(sample: SampleRecord) -> bool:
+    """Whether this program draws samples with such settings."""
+    steps = 1 if sample.steps is None else sample.steps
+    size_is_known = sample.size_share in (1.0, *OTHER_SIZES)
+    return 1 <= steps <= _MOST_STEPS and size_is_known and abs(sample.scale) <= MOST_SCALE
 
 
 def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:

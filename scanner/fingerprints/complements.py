@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 OPPOSITE = -0.3
 # More files are not loaded beside one.
 MOST_FILES = 7
-_MOST_NEAREST = 50
+_MOST_NEAREST = 1_000
+_MOST_READ = 100
 # Files of which one is a copy of the other take one place in a sum.
 _COPY = 0.9
 # A sum that is shorter than this share of a file draws what the base model draws.
@@ -79,7 +80,7 @@ class Complements:
                 for one in self._opposite_in(file, network)
             ]
             new = []
-            for one in sorted(near, key=lambda one: one.sha256):
+            for one in near:
                 is_new = all(_cosine(one, other) < _COPY for other in (own, *found))
                 if is_new and self._store.has_own(one.sha256):
                     found.append(one)
@@ -89,8 +90,10 @@ class Complements:
     def _opposite_in(self, file: KnownFile, network: Network) -> list[KnownFile]:
         direction = file.fingerprint.sketches[network].direction()
         near = self._index.search(file.fingerprint.family, network, direction, _MOST_NEAREST)
-        numbers = [number for number, cosine in near if cosine <= OPPOSITE]
-        return list(self._store.numbered(numbers).values()) if numbers else []
+        # The nearest first, so that many files that cancel a little do not hide one that fits.
+        numbers = [number for number, cosine in near if cosine <= OPPOSITE][:_MOST_READ]
+        files = self._store.numbered(numbers) if numbers else {}
+        return [files[number] for number in numbers if number in files]
 
 
 def _shortest_sum(own: KnownFile, others: Sequence[KnownFile]) -> Sequence[KnownFile]:

@@ -14,6 +14,7 @@ from scanner.identification.samples import CheckpointFaces, usable
 from scanner.identification.search import ClusterMatch
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored, decide
+from scanner.question import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def conclude(
     findings = tuple(
         Finding(
             match.identity_id,
-            outcome,
+            _at_most(outcome, match.question(faces.confirmation)),
             join_reasons([reason, *_reasons_of_question(faces, match)], str),
             scored,
             snapshot.thresholds_of(match.identity_id),
@@ -205,6 +206,14 @@ def _scores(
         SampleScore(score(face.vector), score(face.control), number in members)
         for number, face in enumerate(faces.all)
     )
+
+
+def _at_most(outcome: Outcome, question: Question) -> Outcome:
+    """Return the outcome, which is at most `possible` for a sum of files.
+
+    Anybody can publish a file that turns another person's file into somebody's face.
+    """
+    return Outcome.POSSIBLE if question.companions else outcome
 
 
 def _reasons_of_question(faces: CheckpointFaces, match: ClusterMatch) -> list[Reason]:

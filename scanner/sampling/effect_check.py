@@ -53,11 +53,17 @@ def effect_of(sampler: ImageGenerator, plans: Sequence[SamplePlan], *, scalable:
         raise UnfaithfulLoad(Reason("no-effect").in_english())
     if not scalable or share >= LEAST_USUAL:
         return Effect(share, 1.0)
+    last = 1.0
     for scale in _STRONGER:
         scaled = [replace(plan, scale=scale) for plan in plans]
-        if _share(sampler.one_step(scaled, with_adapter=True), without) >= USUAL:
-            return Effect(share, scale)
-    return Effect(share, _STRONGER[-1])
+        try:
+            moved = _share(sampler.one_step(scaled, with_adapter=True), without)
+        except UnfaithfulLoad:
+            return Effect(share, last)  # its numbers are not finite any more
+        last = scale
+        if moved >= USUAL:
+            break
+    return Effect(share, last)
 
 
 def _share(changed: npt.NDArray[np.float32], without: npt.NDArray[np.float32]) -> float:

@@ -8,43 +8,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from crawlers.text_words import words_of_text
+from crawlers.words import PERSON_WORDS
 
+_AGES = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
 _MINOR_WORDS = re.compile(
-    r"\b(child|children|kid|kids|toddler|infant|baby|minor|underage|preteen|loli\w*|shota\w*|"
-    r"schoolgirl|schoolboy|little (girl|boy)|(\d|1[0-7])[- ]?(yo|y/o|years?[- ]old))\b|"
+    r"\b(child|children|kids?|toddlers?|infants?|bab(y|ies)|minors?|underage|"
+    r"pre-?teens?|teens?|teenage\w*|loli\w*|shota\w*|school ?(girl|boy|child|kid)\w*|"
+    r"(middle|elementary|primary) school|kindergarten\w*|(little|young) (girl|boy)s?|"
+    r"(\d|1[0-7])[- ]?(yo|y\W?o|yrs?|years?)\b([- ]?old)?|aged? (\d|1[0-7])|"
+    rf"({_AGES}|sixteen|seventeen)[- ]years?[- ]old)\b|"
     r"幼女|萝莉|正太|儿童|小女孩|小男孩|未成年|소녀|소년|아동|ロリ|幼児",
     re.IGNORECASE,
 )
 _SEXUAL_WORDS = re.compile(
-    r"\b(nude|naked|nsfw|porn\w*|sex\w*|topless|lingerie|undress\w*|bikini|hentai|xxx)\b|"
+    r"\b(nud(e|es|ity|ism|ist)|naked|nsfw|porn\w*|sex\w*|erotic\w*|topless|lingerie|underwear|"
+    r"panties|thong|bra|undress\w*|bikini|hentai|xxx|breasts?|boobs?|cleavage|nipples?|genital\w*|"
+    r"penis|vagina\w*|blowjob\w*|orgasm\w*|fetish\w*|bondage|bdsm)\b|"
     r"裸|色情|性爱|脱衣",
     re.IGNORECASE,
 )
-_SEPARATORS = re.compile(r"[\s,;_|/+]+")
-_TRIGGER_FORM = re.compile(r"[^\x00-\x1f<>\\{}\[\]()|]{1,60}")
+_SEPARATORS = re.compile(r"[\s,;_|/+-]+")
+# Signs of other programs' prompts; a trigger with one of the first kind is left out.
+_NEVER_WRITTEN = re.compile(r"[\x00-\x1f<>\\]")
+_SYNTAX = re.compile(r"[{}\[\]()|]+")
+_LONGEST_TRIGGER = 60
+# More words than this are not looked at; a file with so many is in doubt in any case.
+_MOST_WORDS = 200
 
 
 def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
     """Return the triggers that are allowed in a prompt, in their order.
 
     A sexual word is left out of its trigger; whoever wants a trigger not to be asked for would
-    write one beside it. A trigger that says minor is left out as a whole, as is one whose words are
-    all in another, longer trigger.
+    write one beside it. A trigger that says minor is left out as a whole, as is one that another
+    trigger repeats with a word for a person. At most 200 words are looked at.
     """
     allowed = [
         trigger
-        for word in words
-        if not _holds(_MINOR_WORDS, word)
-        and (trigger := _without_sexual_words(word))
-        and _TRIGGER_FORM.fullmatch(trigger)
-        and not _holds(_SEXUAL_WORDS, trigger)
+        for word in islice(words, _MOST_WORDS)
+        if not says_minor(word)
+        and not _NEVER_WRITTEN.search(word)
+        and (trigger := _within_limits(_without_sexual_words(word)))
     ]
+    spoken = {trigger: set(trigger.lower().split()) for trigger in allowed}
     return tuple(
-        word
-        for word in dict.fromkeys(allowed)
-        if not any(_contains(other, word) for other in allowed)
+        trigger
+        for trigger, own in spoken.items()
+        if not any(own < other and other - own <= PERSON_WORDS for other in spoken.values())
     )
 
 
@@ -53,11 +66,18 @@ def _without_sexual_words(trigger: str) -> str:
     if not _holds(_SEXUAL_WORDS, trigger):
         return trigger.strip()
     kept = [part for part in _SEPARATORS.split(trigger) if not _holds(_SEXUAL_WORDS, part)]
-    return " ".join(part for part in kept if part)
+    text = " ".join(part for part in kept if part)
+    return "" if _holds(_SEXUAL_WORDS, text) else text
 
 
-def _contains(longer: str, word: str) -> bool:
-    return set(word.lower().split()) < set(longer.lower().split())
+def _within_limits(trigger: str) -> str:
+    """Return a trigger without prompt syntax, as many of its words as are not too long."""
+    text = ""
+    for word in _SYNTAX.sub(" ", trigger).split():
+        if len(text) + 1 + len(word) > _LONGEST_TRIGGER:
+            break
+        text = f"{text} {word}".strip()
+    return text
 
 
 def _holds(pattern: re.Pattern[str], text: str) -> bool:
@@ -66,5 +86,8 @@ def _holds(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def says_minor(text: str) -> bool:
-    """Whether a text contains a word for a child or an age under 18."""
-    return _holds(_MINOR_WORDS, text)
+    """Whether a text contains a word for a child or an age under 18.
+
+    A sexual word between the words of a phrase does not hide it.
+    """
+    return _holds(_MINOR_WORDS, text) or _holds(_MINOR_WORDS, _without_sexual_words(text))

@@ -32,7 +32,6 @@ class SamplerFacts:
     """What is known of a loaded base model (`ImageGenerator`)."""
 
     base_sha256: str
-    draws_ahead: bool
     settings: dict[str, object]
 
 
@@ -70,7 +69,7 @@ class SamplerNode:
         self.unload()
         self._sampler = None
         self._sampler = sampler = self._options.open_sampler(base)
-        return SamplerFacts(sampler.base_sha256, sampler.draws_ahead, sampler.settings)
+        return SamplerFacts(sampler.base_sha256, sampler.settings)
 
     def load(
         self, path: Path, kind: str, batches: int, companions: Sequence[Companion]
@@ -129,11 +128,6 @@ class RemoteSampler:
     def base_sha256(self) -> str:
         """SHA-256 of the base model's weights, lower-case hex."""
         return self._facts.base_sha256
-
-    @property
-    def draws_ahead(self) -> bool:
-        """Whether the next round of screening is drawn with this one."""
-        return self._facts.draws_ahead
 
     @property
     def settings(self) -> dict[str, object]:

@@ -90,14 +90,6 @@ class Sampler:
         return hash_of_base_model(self.base, self._pipeline)
 
     @property
-    def draws_ahead(self) -> bool:
-        """Whether the next round of screening is drawn with this one.
-
-        A GPU makes eight images in nearly the same time as four.
-        """
-        return self.device == "cuda"
-
-    @property
     def settings(self) -> dict[str, object]:
         """Every setting that is needed to reproduce the samples."""
         evidence, screening = self.base.evidence, self._tools.stage

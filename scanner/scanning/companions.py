@@ -16,10 +16,17 @@ class CompanionFiles:
 
     Args:
         path_of: where a checkpoint lies, by SHA-256; None if it is not stored.
+        may_be_drawn: whether a file, named by its SHA-256, is neither held nor refused.
     """
 
-    def __init__(self, complements: Complements, path_of: Callable[[str], Path | None]) -> None:
+    def __init__(
+        self,
+        complements: Complements,
+        path_of: Callable[[str], Path | None],
+        may_be_drawn: Callable[[str], bool],
+    ) -> None:
         self._complements, self._path_of = complements, path_of
+        self._may_be_drawn = may_be_drawn
         self._local: dict[str, Path] = {}
 
     def note(self, sha256: str, path: Path) -> None:
@@ -27,20 +34,22 @@ class CompanionFiles:
         self._local[sha256] = path
 
     def of(self, triage: Triage, beside: Collection[str]) -> tuple[Companion, ...]:
-        """Return the companions of a triaged file; one that is gone has an empty path.
+        """Return the companions of a triaged file that are here.
 
         Args:
             beside: SHA-256 of the other files of its listing or archive.
         """
         if triage.kind not in ADAPTER_KINDS or triage.sha256 is None:
             return ()
+        found = self._complements.of(triage.sha256, beside)
         return tuple(
-            Companion(self._path(sha256), sha256)
-            for sha256 in self._complements.of(triage.sha256, beside)
+            Companion(path, sha256)
+            for sha256 in found
+            if self._may_be_drawn(sha256) and (path := self._path(sha256)) is not None
         )
 
-    def _path(self, sha256: str) -> Path:
+    def _path(self, sha256: str) -> Path | None:
         local = self._local.get(sha256)
         if local is not None and local.is_file():
             return local
-        return self._path_of(sha256) or Path()
+        return self._path_of(sha256)

@@ -1,6 +1,6 @@
 """Which files of a scan are done again, because they may be parts of a sum of files.
 
-The files of one listing or archive are drawn together if none of them draws one face by itself.
+Those files of one listing or archive are drawn together that draw no face again and again.
 Files whose fingerprints add up (scanner.fingerprints.complements) are drawn together in any case;
 one that was begun before the others were known is done again with them.
 """
@@ -46,7 +46,8 @@ class Company:
         listed = len(entry.listing.files)
         if not (1 < listed <= MOST_FILES + 1 or 1 < len(entry.parts) <= MOST_FILES + 1):
             return
-        place = entry.listing.listing_id if listed > 1 else str(entry.sha256)
+        listing = entry.listing
+        place = f"{listing.hub} {listing.listing_id}" if listed > 1 else str(entry.sha256)
         for part in entry.parts:
             if part.triage is not None and part.triage.sha256 is not None:
                 may_be_part = all(row.outcome in _NOBODY for row in part.rows or ())
@@ -58,10 +59,10 @@ class Company:
     def add_sets(self) -> None:
         """Put files of one listing or archive together of which none draws one face."""
         for files in self._sets.values():
-            if len(files) > 1 and all(files.values()):
-                for sha256 in files:
-                    self._beside[sha256] = frozenset(files) - {sha256}
-                    self._again.add(sha256)
+            parts = frozenset(sha256 for sha256, may_be_part in files.items() if may_be_part)
+            if len(parts) > 1:
+                self._beside |= {sha256: parts - {sha256} for sha256 in parts}
+                self._again |= parts
 
     def beside(self, sha256: str) -> AbstractSet[str]:
         """Return the files of its listing or archive that a file is drawn with."""

@@ -8,11 +8,13 @@ Vectors exist only inside the loop.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from reports.reasons.reason import Reason
+from scanner.errors import RefusedToSample
 from scanner.identification.conclusion import Identification
 from scanner.identification.faces import FaceFinder
 from scanner.identification.identify import draws_one_face, identify
@@ -24,13 +26,15 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.records import ImpostorCounts
 from scanner.sampling.base_models import description_of
 from scanner.sampling.drawings import Drawing
-from scanner.sampling.image_generator import ImageGenerator, LoadedFile
+from scanner.sampling.image_generator import ImageGenerator
 from scanner.sampling.images import DrawingCost, Pixels
 from scanner.sampling.plans import PlanBasis, plan_samples, steps_near
+from scanner.sampling.prompt_safety import says_minor
 from scanner.sampling.sample_store import Place
 from scanner.scanning.observations import KnownSamples, ObservedSample, SampleObserver, faces_of
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.screening import Screener, Screening, changed_prompts, prompt_words
+from scanner.triage.name_matching import NameMatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class IdentifyLoop:
             request.path, request.kind, batches=batches, companions=request.companions
         ) as loaded:
             vectors = sum(len(tokens.split()) for tokens in loaded.words.values())
+            _must_name_no_minor(loaded.changed_words, request.minor_names)
             learned = [*prompt_words(loaded.words, vectors), *changed_prompts(loaded.changed_words)]
             words = list(dict.fromkeys([*learned, *request.triggers]))
             decided = None
@@ -127,9 +132,9 @@ class IdentifyLoop:
                 kept_since = known.drawn_at
             if decided is None:
                 kept_since = None
-                screening = Screening(basis, [*words], request.candidates)
-                screening.doubts += _absent_companions(request, loaded)
-                progress = _Progress(screening)
+                answering = self._sampler.answering_words()
+                _must_name_no_minor(answering, request.minor_names)
+                progress = _Progress(Screening(basis, [*words], request.candidates, answering))
                 screener = Screener(self._sampler, self._observer, self._policy, loaded)
                 screener.screen(progress.screening)
                 decided = self._decide(progress)
@@ -235,15 +240,23 @@ class IdentifyLoop:
         return {**self._sampler.settings, "loaded_by": route}
 
 
-def _absent_companions(request: SamplingRequest, loaded: LoadedFile) -> list[str]:
-    absent = len(request.companions) - len(loaded.companions)
-    return [Reason("companions-not-here", {"absent": absent}).in_english()] if absent else []
+def _must_name_no_minor(words: Sequence[str], names: NameMatcher) -> None:
+    """Check words that only the weights tell.
+
+    Raises:
+        RefusedToSample: they name a registered minor, alone or together, or say minor.
+    """
+    together = " ".join(words)
+    if says_minor(together) or any(says_minor(word) for word in words):
+        raise RefusedToSample(Reason("words-name-minor").in_english())
+    if names.named_in([together, *words]) is not None:
+        raise RefusedToSample(Reason("words-name-minor").in_english())
 
 
 def _continued(basis: PlanBasis, known: KnownSamples) -> _Progress:
     """Return the samples that were drawn before, of which screening is complete."""
     drawing = known.drawing
     screening = Screening(
-        basis, [], (), known.screening, drawing.found_trigger, list(drawing.doubts)
+        basis, [], (), (), known.screening, drawing.found_trigger, list(drawing.doubts)
     )
     return _Progress(screening, known.confirmation, drawing.denoiser_calls)

@@ -77,7 +77,9 @@ class Pipeline:
             self._process(self._items.pending(self._scan))
             # Files that were begun before a companion of theirs was known.
             self._company.add_sets()
-            self._process(self._items.of_bytes(self._scan, self._company.to_do_again()))
+            again = list(self._items.of_bytes(self._scan, self._company.to_do_again()))
+            self._total += len(again)
+            self._process(again)
         finally:
             if self._client is not None:
                 self._client.close()
@@ -243,7 +245,10 @@ class Pipeline:
         triage = with_listing(remembered, listing.base_model)
         if session.requests.is_held(listing, file, triage):
             return None
-        request = session.requests.request(listing, file, triage, Path(), only_load=False)
+        beside = self._company.beside(file.sha256)
+        request = session.requests.request(
+            listing, file, triage, Path(), only_load=False, beside=beside
+        )
         prompting, snapshot = session.prompting(request), session.take_snapshot()
         part, search_key = Part(file, triage, prompting), session.search_key(snapshot)
         if self._stands(entry, part, file.sha256, snapshot):

@@ -74,10 +74,11 @@ class RequestBuilder:
             triggers,
             candidates,
             Declared(training.get("base_model"), training.get("base_model_hash"), triage.model),
-            _problem_of(triage),
+            problem_of(triage),
             only_load,
             self.companions.of(triage, beside),
             self.installation,
+            self.minors.matcher,
         )
 
     def is_held(self, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> bool:
@@ -92,7 +93,7 @@ class RequestBuilder:
         return sha256 is not None and self.held.of_bytes(sha256, self.minors.ids) is not None
 
 
-def _problem_of(triage: Triage) -> str | None:
+def problem_of(triage: Triage) -> str | None:
     """Return why a file cannot be sampled, as far as its header shows."""
     if triage.readable and triage.kind in SCANNABLE_KINDS:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scanner.adapters.companion import Companion
 from scanner.sampling.base_models import Declared
+from scanner.triage.name_matching import NameMatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class SamplingRequest:
             the same way as others.
         companions: files that users may load beside it.
         installation: id of the installation, from which prompts and seeds follow.
+        minor_names: finds the names of registered minors, which no prompt may hold.
     """
 
     path: Path
@@ -35,3 +37,4 @@ class SamplingRequest:
     only_load: bool = False
     companions: tuple[Companion, ...] = ()
     installation: str = ""
+    minor_names: NameMatcher = field(default=NameMatcher(()), compare=False, repr=False)

@@ -36,7 +36,7 @@ from scanner.scanning.observations import ObservedSample, SampleObserver, faces_
 # as many follow, so that a cluster can come of them.
 _FIRST_LOOK = 2
 # So many of the words that a file answers to are asked.
-_MOST_ANSWERING = 4
+_MOST_ANSWERING = 8
 # Two samples of a file of one person have a cosine of 0.6 and more; those of other files have 0.2
 # on average (benchmarks/RESULTS.md).
 _MAY_BE_SAME = 0.35
@@ -82,6 +82,7 @@ class Screening:
         basis: what all plans of the file follow from.
         triggers: known triggers of the file.
         candidates: words that the trigger search may try.
+        answering: words that the file's weights answer to.
         rounds: the samples of each round.
         found_trigger: a word that the trigger search found.
         doubts: why nobody found does not mean that the file shows nobody, as English sentences.
@@ -90,6 +91,7 @@ class Screening:
     basis: PlanBasis
     triggers: list[str | None]
     candidates: Sequence[str]
+    answering: Sequence[str] = ()
     rounds: list[list[ObservedSample]] = field(default_factory=list)
     found_trigger: str | None = None
     doubts: list[str] = field(default_factory=list)
@@ -124,13 +126,18 @@ class Screener:
         Raises:
             UnfaithfulLoad: the file has no effect.
         """
-        answering = _unexplained(self._sampler.answering_words(), screening.triggers)
-        if not screening.triggers:
+        answering = _unexplained(screening.answering, screening.triggers)
+        is_told = bool(screening.triggers)
+        if not is_told:
             screening.triggers, answering = list(answering[:FULL_TRIGGERS]), []
         first = [Question(trigger) for trigger in screening.triggers[:FULL_TRIGGERS] or [None]]
         effect = self._effect(screening, first)
         further = [*screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS], *answering]
-        self._ask_first(screening, first, [Question(one) for one in further], effect)
+        questions = [Question(one) for one in further]
+        if is_told or not screening.candidates:
+            self._ask_at_once(screening, first, questions, effect)
+        else:
+            self._ask_and_search(screening, first, questions, effect)
         faces = sum(sample.drawn.has_face for sample in screening.samples)
         if faces < self._policy.min_faces:
             weaker = [question._replace(scale=WEAKER_SCALE) for question in first]
@@ -143,22 +150,30 @@ class Screener:
         plans = self._plans(screening, questions, 1)
         return effect_of(self._sampler, plans, scalable=self._scalable)
 
-    def _ask_first(
+    def _ask_at_once(
         self,
         screening: Screening,
         first: Sequence[Question],
         further: Sequence[Question],
         effect: Effect,
     ) -> None:
-        """Draw the first round and a look at everything else, together where that saves time."""
+        """Draw the first round and a look at everything else in shared batches."""
         plans = self._plans(screening, first, self._policy.screening)
-        if screening.triggers or not screening.candidates:
-            others = self._others(screening, first, further, effect)
-            ahead = self._plans(screening, others, _FIRST_LOOK, plans)
-            observed = self._observer.observe([*plans, *ahead])
-            screening.rounds += [observed[: len(plans)], observed[len(plans) :]]
-            self._look_again(screening, others, observed[len(plans) :])
-            return
+        others = self._others(screening, first, further, effect)
+        ahead = self._plans(screening, others, _FIRST_LOOK, plans)
+        observed = self._observer.observe([*plans, *ahead])
+        screening.rounds += [observed[: len(plans)], observed[len(plans) :]]
+        self._look_again(screening, others, observed[len(plans) :])
+
+    def _ask_and_search(
+        self,
+        screening: Screening,
+        first: Sequence[Question],
+        further: Sequence[Question],
+        effect: Effect,
+    ) -> None:
+        """Draw the first round, search a trigger if it shows no face again, and look further."""
+        plans = self._plans(screening, first, self._policy.screening)
         screening.rounds.append(self._observer.observe(plans))
         if not self._draws_one_face(screening):
             screening.found_trigger = find_trigger(
@@ -233,11 +248,9 @@ class Screener:
 
 
 def _unexplained(words: Sequence[str], triggers: Sequence[str | None]) -> list[str]:
-    """Return the first usable words that a file answers to and that are no end of a trigger."""
-    known = [part for trigger in triggers if trigger for part in trigger.lower().split()]
-    return [
-        word for word in usable_triggers(words) if not any(part.endswith(word) for part in known)
-    ][:_MOST_ANSWERING]
+    """Return the first usable words that a file answers to and that no trigger holds."""
+    known = {part for trigger in triggers if trigger for part in trigger.lower().split()}
+    return [word for word in usable_triggers(words) if word not in known][:_MOST_ANSWERING]
 
 
 def _may_be_another_face(samples: Sequence[ObservedSample], known: Sequence[Vector]) -> bool:

@@ -39,7 +39,7 @@ from scanner.scanning.identifier import CheckpointIdentifier, SamplerSource
 from scanner.scanning.kept_samples import KeptSamples
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting, SearchSetup, prompting_of
-from scanner.scanning.requests import RequestBuilder
+from scanner.scanning.requests import RequestBuilder, problem_of
 from scanner.scanning.results import ResultFiling
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan_store import ScanStore
@@ -122,7 +122,9 @@ class ScanSession:
         self.minors = RegisteredMinors(vault, clock)
         self.held = HeldFiles(scan_store.held, vault)
         self.companions = CompanionFiles(
-            Complements(fingerprinter.store), acquisition.checkpoints.path_of
+            Complements(fingerprinter.store),
+            acquisition.checkpoints.path_of,
+            self._may_be_drawn,
         )
         self.requests = RequestBuilder(
             crawl,
@@ -250,6 +252,13 @@ class ScanSession:
     def derivations(self, sha256: str) -> list[Derivation]:
         """Return the confirmed cases from whose files a file's weights come."""
         return self.derived.of_file(sha256)
+
+    def _may_be_drawn(self, sha256: str) -> bool:
+        """Whether a file is neither held nor refused because of what its header says."""
+        if self.held.of_bytes(sha256, self.minors.ids) is not None:
+            return False
+        triage = self.scan_store.known_triage(sha256)
+        return triage is None or problem_of(triage) is None
 
     def _source_triggers(self, sha256: str) -> tuple[str, ...]:
         own = [one for one in self.derivations(sha256) if one.source is None]

@@ -6,20 +6,36 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.words import PERSON_WORDS
-from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.prompt_safety import says_minor, usable_triggers
 from scanner.sampling.trigger_search import candidate_words
 from scanner.triage.header import Triage
 from scanner.triage.minors import NamedMinor, RegisteredMinors, words_about
 
 _MOST_EXAMPLES, _LEAST_SHARE = 40, 0.6
-_EXAMPLES_ASKED, _LONGEST_EXAMPLE = 2, 60
+_EXAMPLES_ASKED, _LONGEST_PROMPT = 2, 2_000
 # Other files in angle brackets, weights of words, brackets, and breaks.
-_SYNTAX = re.compile(r"<[^>]*>|:\s*-?\d*\.?\d+|[()\[\]{}|\\]|\bBREAK\b")
+_SYNTAX = re.compile(r"<[^<>]*>|:\s?-?\d{0,4}\.?\d{1,4}|[()\[\]{}|\\]|\bBREAK\b")
+# Words of prompts for portraits of clothed adults.
+NEUTRAL_WORDS = frozenset(
+    ["a", "an", "the", "of", "in", "on", "at", "with", "and", "by", "photo", "photograph",
+     "portrait", "picture", "image", "selfie", "headshot", "close-up", "closeup", "person",
+     "woman", "man", "lady", "guy", "adult", "actor", "actress", "face", "head", "looking",
+     "camera", "viewer", "smiling", "smile", "serious", "neutral", "expression", "studio",
+     "outdoor", "outdoors", "indoor", "indoors", "street", "office", "garden", "park", "city",
+     "cafe", "home", "background", "light", "lighting", "natural", "soft", "daylight", "sunlight",
+     "evening", "shirt", "t-shirt", "jacket", "sweater", "suit", "coat", "scarf", "hat", "glasses",
+     "plain", "white", "black", "blue", "red", "green", "yellow", "grey", "gray", "brown",
+     "blonde", "blond", "dark", "long", "short", "curly", "straight", "hair", "beard", "wearing",
+     "sitting", "seated", "standing", "walking", "detailed", "realistic", "photorealistic", "film",
+     "grain", "bokeh", "35mm", "50mm", "85mm", "dslr", "sharp", "focus", "high", "quality", "8k",
+     "4k", "hd", "masterpiece", "best"]
+)  # fmt: skip
 
 
 def words_of(
@@ -57,28 +73,37 @@ def _prompts_of(crawl: CrawlStore, listing: Listing) -> list[str]:
         return []
     raw = next((known.raw for known in crawl.newest(listing.hub, listing.listing_id)), "")
     try:
-        return [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]
+        found = islice((text for text in _prompts_in(json.loads(raw)) if text), _MOST_EXAMPLES)
+        return [text[:_LONGEST_PROMPT] for text in found]
     except (ValueError, RecursionError):
         return []
 
 
 def _examples(prompts: Sequence[str], triggers: Sequence[str]) -> tuple[str, ...]:
-    """Return the beginnings of example prompts that say more than the triggers do."""
+    """Return the beginnings of example prompts that say more than the triggers do.
+
+    Only parts whose words are all triggers or neutral are among them, because free text can ask
+    for anything. If one prompt says minor, none is asked.
+    """
+    if any(says_minor(prompt) for prompt in prompts):
+        return ()
     known = {word for trigger in triggers for word in _spoken(trigger)}
-    found = (beginning for prompt in prompts if (beginning := _beginning(prompt)))
-    more = [text for text in dict.fromkeys(found) if not set(_spoken(text)) <= known]
+    allowed = known | NEUTRAL_WORDS
+    found = [
+        ", ".join(part for part in _parts(prompt) if set(_spoken(part)) <= allowed)
+        for prompt in prompts
+    ]
+    more = [
+        text for text in dict.fromkeys(found) if known & set(_spoken(text)) < set(_spoken(text))
+    ]
     return tuple(text for one in more for text in usable_triggers([one]))[:_EXAMPLES_ASKED]
 
 
-def _beginning(prompt: str) -> str:
-    """Return the parts at the beginning of a prompt that fit into ours, without its syntax."""
-    text = ""
-    for part in _SYNTAX.sub(" ", prompt).split(","):
-        longer = ", ".join(filter(None, (text, " ".join(part.split()))))
-        if len(longer) > _LONGEST_EXAMPLE:
-            break
-        text = longer
-    return text
+def _parts(prompt: str) -> list[str]:
+    """Return the parts of a prompt between commas, without the syntax of other programs."""
+    return [
+        words for part in _SYNTAX.sub(" ", prompt).split(",") if (words := " ".join(part.split()))
+    ]
 
 
 def _spoken(text: str) -> list[str]:
