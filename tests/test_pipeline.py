@@ -287,7 +287,7 @@ def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: Sc
     examples = ("vexwoman, in a hat", "vexwoman, seated")
     assert words_of(scan_session.crawl, listing, file, bare) == (("vexwoman", *examples), ())
     told = replace(listing, triggers=("ohwx",))
-    assert words_of(scan_session.crawl, told, file, bare)[0] == ("ohwx", "vexwoman", examples[0])
+    assert words_of(scan_session.crawl, told, file, bare)[0] == ("ohwx",)
     unsafe = replace(listing, listing_id="8", raw=raw.replace("vexwoman", "nude vexwoman"))
     scan_session.crawl.record(unsafe, NOON)
     assert "vexwoman" in words_of(scan_session.crawl, unsafe, file, bare)[0]

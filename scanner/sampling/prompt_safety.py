@@ -35,6 +35,8 @@ _SEPARATORS = re.compile(r"[\s,;_|/+-]+")
 _NEVER_WRITTEN = re.compile(r"[\x00-\x1f<>\\]")
 _SYNTAX = re.compile(r"[{}\[\]()|]+")
 _LONGEST_TRIGGER = 60
+# What trainers write behind the word for their subject.
+_CLASS_WORDS = PERSON_WORDS | {"object", "style", "character", "concept"}
 # More words than this are not looked at; a file with so many is in doubt in any case.
 _MOST_WORDS = 200
 
@@ -44,7 +46,7 @@ def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
 
     A sexual word is left out of its trigger; whoever wants a trigger not to be asked for would
     write one beside it. A trigger that says minor is left out as a whole, as is one that another
-    trigger repeats with a word for a person. At most 200 words are looked at.
+    trigger repeats with a class word. At most 200 words are looked at.
     """
     allowed = [
         trigger
@@ -57,8 +59,13 @@ def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         trigger
         for trigger, own in spoken.items()
-        if not any(own < other and other - own <= PERSON_WORDS for other in spoken.values())
+        if not any(own < other and _adds_nothing(own, other) for other in spoken.values())
     )
+
+
+def _adds_nothing(own: set[str], longer: set[str]) -> bool:
+    """Whether a longer trigger is the same one with a class word, or the shorter only a class."""
+    return longer - own <= _CLASS_WORDS or own <= _CLASS_WORDS
 
 
 def _without_sexual_words(trigger: str) -> str:

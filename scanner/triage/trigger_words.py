@@ -80,7 +80,7 @@ def _prompts_of(crawl: CrawlStore, listing: Listing) -> list[str]:
 
 
 def _examples(prompts: Sequence[str], triggers: Sequence[str]) -> tuple[str, ...]:
-    """Return the beginnings of example prompts that say more than the triggers do.
+    """Return the beginnings of example prompts that say more than a trigger in them.
 
     Only parts whose words are all triggers or neutral are among them, because free text can ask
     for anything. If one prompt says minor, none is asked.
@@ -94,7 +94,9 @@ def _examples(prompts: Sequence[str], triggers: Sequence[str]) -> tuple[str, ...
         for prompt in prompts
     ]
     more = [
-        text for text in dict.fromkeys(found) if known & set(_spoken(text)) < set(_spoken(text))
+        text
+        for text in dict.fromkeys(found)
+        if known & (spoken := set(_spoken(text))) and not spoken <= known
     ]
     return tuple(text for one in more for text in usable_triggers([one]))[:_EXAMPLES_ASKED]
 
