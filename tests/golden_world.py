@@ -32,7 +32,7 @@ GOLDEN = Path(__file__).parent / "data" / "golden"
 MADE_IN = "/tmp/portrait-scanner-golden"  # paths in the golden files begin with it
 SETTINGS = (
     'face_pack = "miniature"\noperator = "Olga"\ntwo_people = false\n'
-    '[samples]\ninstallation_id = "tests"\n'
+    'samples.installation_id = "tests"\n'
 )
 MINOR = "Dvx Actor"
 INSPECTED = (

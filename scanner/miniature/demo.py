@@ -119,7 +119,7 @@ def demo_settings(settings: Settings) -> Settings:
             "# Drawn people need no second pair of eyes; where real ones are registered this stays "
             "away.\ntwo_people = false\n"
             "# The same pictures in every demo; any other installation has an id of its own.\n"
-            f'[samples]\ninstallation_id = "{_INSTALLATION}"\n',
+            f'samples.installation_id = "{_INSTALLATION}"\n',
             "utf-8",
         )
     samples = settings.samples.model_copy(update={"installation_id": _INSTALLATION})
