@@ -57,10 +57,13 @@ class Company:
                 self._sets[place][part.triage.sha256] = may_be_part
 
     def add_sets(self) -> None:
-        """Put files of one listing or archive together of which none draws one face."""
+        """Put files of one listing or archive together that draw no face again and again.
+
+        A set of which no file was examined in this scan was drawn by an earlier one.
+        """
         for files in self._sets.values():
             parts = frozenset(sha256 for sha256, may_be_part in files.items() if may_be_part)
-            if len(parts) > 1:
+            if len(parts) > 1 and not self._file_of.keys().isdisjoint(files):
                 self._beside |= {sha256: parts - {sha256} for sha256 in parts}
                 self._again |= parts
 
