@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 
 from benchmarks.gpu_pipelines import SIZES
 from scanner.adapters.targets import networks_of
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.base_models import BaseModel, choose_base_model
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples

@@ -26,7 +26,7 @@ from scanner.identification.faces import FaceFinder
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS, FACE_PACK
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples

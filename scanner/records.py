@@ -9,10 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from reports.cases.method_record import MethodRecord
 from scanner.finding_records import FindingRecord, SampleRow, known_fields
+
+
+class Question(NamedTuple):
+    """What a sample asks a checkpoint; samples of one question are compared with each other.
+
+    Attributes:
+        trigger: the word in the prompt; None for a person in general.
+        scale: adapter weight.
+        size_share: width and height, as a share of those of the stage.
+        companions: SHA-256 of the files that are loaded beside the checkpoint.
+    """
+
+    trigger: str | None
+    scale: float = 1.0
+    size_share: float = 1.0
+    companions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from scanner.adapters.targets import networks_of
 from scanner.errors import BaseModelMissing, ImageCheckMissing
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.base_models import (
     Accelerator,
     BaseModel,

@@ -18,7 +18,7 @@ from scanner.fingerprints.complements import Complements
 from scanner.fingerprints.fingerprint_store import FingerprintStore
 from scanner.fingerprints.fingerprinter import Fingerprinter
 from scanner.miniature.world import ADAPTERS
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.effect_check import effect_of
 from scanner.sampling.plans import PlanBasis, SamplePlan, plan_samples

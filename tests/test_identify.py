@@ -20,7 +20,7 @@ from scanner.identification.samples import (
     SampleFace,
 )
 from scanner.identification.snapshot import GallerySnapshot, take_snapshot
-from scanner.question import Question
+from scanner.records import Question
 
 DIMENSION = 32
 POLICY = Policy()

@@ -20,7 +20,7 @@ from scanner.adapters.reading import _sent
 from scanner.adapters.targets import networks_of
 from scanner.errors import BaseModelMissing, NotScannable, UnfaithfulLoad
 from scanner.miniature.world import ADAPTERS, load_world
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.base_models import choose_base_model, load_pipeline
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples

@@ -21,7 +21,7 @@ import pytest
 from face_index.faces.insight import InsightFaceReader
 from scanner.cli.exit_codes import ExitCode
 from scanner.miniature.world import ADAPTERS, World, load_world
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler

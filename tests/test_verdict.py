@@ -17,7 +17,7 @@ from scanner.identification.intervals import estimate
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import CONFIRMATION, Thresholds
 from scanner.identification.verdict import Scored, decide, settled
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.plans import PlanBasis, plan_samples, size_of, steps_near, subject_of
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.triage.minors import refuse_minors

@@ -26,7 +26,7 @@ from scanner.factories import open_identifier
 from scanner.identification.faces import FaceFinder
 from scanner.identification.intervals import estimate
 from scanner.identification.policy import CONFIRMATION, Policy
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.scanning.identifier import CheckpointIdentifier

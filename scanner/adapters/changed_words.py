@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scanner.adapters.embeddings import ENCODERS
+from scanner.adapters.embeddings import encoders_of
 
 if TYPE_CHECKING:
     from scanner.adapters.merging import MergedAdapter
@@ -24,11 +24,8 @@ _STANDS_OUT = 10.0
 def changed_words(pipeline: Any, merged: MergedAdapter) -> tuple[str, ...]:
     """Return the words whose rows stand out, in the order of their numbers in the vocabulary."""
     found: dict[str, None] = {}
-    for tokenizer_name, encoder_name in ENCODERS:
-        encoder = getattr(pipeline, encoder_name, None)
-        tokenizer = getattr(pipeline, tokenizer_name, None)
-        if encoder is None or tokenizer is None:
-            continue
+    for tokenizer_name, encoder_name in encoders_of(pipeline):
+        tokenizer, encoder = getattr(pipeline, tokenizer_name), getattr(pipeline, encoder_name)
         table = encoder.get_input_embeddings()
         path = next((path for path, part in encoder.named_modules() if part is table), None)
         moved = merged.change_of((encoder_name, path or "", "weight"))

@@ -43,7 +43,7 @@ _KINDS = {
     "Gemma": "gemma",
     "Llama": "llama",
 }
-ENCODERS = (
+_ENCODERS = (
     ("tokenizer", "text_encoder"),
     ("tokenizer_2", "text_encoder_2"),
     ("tokenizer_3", "text_encoder_3"),
@@ -100,13 +100,11 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
         return
     before = {
         tokenizer: (getattr(pipeline, tokenizer), getattr(pipeline, encoder).get_input_embeddings())
-        for tokenizer, encoder in ENCODERS
-        if getattr(pipeline, encoder, None) is not None
-        and getattr(pipeline, tokenizer, None) is not None
+        for tokenizer, encoder in encoders_of(pipeline)
     }
     legacy = [
         module
-        for tokenizer, encoder in ENCODERS
+        for tokenizer, encoder in _ENCODERS
         if tokenizer in before
         for module in getattr(pipeline, encoder).modules()
         if getattr(module, "eos_token_id", None) == _LEGACY_EOS
@@ -116,7 +114,7 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
     try:
         for word, tables in embeddings.items():
             written[word] = _add(pipeline, word, tables)
-        for tokenizer, encoder in ENCODERS if written else ():
+        for tokenizer, encoder in _ENCODERS if written else ():
             if tokenizer in before:
                 other_weights.enter_context(unrecorded(getattr(pipeline, encoder)))
         for module in legacy if written else []:
@@ -126,7 +124,7 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
         other_weights.close()
         for module in legacy:
             module.eos_token_id = _LEGACY_EOS
-        for tokenizer, encoder in ENCODERS:
+        for tokenizer, encoder in _ENCODERS:
             if tokenizer in before:
                 setattr(pipeline, tokenizer, before[tokenizer][0])
                 getattr(pipeline, encoder).set_input_embeddings(before[tokenizer][1])
@@ -209,12 +207,17 @@ def _encoder_kinds(pipeline: Any) -> dict[tuple[str, str], str]:
     """The names that files give a pipeline's text encoders, by tokenizer and encoder."""
     kinds: dict[tuple[str, str], str] = {}
     clips = iter(("clip_l", "clip_g"))
-    for pair in ENCODERS:
-        if (
-            getattr(pipeline, pair[0], None) is not None
-            and getattr(pipeline, pair[1], None) is not None
-        ):
-            model = type(getattr(pipeline, pair[1])).__name__
-            kind = next((kind for start, kind in _KINDS.items() if model.startswith(start)), model)
-            kinds[pair] = next(clips, model) if kind == "clip" else kind
+    for pair in encoders_of(pipeline):
+        model = type(getattr(pipeline, pair[1])).__name__
+        kind = next((kind for start, kind in _KINDS.items() if model.startswith(start)), model)
+        kinds[pair] = next(clips, model) if kind == "clip" else kind
     return kinds
+
+
+def encoders_of(pipeline: Any) -> list[tuple[str, str]]:
+    """Return the names of a pipeline's tokenizers, each with that of its text encoder."""
+    return [
+        pair
+        for pair in _ENCODERS
+        if all(getattr(pipeline, name, None) is not None for name in pair)
+    ]

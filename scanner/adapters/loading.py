@@ -152,19 +152,31 @@ def loaded_into(
         changed = changed_words(pipeline, merged)
         in_text = any(network.startswith("text_encoder") for network in merged.networks)
         beside = _changes_of_companions(pipeline, companions)
-        if not beside:
-            yield Loaded(merged, route, words, changed, in_text)
-            return
-        everything = [change for more in (changes, *beside.values()) for change in more]
-        together = stack.enter_context(_merged(pipeline, everything, accelerator))
+        together = stack.enter_context(_summed(pipeline, changes, beside, accelerator))
+        names = tuple(beside) if together is not None else ()
+        yield Loaded(merged, route, words, changed, in_text, names, together)
+
+
+@contextmanager
+def _summed(
+    pipeline: Any,
+    changes: Sequence[Change],
+    beside: Mapping[str, Sequence[Change]],
+    accelerator: MergedAdapter | None,
+) -> Iterator[MergedAdapter | None]:
+    """The sum of an adapter and its companions; None without any, or if it is not finite."""
+    if not beside:
+        yield None
+        return
+    everything = [change for more in (changes, *beside.values()) for change in more]
+    with _merged(pipeline, everything, accelerator) as together:
+        is_finite = True
         try:
             together.set_scale(1.0, accelerated=True)
         except UnfaithfulLoad:
-            together.restore()
-            yield Loaded(merged, route, words, changed, in_text)
-            return
+            is_finite = False
         together.restore()
-        yield Loaded(merged, route, words, changed, in_text, tuple(beside), together)
+        yield together if is_finite else None
 
 
 def _changes_of_companions(

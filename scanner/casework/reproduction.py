@@ -111,7 +111,7 @@ def reproduce(
         NotScannable: the configured base model is another one, or the weights do not load.
     """
     case = _reproducible_case(bundle, signer)
-    path = _checkpoint(case, bundle, tools, checkpoint)
+    path = _weights(case.checkpoint.sha256, bundle, tools, checkpoint)
     progress.step(0, None, "loading the base model")
     sampler = _same_sampler(case, tools.options)
     records = [row for sample in case.samples if (row := _row_of(sample)) is not None]
@@ -239,10 +239,6 @@ def pack_named_in(bundle: Path) -> str | None:
     """
     name = _case_in(bundle).method.face_pack
     return name if name in {*known_packs(), "miniature"} else None
-
-
-def _checkpoint(case: Case, bundle: Path, tools: ReproductionTools, given: Path | None) -> Path:
-    return _weights(case.checkpoint.sha256, bundle, tools, given)
 
 
 def _weights(

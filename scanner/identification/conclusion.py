@@ -14,7 +14,7 @@ from scanner.identification.samples import CheckpointFaces, usable
 from scanner.identification.search import ClusterMatch
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored, decide
-from scanner.question import Question
+from scanner.records import Question
 
 
 @dataclass(frozen=True, slots=True)

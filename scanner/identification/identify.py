@@ -25,7 +25,7 @@ from scanner.identification.samples import (
 from scanner.identification.search import ClusterMatch, search_clusters
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored, settled
-from scanner.question import Question
+from scanner.records import Question
 
 _Ranked = list[tuple[ClusterMatch, Scored]]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from face_index.faces.face import Vector
-from scanner.question import Question
+from scanner.records import Question
 
 
 @dataclass(frozen=True, slots=True)

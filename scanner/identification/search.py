@@ -22,7 +22,7 @@ from scanner.identification.policy import Schedule
 from scanner.identification.samples import SampleFace
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.identification.verdict import Scored
-from scanner.question import Question
+from scanner.records import Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scanner.adapters.embeddings import ENCODERS
+from scanner.adapters.embeddings import encoders_of
 
 # So many candidates are returned at most.
 MOST_WORDS = 20
@@ -63,7 +63,7 @@ def answering_words(pipeline: Any, apply: Callable[[bool], None]) -> tuple[str, 
         return ()
     vocabulary = _Vocabulary(parts[0].tokenizer)
     responses = _Responses(pipeline, parts, apply, [(end,) for end in vocabulary.ends])
-    ends = responses.ranked([(end,) for end in vocabulary.ends])
+    ends = responses.usual
     starts = responses.ranked([(start,) for start in vocabulary.starts])
     longer: dict[Tokens, float] = {}
     for start in _standing_out(starts, _LENGTHENED):
@@ -79,6 +79,10 @@ def answering_words(pipeline: Any, apply: Callable[[bool], None]) -> tuple[str, 
 def _standing_out(ranked: Mapping[Tokens, float], count: int) -> list[Tokens]:
     """Return the first words of a ranking that stand out."""
     return [tokens for tokens, response in ranked.items() if response >= STANDS_OUT][:count]
+
+
+def _ranking(words: Sequence[Tokens], response: npt.NDArray[np.float32]) -> dict[Tokens, float]:
+    return {words[place]: float(response[place]) for place in np.argsort(-response)}
 
 
 def _longer(
@@ -131,6 +135,9 @@ class _Responses:
 
     Args:
         usual: words whose middle response is 1.
+
+    Attributes:
+        usual: the response to each of them, the strongest first.
     """
 
     def __init__(
@@ -143,12 +150,12 @@ class _Responses:
         self._parts, self._apply = parts, apply
         apply(True)
         self._projection = _projection(pipeline, parts).T
-        apply(False)
-        before = self._states(usual) @ self._projection
+        before, moved = self._moved(usual)
         self._middle = before.median(dim=0).values
         self._width = (before - self._middle).norm(dim=1).median()
-        self._unit = 1.0
-        self._unit = float(np.median(self.of(usual))) or float(np.finfo(np.float32).tiny)
+        relative = self._relative(before, moved)
+        self._unit = float(np.median(relative)) or float(np.finfo(np.float32).tiny)
+        self.usual = _ranking(usual, relative / self._unit)
 
     def of(self, words: Sequence[Tokens]) -> npt.NDArray[np.float32]:
         """Return the response to each word, float32 [n].
@@ -156,18 +163,23 @@ class _Responses:
         Words that mean much to the base model move further with any change, so the movement is
         divided by the distance of the word from the middle of the vocabulary.
         """
-        self._apply(False)
-        before = self._states(words) @ self._projection
-        self._apply(True)
-        moved = (self._states(words) @ self._projection - before).norm(dim=1)
-        distance = (before - self._middle).norm(dim=1) + self._width
-        response: npt.NDArray[np.float32] = (moved / distance / self._unit).cpu().numpy()
-        return np.nan_to_num(response)
+        return self._relative(*self._moved(words)) / self._unit
 
     def ranked(self, words: Sequence[Tokens]) -> dict[Tokens, float]:
         """Return the response to each word, the strongest first."""
-        response = self.of(words) if words else np.empty(0)
-        return {words[place]: float(response[place]) for place in np.argsort(-response)}
+        return _ranking(words, self.of(words)) if words else {}
+
+    def _moved(self, words: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+        """Return keys and values without the file, and how far it moves those of each word."""
+        self._apply(False)
+        before = self._states(words) @ self._projection
+        self._apply(True)
+        return before, (self._states(words) @ self._projection - before).norm(dim=1)
+
+    def _relative(self, before: Tensor, moved: Tensor) -> npt.NDArray[np.float32]:
+        distance = (before - self._middle).norm(dim=1) + self._width
+        relative: npt.NDArray[np.float32] = (moved / distance).cpu().numpy()
+        return np.nan_to_num(relative)
 
     @torch.inference_mode()
     def _states(self, words: Sequence[Tokens]) -> Tensor:
@@ -207,10 +219,9 @@ def _width(part: _Part) -> int:
 def _clip_parts(pipeline: Any) -> list[_Part]:
     """Return the CLIP text encoders whose tokenizers have one vocabulary."""
     found: list[_Part] = []
-    for tokenizer_name, encoder_name in ENCODERS:
-        tokenizer = getattr(pipeline, tokenizer_name, None)
-        encoder = getattr(pipeline, encoder_name, None)
-        if tokenizer is None or not type(encoder).__name__.startswith("CLIPText"):
+    for tokenizer_name, encoder_name in encoders_of(pipeline):
+        tokenizer, encoder = getattr(pipeline, tokenizer_name), getattr(pipeline, encoder_name)
+        if not type(encoder).__name__.startswith("CLIPText"):
             continue
         if not found or found[0].tokenizer.get_vocab() == tokenizer.get_vocab():
             found.append(_Part(tokenizer, encoder))

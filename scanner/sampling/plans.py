@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.prompts import negative_prompt, portrait_prompt
 
 # Counts changes of prompts, seeds and rounds. It is a part of every sampling key.

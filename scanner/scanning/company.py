@@ -56,7 +56,7 @@ class Company:
                 may_be_part &= kept is not None and not kept.drawing.draws_one_face
                 self._sets[place][part.triage.sha256] = may_be_part
 
-    def add_sets(self) -> None:
+    def _add_sets(self) -> None:
         """Put files of one listing or archive together that draw no face again and again.
 
         A set of which no file was examined in this scan was drawn by an earlier one.
@@ -72,5 +72,6 @@ class Company:
         return self._beside.get(sha256, frozenset())
 
     def to_do_again(self) -> set[str]:
-        """Return the SHA-256 of the listed files that are done again."""
+        """Put sets together, and return the SHA-256 of the listed files that are done again."""
+        self._add_sets()
         return {self._file_of.get(sha256, sha256) for sha256 in self._again}

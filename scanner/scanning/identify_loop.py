@@ -246,10 +246,8 @@ def _must_name_no_minor(words: Sequence[str], names: NameMatcher) -> None:
     Raises:
         RefusedToSample: they name a registered minor, alone or together, or say minor.
     """
-    together = " ".join(words)
-    if says_minor(together) or any(says_minor(word) for word in words):
-        raise RefusedToSample(Reason("words-name-minor").in_english())
-    if names.named_in([together, *words]) is not None:
+    texts = [" ".join(words), *words]
+    if any(map(says_minor, texts)) or names.named_in(texts) is not None:
         raise RefusedToSample(Reason("words-name-minor").in_english())
 
 

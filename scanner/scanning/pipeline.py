@@ -76,7 +76,6 @@ class Pipeline:
         try:
             self._process(self._items.pending(self._scan))
             # Files that were begun before a companion of theirs was known.
-            self._company.add_sets()
             again = list(self._items.of_bytes(self._scan, self._company.to_do_again()))
             self._total += len(again)
             self._process(again)

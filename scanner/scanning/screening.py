@@ -1,7 +1,7 @@
 """Screening: cheap samples that ask a file what its users may ask it.
 
 The questions depend on the file alone, whoever is registered, so that a person who registers later
-can be searched in what was drawn. A question is a trigger and an adapter weight.
+can be searched in what was drawn.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from face_index.faces.face import Vector, unit
+from face_index.faces.face import Vector
 from reports.reasons.reason import Reason
 from scanner.errors import NotScannable
 from scanner.identification.clusters import clusters_of
 from scanner.identification.identify import count_clusters
 from scanner.identification.policy import MIN_COSINE_WITHIN, Policy
-from scanner.question import Question
+from scanner.records import Question
 from scanner.sampling.effect_check import LEAST_PLAUSIBLE, Effect, effect_of
 from scanner.sampling.image_generator import ImageGenerator, LoadedFile
 from scanner.sampling.plans import (
@@ -106,11 +104,7 @@ class Screener:
     """Draws the samples of screening."""
 
     def __init__(
-        self,
-        sampler: ImageGenerator,
-        observer: SampleObserver,
-        policy: Policy,
-        loaded: LoadedFile,
+        self, sampler: ImageGenerator, observer: SampleObserver, policy: Policy, loaded: LoadedFile
     ) -> None:
         self._sampler, self._observer, self._policy = sampler, observer, policy
         # Learned words and full checkpoints have one strength.
@@ -133,11 +127,8 @@ class Screener:
         first = [Question(trigger) for trigger in screening.triggers[:FULL_TRIGGERS] or [None]]
         effect = self._effect(screening, first)
         further = [*screening.triggers[FULL_TRIGGERS:MAX_TRIGGERS], *answering]
-        questions = [Question(one) for one in further]
-        if is_told or not screening.candidates:
-            self._ask_at_once(screening, first, questions, effect)
-        else:
-            self._ask_and_search(screening, first, questions, effect)
+        search = bool(screening.candidates) and not is_told
+        self._ask(screening, first, [Question(one) for one in further], effect, search=search)
         faces = sum(sample.drawn.has_face for sample in screening.samples)
         if faces < self._policy.min_faces:
             weaker = [question._replace(scale=WEAKER_SCALE) for question in first]
@@ -150,39 +141,38 @@ class Screener:
         plans = self._plans(screening, questions, 1)
         return effect_of(self._sampler, plans, scalable=self._scalable)
 
-    def _ask_at_once(
+    def _ask(
         self,
         screening: Screening,
         first: Sequence[Question],
         further: Sequence[Question],
         effect: Effect,
+        *,
+        search: bool,
     ) -> None:
-        """Draw the first round and a look at everything else in shared batches."""
-        plans = self._plans(screening, first, self._policy.screening)
-        others = self._others(screening, first, further, effect)
-        ahead = self._plans(screening, others, _FIRST_LOOK, plans)
-        observed = self._observer.observe([*plans, *ahead])
-        screening.rounds += [observed[: len(plans)], observed[len(plans) :]]
-        self._look_again(screening, others, observed[len(plans) :])
+        """Draw the first round and a look at everything else.
 
-    def _ask_and_search(
-        self,
-        screening: Screening,
-        first: Sequence[Question],
-        further: Sequence[Question],
-        effect: Effect,
-    ) -> None:
-        """Draw the first round, search a trigger if it shows no face again, and look further."""
+        Args:
+            search: search a trigger if the first round shows no face again. Without a search both
+                share batches.
+        """
         plans = self._plans(screening, first, self._policy.screening)
-        screening.rounds.append(self._observer.observe(plans))
-        if not self._draws_one_face(screening):
-            screening.found_trigger = find_trigger(
-                self._sampler, screening.basis, screening.candidates
-            )
-        if screening.found_trigger is not None:
-            further = [Question(screening.found_trigger), *further]
+        if search:
+            screening.rounds.append(self._observer.observe(plans))
+            plans = []
+            if not self._draws_one_face(screening):
+                screening.found_trigger = find_trigger(
+                    self._sampler, screening.basis, screening.candidates
+                )
+            if screening.found_trigger is not None:
+                further = [Question(screening.found_trigger), *further]
         others = self._others(screening, first, further, effect)
-        looked = self._observer.observe(self._plans(screening, others, _FIRST_LOOK))
+        observed = self._observer.observe(
+            [*plans, *self._plans(screening, others, _FIRST_LOOK, plans)]
+        )
+        if plans:
+            screening.rounds.append(observed[: len(plans)])
+        looked = observed[len(plans) :]
         screening.rounds.append(looked)
         self._look_again(screening, others, looked)
 
@@ -213,7 +203,8 @@ class Screener:
         self, screening: Screening, asked: Sequence[Question], looked: Sequence[ObservedSample]
     ) -> None:
         """Draw two more samples of the questions whose first two may show one more face."""
-        known = self._middles_of_clusters(screening.rounds[0])
+        clusters = clusters_of(_faces(screening.rounds[0]), self._policy.screening_cluster)
+        known = [cluster.probe for cluster in clusters]
         by_question: dict[Question, list[ObservedSample]] = {question: [] for question in asked}
         for sample in looked:
             by_question[sample.drawn.plan.question].append(sample)
@@ -223,13 +214,6 @@ class Screener:
         plans = self._plans(screening, again, _FIRST_LOOK)
         if plans:
             screening.rounds.append(self._observer.observe(plans))
-
-    def _middles_of_clusters(self, samples: Sequence[ObservedSample]) -> list[Vector]:
-        vectors = [sample.vectors[False] for sample in samples if False in sample.vectors]
-        clusters = clusters_of(vectors, self._policy.screening_cluster)
-        return [
-            unit(np.sum([vectors[one] for one in cluster.members], axis=0)) for cluster in clusters
-        ]
 
     def _plans(
         self,
@@ -253,13 +237,17 @@ def _unexplained(words: Sequence[str], triggers: Sequence[str | None]) -> list[s
     return [word for word in usable_triggers(words) if word not in known][:_MOST_ANSWERING]
 
 
+def _faces(samples: Sequence[ObservedSample]) -> list[Vector]:
+    return [sample.vectors[False] for sample in samples if False in sample.vectors]
+
+
 def _may_be_another_face(samples: Sequence[ObservedSample], known: Sequence[Vector]) -> bool:
     """Whether two samples may show one face: they are alike, or only one has a usable face.
 
     Args:
         known: the faces that the first round shows again and again; they need no more samples.
     """
-    vectors = [sample.vectors[False] for sample in samples if False in sample.vectors]
+    vectors = _faces(samples)
     if any(float(face @ one) >= MIN_COSINE_WITHIN for face in known for one in vectors):
         return False
     if len(vectors) < _FIRST_LOOK:

@@ -44,7 +44,7 @@ def words_of(
     """Return the known triggers and, if there are none, candidates for the trigger search.
 
     Triggers come from the listing, the header and the creator's example prompts, of which two are
-    asked as they are, since users copy them.
+    asked too, those parts of them that are neutral.
     """
     known = [*listing.triggers, *triage.triggers]
     prompts = _prompts_of(crawl, listing)
@@ -80,7 +80,7 @@ def _prompts_of(crawl: CrawlStore, listing: Listing) -> list[str]:
 
 
 def _examples(prompts: Sequence[str], triggers: Sequence[str]) -> tuple[str, ...]:
-    """Return the beginnings of example prompts that say more than a trigger in them.
+    """Return the neutral parts of example prompts that say more than a trigger in them.
 
     Only parts whose words are all triggers or neutral are among them, because free text can ask
     for anything. If one prompt says minor, none is asked.
