@@ -122,6 +122,7 @@ def demo_settings(settings: Settings) -> Settings:
             f'samples.installation_id = "{_INSTALLATION}"\n',
             "utf-8",
         )
-    samples = settings.samples.model_copy(update={"installation_id": _INSTALLATION})
+    own_id = settings.samples.installation_id or _INSTALLATION
+    samples = settings.samples.model_copy(update={"installation_id": own_id})
     chosen = {"face_pack": "miniature", "base_model": None, "samples": samples}
     return settings.model_copy(update=chosen)
