@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -303,8 +302,7 @@ def settings_of_samples(db: Database) -> None:
 
 @migrations()
 def id_of_the_installation(db: Database) -> None:
-    db.table("installation").create({"installation_id": str})
-    db.table("installation").insert({"installation_id": secrets.token_hex(8)})
+    db.table("installation").create({"number": int, "installation_id": str}, pk="number")
 
 
 def forget_older_pages(db: Database) -> None:

@@ -10,10 +10,12 @@ import hashlib
 import hmac
 import json
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,6 @@ class ScanStore:
         table: the results of all scans.
         coverage: how many files were examined since a time.
         impostors: counts of the scores of files that show nobody.
-        installation_id: 16 hex digits, chosen at random when the database was made; prompts and
-            seeds follow from it. It is not secret.
     """
 
     def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
@@ -77,12 +77,22 @@ class ScanStore:
         self.table = VerdictTable(self._db)
         self.coverage = CoverageCounters(self._db)
         self.impostors = ImpostorStore(self._db)
-        [(self.installation_id,)] = self._db.execute(
-            "select installation_id from installation"
-        ).fetchall()
 
     def close(self) -> None:
         self._db.close()
+
+    @cached_property
+    def installation_id(self) -> str:
+        """16 hex digits, chosen at random when they are first needed; they are not secret.
+
+        Prompts and seeds of samples follow from them.
+        """
+        with transaction(self._db):
+            self._db.execute(
+                "insert or ignore into installation values (1, ?)", [secrets.token_hex(8)]
+            )
+        query = "select installation_id from installation"
+        return str(self._db.execute(query).fetchone()[0])
 
     def begin(
         self, scan_id: str, target: str, search_key: str, gallery_size: int, now: datetime

@@ -48,7 +48,7 @@ class SampleSettings(BaseModel):
         keep_days: days for which faces are kept; 0 keeps none.
         budget_gb: room for them; the oldest are destroyed first.
         installation_id: from which the prompts and seeds of samples follow; None for the one that
-            was chosen at random when scans.db was made.
+            is chosen at random at the first scan.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
