@@ -245,7 +245,9 @@ def test_its_case_is_sealed_anew(made: UnpackedHome) -> None:
         json.loads((folder / "data" / "case.json").read_text("utf-8"))
         for folder in (made.bundle, Path(answer["bundle"]))
     )
-    assert now["samples"] == was["samples"]
+    # What 0.1.0 did not record is what it always drew with.
+    added = {"steps": None, "size_share": 1.0, "companions": []}
+    assert now["samples"] == [{**sample, **added} for sample in was["samples"]]
 
 
 def test_its_cases_are_decided(made: UnpackedHome) -> None:
@@ -289,7 +291,11 @@ def test_a_scan_of_the_same_files_answers(made: UnpackedHome) -> None:
         assert (row["outcome"], row["identity"]) == (was["outcome"], was["identity"])
         # Screening asks every file the same now, and seeds follow from the question.
         assert row["samples"] >= was["samples"]
-        assert row["score"] == pytest.approx(was["score"], abs=0.05)
+        if was["outcome"] == "match":
+            assert row["score"] == pytest.approx(was["score"], abs=0.05)
+        else:
+            # Other prompts draw other strangers, who come as little near.
+            assert row["score"] is None or row["score"] < was["score"] + 0.05
     assert (rows[0]["case_id"], rows[0]["case_status"]) == (made.confirmed, "confirmed")
     assert len(made.ask("cases")["cases"]) == len(made.printed["cases"]["cases"])
     made.must_be_sound()
