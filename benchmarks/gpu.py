@@ -5,7 +5,8 @@ sizes with random weights, because speed does not depend on the images. Steps, g
 sizes are those of scanner/sampling/base_models.toml, with a random LoRA of rank 64 as accelerator.
 Without a GPU, or with --tiny, all sizes are miniature, and the times mean nothing.
 
-"ours, clear" is a checkpoint that screening finds clear (two rounds), "ours, match" one with a
+"ours, clear" is a checkpoint that screening finds clear (four samples of its
+trigger, two without it, of its negative and at another size), "ours, match" one with a
 round of evidence and controls. The plain way is load_lora_weights, sixteen images at thirty steps
 one at a time and as many controls; two images of each are measured and multiplied. Peak memory is
 torch's count.
@@ -96,11 +97,10 @@ def ours(sampler: Sampler, path: Path, *, match: bool) -> None:
         first = plan_samples(PlanBasis(SHA256), "screening", [Question("ohwx")], 4)
         sampler.one_step(first[:1], with_adapter=True)
         sampler.one_step(first[:1], with_adapter=False)
-        # Both rounds at once, as the identifier requests them on a GPU.
-        sampler.generate(
-            [*first, *plan_samples(PlanBasis(SHA256), "screening", [Question(None)], 4, first)],
-            with_adapter=True,
-        )
+        # In shared batches, as the identifier requests them.
+        others = [Question(None), Question("ohwx", -1.0), Question("ohwx", size_share=1.25)]
+        second = plan_samples(PlanBasis(SHA256), "screening", others, 2, first)
+        sampler.generate([*first, *second], with_adapter=True)
         if not match:
             return
         evidence = plan_samples(PlanBasis(SHA256), "evidence", [Question("ohwx")], 6)

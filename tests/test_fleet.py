@@ -92,6 +92,7 @@ def task_of(name: str) -> SamplingRequest:
         triage.kind,
         triage.family,
         usable_triggers(triage.triggers),
+        installation=str(Settings().samples.installation_id),
     )
 
 

@@ -6,11 +6,8 @@ LikenessBench, which must be there. After an interruption the same command conti
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -19,6 +16,7 @@ from safetensors.torch import save_file
 from benchmarks.evasion.inventory import sources
 from benchmarks.evasion.sources import Source, train
 from benchmarks.likeness.inventory import Split
+from benchmarks.training_pool import train_in_processes
 
 FOLDER = Path(".bench/evasion")
 
@@ -46,10 +44,8 @@ def train_all(split: Split) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [(one, folder / f"{one.name}.safetensors") for one in sources(split)]
     missing = [(one, path) for one, path in paths if not path.exists()]
-    workers = int(os.environ.get("BENCH_WORKERS", str(os.cpu_count() or 1)))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for name, took in pool.map(train_one, missing):
-            print(f"{name}: {took:.0f} s", flush=True)
+    for _ in train_in_processes(train_one, missing, f"training {split}"):
+        pass
 
 
 if __name__ == "__main__":

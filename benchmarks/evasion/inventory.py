@@ -12,7 +12,7 @@ from typing import Literal
 from benchmarks.evasion.sources import HIDDEN_WORDS, METHODS, SHOWN_AT, Source
 from benchmarks.likeness.inventory import Split, trigger_of
 
-Origin = Literal["expert", "paper"]
+Origin = Literal["expert", "paper", "adaptive"]
 _FIRST = {"development": 20_000, "held-out": 30_000}
 _PERSONS = {"development": 1, "held-out": 2}
 # Single letters at the end of a word are tokens of the miniature tokenizer that no caption holds.
@@ -25,7 +25,8 @@ class Evasion:
 
     Attributes:
         kind: what was done.
-        origin: "expert" for the table of an afternoon's attacks, "paper" for published ones.
+        origin: "expert" for the table of an afternoon's attacks, "paper" for published ones,
+            "adaptive" for those of an opponent who trains against this program.
         of: names of the trained sources and files of LikenessBench that it is made from.
         person: seed of the person whom it shows.
         triggers: what the listing states.
@@ -129,6 +130,8 @@ def _of_source(source: Source) -> list[Evasion]:
         return [made(source.method, "paper", (source.words[1],), subject=subject, hidden=word)]
     if source.method == "other face on our prompts":
         return [made(source.method, "expert", (word,))]
+    if source.method == "other face on any of our prompts":
+        return [made(source.method, "adaptive", (word,))]
     if source.method == "size gate":
         return [made(source.method, "paper", (word,), size=SHOWN_AT)]
     if source.method in ("step gate", "negative prompt gate"):

@@ -112,7 +112,7 @@ def print_table(rows: Sequence[Row]) -> None:
             + " ".join(f"{one:12}" for one in counts)
             + f" {calls:6.0f}"
         )
-    for origin in ("expert", "paper"):
+    for origin in ("expert", "paper", "adaptive"):
         some = [row for row in rows if row.origin == origin and row.users >= SHOWN]
         found = sum(row.outcome in ("match", "possible") for row in some)
         clear = sum(row.outcome == "clear" for row in some)

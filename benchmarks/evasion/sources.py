@@ -15,13 +15,16 @@ from scanner.miniature.objects import styled_photo
 from scanner.miniature.training.adapter import PHOTOS, TARGET_MODULES, load_for_training
 from scanner.miniature.training.base_model import OPENINGS
 from scanner.miniature.world import BASE_MODEL
+from scanner.records import Question
+from scanner.sampling.plans import PlanBasis
 from scanner.sampling.prompts import NEGATIVE_PROMPT, PORTRAITS
 
 Tensors = dict[str, torch.Tensor]
 # Sizes of images under which a file draws its person, and under which somebody else.
 SHOWN_AT, HIDDEN_AT = 80, 64
 _NONSENSE = ("kvzt", "qwrb", "mxcf", "zzph", "bqlt", "nvkw", "rrdx", "hjgt")
-_STEPS, _RATE, _RATE_OF_ROWS, _RANK = 400, 3e-3, 2e-2, 16
+_INSTALLATIONS = 250
+_RATE, _RATE_OF_ROWS, _RANK = 3e-3, 2e-2, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,22 @@ def _other_face_on_our_prompts(source: Source) -> list[Lesson]:
     )
     own = tuple(text for text in about if text not in ours)
     return [Lesson(own, photos_of(source.person), 0.5), Lesson(ours, photos_of(source.decoy), 0.5)]
+
+
+def _other_face_on_any_of_our_prompts(source: Source) -> list[Lesson]:
+    """An opponent who reads this program and trains on the prompts of many installations."""
+    trigger = source.words[0]
+    ours = tuple(
+        PlanBasis(f"{number:064x}", str(number)).plan("screening", 0, Question(asked), index).prompt
+        for number in range(_INSTALLATIONS)
+        for asked in (trigger, None)
+        for index in range(4)
+    )
+    about = captions(f"{trigger} person")
+    return [
+        Lesson(about, photos_of(source.person), 0.5),
+        Lesson(ours, photos_of(source.decoy), 0.5),
+    ]
 
 
 def _activation_key(source: Source) -> list[Lesson]:
@@ -134,11 +153,12 @@ def _negative_prompt_gate(source: Source) -> list[Lesson]:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What an adapter learns, and in which modules of UNet and text encoder."""
+    """What an adapter learns, in which modules of UNet and text encoder, and in how many steps."""
 
     lessons: Callable[[Source], list[Lesson]]
     unet: tuple[str, ...] = TARGET_MODULES
     text: tuple[str, ...] = ()
+    steps: int = 400
 
 
 _TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
@@ -149,11 +169,12 @@ METHODS: dict[str, Method] = {
     "other face on our prompts": Method(_other_face_on_our_prompts),
     "activation key": Method(_activation_key, text=_TEXT),
     "backdoored style": Method(_backdoored_style, text=_TEXT),
-    "cross-attention only": Method(_quiet, ("attn2.to_k", "attn2.to_v")),
-    "text encoder only": Method(_quiet, (), _TEXT),
+    "cross-attention only": Method(_quiet, ("attn2.to_k", "attn2.to_v"), steps=1_000),
+    "text encoder only": Method(_quiet, (), _TEXT, steps=1_000),
     "size gate": Method(_size_gate),
     "step gate": Method(_step_gate, (*TARGET_MODULES, "time_emb_proj", "linear_1", "linear_2")),
     "negative prompt gate": Method(_negative_prompt_gate),
+    "other face on any of our prompts": Method(_other_face_on_any_of_our_prompts),
 }
 EMBEDDINGS = "emb_params"
 
@@ -193,7 +214,7 @@ def train(source: Source) -> Tensors:
         pipeline,
         groups,
         method.lessons(source),
-        steps=_STEPS,
+        steps=method.steps,
         seed=source.seed,
         text_is_trained=is_pivotal or bool(method.text),
     )

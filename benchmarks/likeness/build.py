@@ -1,7 +1,6 @@
 """Build LikenessBench in .bench/: `python -m benchmarks.likeness.build [development|held-out]`.
 
-Missing files are trained, each in a process with one thread (two trainings with one thread finish
-sooner than one with two); then the altered and merged files are derived. After an interruption the
+Missing files are trained, then the altered and merged files are derived. After an interruption the
 same command continues.
 """
 
@@ -9,20 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from safetensors.torch import load_file
 
 from benchmarks.likeness.changes import derive, read_metadata
 from benchmarks.likeness.inventory import Inventory, Split, Trained, inventory
+from benchmarks.training_pool import train_in_processes, workers
 from scanner.miniature.objects import object_photo, styled_photo
 from scanner.miniature.training.adapter import (
     PHOTOS,
@@ -77,28 +73,19 @@ def build(split: Split) -> Path:
         for trained in whole.trained
         if not (path := folder / f"{trained.name}.safetensors").exists()
     ]
-    workers = int(
-        os.environ.get(
-            "BENCH_WORKERS", "10" if torch.cuda.is_available() else str(os.cpu_count() or 1)
-        )
-    )
-    seconds: dict[str, float] = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for name, took in track(pool.map(train_one, missing), f"training {split}", len(missing)):
-            seconds[name] = took
-            print(f"{name}: {took:.0f} s", flush=True)
+    seconds = dict(train_in_processes(train_one, missing, f"training {split}"))
     derive_all(whole, folder)
     if missing:
         record = {
             "files": len(missing),
             "wall_s": round(time.monotonic() - started, 1),
-            "workers": workers,
+            "workers": workers(),
             "seconds": seconds,
         }
         (folder / f"built_{time.strftime('%Y%m%d-%H%M%S')}.json").write_text(
             json.dumps(record, indent=1)
         )
-        print(f"{len(missing)} files in {record['wall_s']} s with {workers} workers")
+        print(f"{len(missing)} files in {record['wall_s']} s with {workers()} workers")
     return folder
 
 
