@@ -180,7 +180,7 @@ def make_lora(tmp_path: Path) -> Callable[..., Path]:
         stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
         tensors = {
             f"{stem}.lora_down.weight": rng.normal(size=(4, 768)).astype(np.float32),
-            f"{stem}.lora_up.weight": rng.normal(size=(320, 4)).astype(np.float32),
+            f"{stem}.lora_up.weight": rng.normal(size=(640, 4)).astype(np.float32),
             f"{stem}.alpha": np.array(4, dtype=np.float32),
         }
         path = tmp_path / name

@@ -378,7 +378,7 @@ def test_a_naming_that_only_diffusers_knows_goes_through_it(
     flux: Any, loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without our own names diffusers' converter reads kohya's, and makes the same change."""
-    monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+    monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
     down, up = pair(3 * out, inner, 5)
@@ -440,7 +440,7 @@ def test_wans_own_names_go_through_diffusers(
     loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`blocks.0.self_attn.q` is attn1.to_q in diffusers, whose converter makes the same change."""
-    monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+    monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     wan = tiny_wan()
     loads(wan, *of_wan(wan, "diffusion_model.", AB, original=True), route="diffusers")
@@ -553,7 +553,7 @@ class TestUnfaithful:
         """Its converter is made to lose a third of a fused matrix, as converters have done."""
         from diffusers.loaders import lora_pipeline
 
-        monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+        monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
         monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
         convert = lora_pipeline._convert_kohya_flux_lora_to_diffusers
 

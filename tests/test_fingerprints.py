@@ -244,8 +244,10 @@ def lora_of(stems: list[str], naming: str, seed: int = 5, rank: int = 4) -> Arra
     }[naming]
     tensors: Arrays = {}
     for stem in stems:
-        tensors[f"{stem}.{up}"] = rng.standard_normal((24, rank)).astype("f4")
-        tensors[f"{stem}.{down}"] = rng.standard_normal((rank, 64)).astype("f4")
+        # Cross-attention of the miniature base model reads 64 numbers, and is 128 wide.
+        width = 128 if stem.endswith("to_q") else 64
+        tensors[f"{stem}.{up}"] = rng.standard_normal((128, rank)).astype("f4")
+        tensors[f"{stem}.{down}"] = rng.standard_normal((rank, width)).astype("f4")
     return tensors
 
 
@@ -582,7 +584,7 @@ class TestFullCheckpoint:
         from safetensors.torch import load_file as load_torch
 
         from benchmarks.fingerprints.changes import modules_of as lora_modules
-        from scanner.adapters.block_names import original_names
+        from scanner.adapters.geometries.unet_names import original_names
 
         unet = load_torch(BASE_MODEL / "unet" / "diffusion_pytorch_model.safetensors")
         lora = lora_modules(load_torch(ADAPTERS / "ohwx_portrait_v1.safetensors"))

@@ -16,13 +16,30 @@ from tests.conftest import shared
 
 Shapes = dict[str, tuple[int, ...]]
 SD1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+SD1_PATH = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
 SGM = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+
+# Of the modules below, so that real models fit.
+OUTPUTS = {
+    "down_blocks_1_": 640,
+    "input_blocks_4_": 640,
+    "down_blocks.0.": 320,
+    "img_attn_qkv": 9216,
+    "img_attn.qkv": 9216,
+    "linear1": 21504,
+    "x_block_attn_qkv": 4608,
+    "img_attn_q": 3584,
+    "attention_qkv": 3840,
+    "qkv_lora1": 9216,
+    "single_transformer_blocks_0_attn_to_k": 3072,
+}
 
 
 def pair(
     stem: str, width: int, names: tuple[str, str] = ("lora_down.weight", "lora_up.weight")
 ) -> Shapes:
-    return {f"{stem}.{names[0]}": (4, width), f"{stem}.{names[1]}": (8, 4)}
+    outputs = next((count for name, count in OUTPUTS.items() if name in stem), 8)
+    return {f"{stem}.{names[0]}": (4, width), f"{stem}.{names[1]}": (outputs, 4)}
 
 
 AB = ("lora_A.weight", "lora_B.weight")
@@ -106,9 +123,9 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     (
         "LoHa",
         {
-            f"{SD1}.hada_w1_a": (320, 4),
+            f"{SD1}.hada_w1_a": (640, 4),
             f"{SD1}.hada_w1_b": (4, 768),
-            f"{SD1}.hada_w2_a": (320, 4),
+            f"{SD1}.hada_w2_a": (640, 4),
             f"{SD1}.hada_w2_b": (4, 768),
         },
         {},
@@ -118,7 +135,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "LoKr",
-        {f"{SD1}.lokr_w1": (16, 16), f"{SD1}.lokr_w2_a": (20, 4), f"{SD1}.lokr_w2_b": (4, 48)},
+        {f"{SD1}.lokr_w1": (32, 16), f"{SD1}.lokr_w2_a": (20, 4), f"{SD1}.lokr_w2_b": (4, 48)},
         {"ss_base_model_version": "sd_v1"},
         "lokr",
         "SD1",
@@ -130,7 +147,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
             f"{SD1}.a1.weight": (4, 768),
             f"{SD1}.a2.weight": (768, 4),
             f"{SD1}.b1.weight": (4, 768),
-            f"{SD1}.b2.weight": (320, 4),
+            f"{SD1}.b2.weight": (640, 4),
         },
         {"ss_base_model_version": "sd_v1"},
         "glora",
@@ -139,13 +156,13 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "IA3",
-        {f"{SD1}.weight": (320, 1), f"{SD1}.on_input": ()},
+        {f"{SD1}.weight": (640, 1), f"{SD1}.on_input": ()},
         {"ss_base_model_version": "sd_v1"},
         "ia3",
         "SD1",
         "kohya",
     ),
-    ("full", {f"{SD1}.diff": (320, 768), f"{SD1}.diff_b": (320,)}, {}, "full-diff", "SD1", "kohya"),
+    ("full", {f"{SD1}.diff": (640, 768), f"{SD1}.diff_b": (640,)}, {}, "full-diff", "SD1", "kohya"),
     (
         "norm",
         {
@@ -159,7 +176,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "OFT",
-        {f"{SD1}.oft_blocks": (4, 80, 80)},
+        {f"{SD1}.oft_blocks": (8, 80, 80)},
         {"ss_base_model_version": "sd_v1"},
         "oft",
         "SD1",
@@ -167,7 +184,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "BOFT",
-        {f"{SD1}.oft_blocks": (2, 4, 80, 80)},
+        {f"{SD1}.oft_blocks": (2, 8, 80, 80)},
         {"ss_base_model_version": "sd_v1"},
         "boft",
         "SD1",
@@ -175,7 +192,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "LoKr, scrubbed",
-        {f"{SD1}.lokr_w1": (16, 16), f"{SD1}.lokr_w2_a": (20, 4), f"{SD1}.lokr_w2_b": (4, 48)},
+        {f"{SD1}.lokr_w1": (32, 16), f"{SD1}.lokr_w2_a": (20, 4), f"{SD1}.lokr_w2_b": (4, 48)},
         {},
         "lokr",
         "SD1",
@@ -183,7 +200,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "LoKr of whole factors, scrubbed",
-        {f"{SD1}.lokr_w1": (16, 32), f"{SD1}.lokr_w2": (20, 64)},
+        {f"{SD1}.lokr_w1": (32, 32), f"{SD1}.lokr_w2": (20, 64)},
         {},
         "lokr",
         "SDXL",
@@ -194,7 +211,7 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
         {
             f"{SD1}.a1.weight": (1024, 4),
             f"{SD1}.a2.weight": (4, 1024),
-            f"{SD1}.b1.weight": (320, 4),
+            f"{SD1}.b1.weight": (640, 4),
             f"{SD1}.b2.weight": (4, 1024),
         },
         {},
@@ -202,13 +219,13 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
         "SD2",
         "kohya",
     ),
-    ("OFT, scrubbed", {f"{SD1}.oft_blocks": (4, 80, 80)}, {}, "oft", "SD1", "kohya"),
+    ("OFT, scrubbed", {f"{SD1}.oft_blocks": (8, 80, 80)}, {}, "oft", "SDXL", "kohya"),
     (
         "BOFT of SDXL, scrubbed",
         {
-            f"{SD1.replace('transformer_blocks_0', 'transformer_blocks_5')}.oft_blocks": (
+            "lora_unet_down_blocks_2_attentions_0_transformer_blocks_5_attn2_to_k.oft_blocks": (
                 2,
-                8,
+                16,
                 80,
                 80,
             )
@@ -220,18 +237,18 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
     ),
     (
         "IA3, scrubbed",
-        {f"{SD1}.weight": (1280, 1), f"{SD1}.on_input": ()},
+        {f"{SD1}.weight": (640, 1), f"{SD1}.on_input": ()},
         {},
         "ia3",
-        "SD1",
+        "SDXL",
         "kohya",
     ),
     ("DoRA, kohya", {**pair(SD1, 768), f"{SD1}.dora_scale": (1, 768)}, {}, "dora", "SD1", "kohya"),
     (
         "DoRA, PEFT",
         {
-            **pair("unet.down_blocks.0.attn2.to_k", 768, AB),
-            "unet.down_blocks.0.attn2.to_k.lora_magnitude_vector": (320,),
+            **pair(f"unet.{SD1_PATH}", 768, AB),
+            f"unet.{SD1_PATH}.lora_magnitude_vector": (320,),
         },
         {},
         "dora",
@@ -349,9 +366,9 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
         "cloneofsimo",
         {
             "unet:0:down": (4, 320),
-            "unet:0:up": (320, 4),
+            "unet:0:up": (640, 4),
             "unet:1:down": (4, 768),
-            "unet:1:up": (320, 4),
+            "unet:1:up": (640, 4),
             "<s1>": (768,),
         },
         {"<s1>": "<embed>"},
@@ -457,11 +474,11 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
         "malformed",
         {
             "lora_unet_unet_down_blocks_0_attn2_to_k_lora_down.weight": (4, 768),
-            "lora_unet_unet_down_blocks_0_attn2_to_k_lora_up.weight": (320, 4),
+            "lora_unet_unet_down_blocks_0_attn2_to_k_lora_up.weight": (640, 4),
         },
         {},
         "lora",
-        "SD1",
+        "unknown",
         "malformed kohya",
     ),
 ]
@@ -500,12 +517,14 @@ def test_merges_are_told_from_metadata(tmp_path: Path) -> None:
     assert "two" in str(triage_file(path).training["merged_from"])
 
 
+# Those that are unknown have shapes that no real model has; the Qwen-Image one is of two blocks,
+# which ten models have.
 KEYLISTS = {
-    "anima_lora_kohya_format": ("lora", "Anima", "kohya"),
-    "anima_lora_lokr_format": ("lokr", "Anima", "Comfy"),
+    "anima_lora_kohya_format": ("lora", "unknown", "kohya"),
+    "anima_lora_lokr_format": ("lokr", "unknown", "Comfy"),
     "flux_control_lora_format": ("lora", "Flux.1", "BFL control"),
     "flux_dora_onetrainer_format": ("dora", "Flux.1", "OneTrainer"),
-    "flux_lokr_bfl_format": ("lokr", "Flux.1", "Comfy"),
+    "flux_lokr_bfl_format": ("lokr", "unknown", "Comfy"),
     "flux_lora_aitoolkit_format": ("lora", "Flux.1", "Comfy"),
     "flux_lora_diffusers_base_model_format": ("lora", "Flux.1", "PEFT"),
     "flux_lora_diffusers_format": ("lora", "Flux.1", "diffusers 3"),
@@ -514,8 +533,8 @@ KEYLISTS = {
     "flux_lora_kohya_with_te1_format": ("lora", "Flux.1", "kohya"),
     "flux_lora_xlabs_format": ("lora", "Flux.1", "XLabs"),
     "krea2_lora_kohya_format": ("lora", "Krea2", "kohya"),
-    "qwen_image_lora_diffusers_format": ("lora", "Qwen-Image", "bare"),
-    "qwen_image_lora_kohya_format": ("lokr", "Qwen-Image", "kohya"),
+    "qwen_image_lora_diffusers_format": ("lora", "Flux.1", "bare"),
+    "qwen_image_lora_kohya_format": ("lokr", "unknown", "kohya"),
 }
 
 

@@ -1,119 +1,50 @@
-"""The table of modules agrees with the real classes, and identifies adapters in every naming."""
+"""The modules of models are those of the real classes, and identify adapters in every naming."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from functools import cache
+from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
-import torch
 
 from scanner.adapters.acceptance import fitting_models
 from scanner.adapters.families import find_family
-from scanner.adapters.geometries import GEOMETRIES
-from scanner.adapters.geometry import Geometry
-from scanner.adapters.transformer_names import flux_names, sd3_names
+from scanner.adapters.geometries.build import DATA, describe, models
+from scanner.adapters.geometries.geometry import Geometry, file_name, geometries, place_of
 
-BY_NAME = {model.name: model for model in GEOMETRIES}
-SD35 = {
-    "sample_size": 128,
-    "patch_size": 2,
-    "in_channels": 16,
-    "attention_head_dim": 64,
-    "joint_attention_dim": 4096,
+MODELS = geometries()
+BY_NAME = {model.name: model for model in MODELS}
+Size = tuple[int | None, int | None]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_files_say_what_the_real_classes_have(name: str) -> None:
+    stored = json.loads((DATA / file_name(name)).read_text("utf-8"))
+    assert describe(models()[name]) == stored
+
+
+def test_every_file_is_of_a_model() -> None:
+    assert {path.name for path in DATA.glob("*.json")} == {file_name(name) for name in BY_NAME}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_flat_and_dotted_paths_mean_the_same_module(model: Geometry) -> None:
+    for path, size in model.paths().items():
+        assert size in model.sizes(*place_of(path), flat=False)
+        flat = path.replace(".", "_")
+        assert size in model.sizes(*place_of(flat, flat=True), flat=True), path
+
+
+# Sets of modules that people train, as predicates of a path.
+PARTS: dict[str, Callable[[str], bool]] = {
+    "all blocks": lambda path: place_of(path)[0] != "",
+    "all with embedders": lambda path: True,
+    "attention": lambda path: ".attn" in path or "attention" in path,
+    "feed-forward": lambda path: ".ff" in path or "mlp" in path or "feed_forward" in path,
+    "first block": lambda path: place_of(path)[:2] == ("transformer_blocks", 0),
 }
-MEDIUM = {**SD35, "num_layers": 24, "num_attention_heads": 24, "caption_projection_dim": 1536}
-CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
-    "Flux.1": ("FluxTransformer2DModel", {"guidance_embeds": True}),
-    "Chroma": ("ChromaTransformer2DModel", {}),
-    "Flux.2 dev": ("Flux2Transformer2DModel", {}),
-    "Flux.2 Klein 4B": (
-        "Flux2Transformer2DModel",
-        {
-            "num_layers": 5,
-            "num_single_layers": 20,
-            "num_attention_heads": 24,
-            "joint_attention_dim": 7680,
-        },
-    ),
-    "Flux.2 Klein 9B": (
-        "Flux2Transformer2DModel",
-        {
-            "num_layers": 8,
-            "num_single_layers": 24,
-            "num_attention_heads": 32,
-            "joint_attention_dim": 12288,
-        },
-    ),
-    "Qwen-Image": ("QwenImageTransformer2DModel", {}),
-    "SD3 Medium": ("SD3Transformer2DModel", MEDIUM),
-    "SD3.5 Medium": (
-        "SD3Transformer2DModel",
-        {**MEDIUM, "dual_attention_layers": tuple(range(13))},
-    ),
-    "Z-Image": ("ZImageTransformer2DModel", {}),
-    "Lumina2": ("Lumina2Transformer2DModel", {}),
-    "Wan 14B": ("WanTransformer3DModel", {"image_dim": 1280, "added_kv_proj_dim": 5120}),
-    "Wan 1.3B": (
-        "WanTransformer3DModel",
-        {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30},
-    ),
-    "HunyuanImage": ("HunyuanImageTransformer2DModel", {}),
-    "HunyuanVideo": ("HunyuanVideoTransformer3DModel", {}),
-    "LTX-Video 2B": ("LTXVideoTransformer3DModel", {}),
-    "AuraFlow": ("AuraFlowTransformer2DModel", {}),
-}
-
-
-@cache
-def sizes_of(name: str) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of every linear layer of the real class, by path."""
-    kind, config = CLASSES[name]
-    with torch.device("meta"):
-        network = getattr(diffusers, kind)(**config)
-    return {
-        path: (part.out_features, part.in_features)
-        for path, part in network.named_modules()
-        if isinstance(part, torch.nn.Linear)
-    }
-
-
-def paths(model: Geometry, stack: str, number: int) -> dict[str, tuple[int | None, int | None]]:
-    return {f"{stack}.{number}.{rest}": size for rest, size in model.stacks[stack][1].items()}
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_the_table_says_what_the_real_class_has(name: str) -> None:
-    real, model = sizes_of(name), BY_NAME[name]
-    found = [
-        stack for stack in model.stacks if any(path.startswith(f"{stack}.0.") for path in real)
-    ]
-    assert found
-    for stack in found:
-        count = model.stacks[stack][0]
-        blocks = {path for path in real if path.startswith(f"{stack}.")}
-        assert {int(path.removeprefix(f"{stack}.").split(".")[0]) for path in blocks} == set(
-            range(count)
-        )
-        table = paths(model, stack, 0)
-        for path in (path for path in blocks if path.startswith(f"{stack}.0.")):
-            wanted = table.get(path)
-            assert wanted is not None, path
-            assert all(want in (None, has) for want, has in zip(wanted, real[path], strict=True)), (
-                path
-            )
-
-
-def whole(name: str) -> dict[str, tuple[int, int]]:
-    return {
-        path: size
-        for path, size in sizes_of(name).items()
-        if not path.startswith(("noise_", "context_refiner"))
-    }
-
-
 NAMINGS: dict[str, Callable[[str], tuple[str, str]]] = {
     "diffusers": lambda path: (
         f"transformer.{path}.lora_A.weight",
@@ -129,36 +60,108 @@ NAMINGS: dict[str, Callable[[str], tuple[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("naming", NAMINGS)
-@pytest.mark.parametrize("name", CLASSES)
-def test_an_adapter_of_the_whole_model_fits_it(name: str, naming: str) -> None:
+def originals(model: Geometry) -> dict[str, Size]:
+    """The paths of the original code; those that it shares with the class, as in the class."""
+    found: dict[str, Size] = {}
+    for place, some in model.originals.items():
+        for blocks in some:
+            for number in range(blocks.first, blocks.last + 1):
+                for rest, size in blocks.modules.items():
+                    if not rest.endswith(("to_qkv", "to_added_qkv")):
+                        found[f"{place}.{number}.{rest}" if place else rest] = size
+    return found
+
+
+def accepting(sizes: dict[str, Size], *, flat: bool) -> set[str]:
+    """The models that have every module, looked up one by one in their whole tables."""
+    found = set()
+    for model in MODELS:
+        table: dict[str, list[Size]] = {}
+        for paths in (model.paths(), originals(model)):
+            for path, size in paths.items():
+                table.setdefault(path.replace(".", "_") if flat else path, []).append(size)
+        if all(
+            size in table.get(path.replace(".", "_") if flat else path, [])
+            for path, size in sizes.items()
+        ):
+            found.add(model.name)
+    return found
+
+
+def shapes_of(sizes: dict[str, Size], naming: str) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
-    for path, (out, inner) in whole(name).items():
+    for path, (outputs, inputs) in sizes.items():
+        if not outputs or not inputs:
+            continue  # a norm
         down, up = NAMINGS[naming](path)
-        shapes |= {down: (4, inner), up: (out, 4)}
-    finding = find_family(shapes, {})
-    assert name in finding.fits
-    assert finding.family == BY_NAME[name].family
+        shapes |= {down: (4, inputs), up: (outputs, 4)}
+    return shapes
 
 
-@pytest.mark.parametrize(
-    ("name", "names"),
-    [("Flux.1", flux_names), ("SD3 Medium", sd3_names), ("SD3.5 Medium", sd3_names)],
-)
-def test_original_names_have_the_sizes_of_the_modules_that_they_mean(
-    name: str, names: Callable[..., Any]
+def related(names: set[str]) -> set[str]:
+    """The models and those that are preferred to them."""
+    return names | {str(BY_NAME[name].twin_of) for name in names if BY_NAME[name].twin_of}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("naming", NAMINGS)
+@pytest.mark.parametrize("spelling", ["class", "original"])
+@pytest.mark.parametrize("part", PARTS)
+def test_an_adapter_fits_exactly_the_models_that_have_all_its_modules(
+    part: str, spelling: str, naming: str
 ) -> None:
-    real = sizes_of(name)
-    config = {"num_layers": BY_NAME[name].stacks["transformer_blocks"][0], "num_single_layers": 38}
-    checked = 0
-    for original, pieces in names(config):
-        if all(path in real for path, _, _ in pieces):
-            rows = sum(real[path][0] // parts for path, _, parts in pieces)
-            shapes = {
-                f"diffusion_model.{original}.lora_A.weight": (4, real[pieces[0][0]][1]),
-                f"diffusion_model.{original}.lora_B.weight": (rows, 4),
-            }
-            models = fitting_models(shapes)
-            assert not models or BY_NAME[name] in models, original
-            checked += bool(models)
-    assert checked > 100
+    """The confusion table of all models: right if one fits, and all that fit otherwise."""
+    told = 0
+    for model in MODELS:
+        paths = model.paths() if spelling == "class" else originals(model)
+        sizes = {path: size for path, size in paths.items() if size[1] and PARTS[part](path)}
+        if not sizes:
+            continue
+        fits = {one.name for one in fitting_models(shapes_of(sizes, naming))}
+        wanted = accepting(sizes, flat=naming == "kohya")
+        assert model.name in wanted
+        assert fits <= wanted, model.name
+        assert wanted <= related(fits) | twins_of(fits), model.name
+        finding = find_family(shapes_of(sizes, naming), {})
+        if finding.problem is None:
+            told += 1
+            expected = {model.family, BY_NAME[model.twin_of or model.name].family}
+            assert finding.family in expected, model.name
+    assert told or (part, spelling) == ("first block", "original")
+
+
+def twins_of(names: set[str]) -> set[str]:
+    """The models that are passed over for these."""
+    return {model.name for model in MODELS if model.twin_of in names}
+
+
+# Rows of a table that was made with other code, from the same classes: a file of the first model
+# goes into each of the others without an error.
+SHARED: list[tuple[str, str, set[str]]] = [
+    ("Flux.1", "transformer_blocks.#.attn.to_q", {"Flux.1", "Chroma", "Qwen-Image"}),
+    ("Flux.2 Klein 4B", "transformer_blocks.#.attn.to_q", {"Flux.1", "Qwen-Image", "Ovis"}),
+    ("MageFlow", "transformer_blocks.#.img_mlp.net.0.proj", {"MageFlow", "Qwen-Image"}),
+    ("LTX-Video 13B", "transformer_blocks.#.attn1.to_q", {"LTX-Video 13B", "LTX-2"}),
+    ("SD3 Medium", "transformer_blocks.#.attn.to_q", {"SD3 Medium", "SD3.5 Medium"}),
+    ("Qwen-Image-2.1", "transformer_blocks.#.img_mlp.gate_layer", {"Qwen-Image-2.1"}),
+    ("Krea2", "transformer_blocks.#.attn.to_gate", {"Krea2"}),
+    ("CogVideoX 5B", "transformer_blocks.#.attn1.to_q", {"CogVideoX 5B", "Mochi"}),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "families"), SHARED, ids=[row[0] for row in SHARED])
+def test_known_confusions_are_seen(name: str, path: str, families: set[str]) -> None:
+    model = BY_NAME[name]
+    before, after = path.split("#")
+    sizes = {
+        one: size
+        for one, size in model.paths().items()
+        if one.startswith(before) and one.endswith(after) and place_of(one)[1] < 4
+    }
+    assert sizes
+    assert families <= {one.name for one in fitting_models(shapes_of(sizes, "diffusers"))}
+
+
+def test_nothing_of_a_file_has_to_be_known_by_a_model(tmp_path: Path) -> None:
+    unknown: dict[str, Any] = {"somewhere.else.lora_A.weight": (4, 8)}
+    assert fitting_models(unknown) == ()

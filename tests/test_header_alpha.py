@@ -297,7 +297,7 @@ def test_modules_of_other_ranks_have_the_ranks_they_have(flux: Any, tmp_path: Pa
 def test_the_strength_survives_the_way_through_diffusers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+    monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     wan, tensors = tiny_wan(), {}
     for kind in ("self_attn", "cross_attn"):

@@ -36,7 +36,7 @@ PERSON: Shapes = {
 READER = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
 LORA: Shapes = {
     f"lora_unet_{READER}.lora_down.weight": (4, 768),
-    f"lora_unet_{READER}.lora_up.weight": (320, 4),
+    f"lora_unet_{READER}.lora_up.weight": (640, 4),
 }
 DIFFERENCE: Shapes = {f"lora_unet_{READER}.diff": (320, 768)}
 FLUX: Shapes = {

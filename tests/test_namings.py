@@ -102,12 +102,6 @@ TOLD: list[tuple[str, Shapes, dict[str, str], tuple[str, str, str | None, str]]]
         ("lokr", "Flux.2", "Flux.2 Klein 4B", "LyCORIS"),
     ),
     (
-        "Flux.2, LoKr of a size that nothing has",
-        lokr(f"lycoris_{FUSED}", (7, 7), (576, 64)),
-        {},
-        ("lokr", "Flux.2", None, "LyCORIS"),
-    ),
-    (
         "HiDream, kohya",
         lora("lora_unet_double_stream_blocks_0_block_attn1_to_q", 2560, 2560, KOHYA),
         {},
@@ -167,7 +161,12 @@ TOLD: list[tuple[str, Shapes, dict[str, str], tuple[str, str, str | None, str]]]
         {},
         ("lora", "Wan", "Wan 1.3B", "diffusers 3"),
     ),
-    ("Wan VACE", lora("vace_blocks.0.self_attn.q", 1536, 1536), {}, ("lora", "Wan", None, "bare")),
+    (
+        "Wan VACE",
+        lora("vace_blocks.0.self_attn.q", 1536, 1536),
+        {},
+        ("lora", "Wan", "Wan VACE 1.3B", "bare"),
+    ),
     *(
         (
             f"PEFT's name {name}",
@@ -351,9 +350,15 @@ def test_what_cannot_be_told_names_whose_it_can_be(shapes: Shapes, families: set
     assert all(family in str(finding.problem) for family in families)
 
 
+def test_a_size_that_no_model_has_is_named() -> None:
+    finding = find_family(lokr(f"lycoris_{FUSED}", (7, 7), (576, 64)), {})
+    assert finding.family == "unknown"
+    assert "4032 x 448" in str(finding.problem)
+
+
 def test_a_listing_settles_self_attention(tmp_path: Path) -> None:
     triage = triage_file(written(tmp_path / "slider.safetensors", SHARED[0][1]))
-    assert triage.family == "unknown"
+    assert triage.finding.problem is not None
     told = with_listing(triage, "SD 1.5")
     assert (told.family, told.finding.problem) == ("SD1", None)
     assert "Flux.1" in str(with_listing(triage, "Flux.1 D").finding.problem)
@@ -418,7 +423,7 @@ WHOLE: list[tuple[str, Shapes, tuple[str, ...]]] = [
             "transformer_blocks.0.attn1.to_q.weight": (2048, 2048),
             "transformer_blocks.0.ff.net.0.proj.weight": (8192, 2048),
         },
-        ("Anima", "LTX-Video 2B"),
+        ("Anima", "LTX-Video"),
     ),
     (
         "Flux.1 or its kin",

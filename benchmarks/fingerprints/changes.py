@@ -9,9 +9,9 @@ import torch
 
 from benchmarks.likeness.changes import _fp8, _is_last_factor, _is_matrix, _noisy, _pruned
 from crawlers.checkpoints.header import FileSource, read_header
-from scanner.adapters.block_names import block_starts
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.formats.products import scale_of
+from scanner.adapters.geometries.unet_names import block_starts
 from scanner.miniature.world import BASE_MODEL
 
 Tensors = dict[str, torch.Tensor]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from scanner.adapters.formats.definition import Shapes, Size
-from scanner.adapters.geometries import GEOMETRIES
-from scanner.adapters.geometry import COMMON, Geometry, Modules
+from scanner.adapters.geometries.geometry import Geometry, geometries, place_of
 from scanner.adapters.module_sizes import sizes_of_modules
 
 DENOISER_PREFIX = re.compile(
     r"^(?:lycoris_unet_|lora_unet_|lora_prior_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
     r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.|pipe\.|dit\.|net\.)+"
 )
+# diffusers 1 puts the layer after the processor; XLabs' processors have no attention before them.
+_PROCESSOR = re.compile(r"(?<=\.)(?P<attention>attn\d?)\.processor\.(?P<layer>\w+?)_lora$")
+_ONE_STACK = re.compile(r"(?!(?:down|up|input|output)_blocks)[^\d]+")
 _ENCODER = re.compile(r"^(?:base_model\.(?:model\.)?)?(?:lora_|lycoris_)?(?:te\d?_|text_encoder)")
-_DOTTED = re.compile(r"^(?P<stack>.*?(?:blocks|layers|refiner))\.(?P<number>\d+)\.(?P<rest>.+)$")
-_FLAT = re.compile(r"^(?P<stack>.*?(?:blocks|layers|refiner))_(?P<number>\d+)_(?P<rest>.+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Module:
     """One module of a denoiser that a file changes.
 
     Attributes:
-        stack: of blocks, "" for a module outside the blocks.
+        stack: of the innermost blocks that it is in, "" for a module outside the blocks.
         number: of its block.
         path: inside its block.
         flat: the file writes underscores for the dots of the path.
@@ -38,38 +37,99 @@ class Module:
     flat: bool
     size: Size
 
+    @property
+    def name(self) -> str:
+        """Its whole path."""
+        if not self.stack:
+            return self.path
+        return ("_" if self.flat else ".").join((self.stack, str(self.number), self.path))
+
+
+def path_in_denoiser(stem: str) -> str:
+    """Return the path of a module from its name in a file, as diffusers spells it today."""
+    path = _PROCESSOR.sub(r"\g<attention>.\g<layer>", DENOISER_PREFIX.sub("", stem))
+    if path.endswith((".to_out", "_to_out")) and "attn" in path and "single" not in path:
+        path += ".0" if "." in path else "_0"  # diffusers 1 leaves the number out
+    return path
+
 
 def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
-    """The models that have every module of a file with its shape; none if no module is known."""
-    # Modules that differ only in their block are compared once, with the last block.
-    alike: dict[tuple[str, str, bool, Size], Module] = {}
-    for module in sorted(_modules(shapes), key=lambda module: module.number):
-        alike[module.stack, module.path, module.flat, module.size] = module
-    known = [
-        module for module in alike.values() if any(_size(model, module) for model in GEOMETRIES)
+    """Return the models that have every module of a file with its size, the likeliest first.
+
+    Modules that no model has are passed over. If no module is known, no model fits.
+    """
+    known = _known_modules(shapes)
+    fitting = [
+        model for model in geometries() if known and all(_takes(model, module) for module in known)
     ]
+    return tuple(model for model in fitting if not _is_unlikely(model, fitting, known))
+
+
+def models_with_names(shapes: Shapes) -> tuple[Geometry, ...]:
+    """Return the models that have modules of all names of a file, whatever their sizes."""
+    known = _known_modules(shapes)
     return tuple(
-        model for model in GEOMETRIES if known and all(_takes(model, module) for module in known)
+        model
+        for model in geometries()
+        if known and all(model.has(one.stack, one.path, flat=one.flat) for one in known)
     )
+
+
+def misfit(shapes: Shapes) -> str | None:
+    """Return why no model fits a file with modules of known names, in a sentence.
+
+    None if its modules have names that no model has.
+    """
+    known = _known_modules(shapes)
+    for module in known:
+        if not any(_takes(model, module) for model in geometries()):
+            outputs, inputs = (size or "?" for size in module.size)
+            return f"no model that is known here has {module.name} with {outputs} x {inputs}"
+    if not known:
+        return None
+    first = [model.name for model in geometries() if _takes(model, known[0])]
+    return f"{known[0].name} fits {', '.join(first[:4])}, and other tensors of the file fit none"
+
+
+def _known_modules(shapes: Shapes) -> list[Module]:
+    """Return the modules whose names a model has.
+
+    Modules that differ only in their block are represented by the first and the last of them.
+    """
+    groups: dict[tuple[str, str, bool, Size], list[Module]] = {}
+    for module in sorted(_modules(shapes), key=lambda module: module.number):
+        groups.setdefault((module.stack, module.path, module.flat, module.size), []).append(module)
+    return [
+        module
+        for some in groups.values()
+        if any(one.has(some[0].stack, some[0].path, flat=some[0].flat) for one in geometries())
+        for module in dict.fromkeys((some[0], some[-1]))
+    ]
 
 
 def reaching_models(
     shapes: Shapes, models: tuple[Geometry, ...]
 ) -> tuple[tuple[Geometry, ...], bool]:
-    """The models whose blocks a file changes completely, and whether that decides between them.
+    """Return the models whose blocks a file changes completely, and whether that decides.
 
     Every stack that the file changes is compared. A training limited to the first blocks looks like
-    one of a smaller model, so a match decides only where two kinds of blocks end at once.
+    one of a smaller model, so a match decides only where two kinds of blocks end at once. Blocks of
+    a UNet are too few to tell anything.
     """
     numbers: dict[tuple[str, bool], set[int]] = {}
     for module in _modules(shapes):
-        if module.stack and any(_size(model, module) for model in models):
+        if _ONE_STACK.fullmatch(module.stack) and any(
+            model.has(module.stack, module.path, flat=module.flat) for model in models
+        ):
             numbers.setdefault((module.stack, module.flat), set()).add(module.number)
     reaching = tuple(
         model
         for model in models
         if numbers
-        and all(found == set(range(_count(model, *stack))) for stack, found in numbers.items())
+        and all(
+            found == set(range(model.count(stack, flat=flat)))
+            for (stack, flat), found in numbers.items()
+        )
     )
     return reaching, len(numbers) > 1
 
@@ -78,50 +138,33 @@ def _modules(shapes: Shapes) -> Iterator[Module]:
     for stem, size in sizes_of_modules(shapes).items():
         if _ENCODER.match(stem):
             continue
-        path = DENOISER_PREFIX.sub("", stem)
+        path = path_in_denoiser(stem)
         flat = "." not in path
-        match = (_FLAT if flat else _DOTTED).match(path)
-        yield (
-            Module(match["stack"], int(match["number"][:9]), match["rest"], flat, size)
-            if match
-            else Module("", 0, path, flat, size)
-        )
+        yield Module(*place_of(path, flat=flat), flat, size)
 
 
-@cache
-def _flattened(model: Geometry) -> tuple[dict[str, tuple[int, Modules]], Modules]:
-    def flat(modules: Modules) -> Modules:
-        return {path.replace(".", "_"): size for path, size in modules.items()}
-
-    return {
-        name.replace(".", "_"): (count, flat(modules))
-        for name, (count, modules) in model.stacks.items()
-    }, flat(model.outer)
-
-
-def _stacks(model: Geometry, flat: bool) -> tuple[Mapping[str, tuple[int, Modules]], Modules]:
-    return _flattened(model) if flat else (model.stacks, model.outer)
-
-
-def _count(model: Geometry, stack: str, flat: bool) -> int:
-    return _stacks(model, flat)[0].get(stack, (0, {}))[0]
-
-
-def _size(model: Geometry, module: Module) -> Size | None:
-    stacks, outer = _stacks(model, module.flat)
-    modules = stacks.get(module.stack, (0, {}))[1] if module.stack else outer
-    return modules.get(module.path)
+def _is_unlikely(model: Geometry, fitting: list[Geometry], known: list[Module]) -> bool:
+    """Whether a file fits the twin of a model too, and leaves out no block of that twin."""
+    twin = next((other for other in fitting if other.name == model.twin_of), None)
+    if twin is None:
+        return False
+    last: dict[tuple[str, bool], int] = {}
+    for module in known:
+        place = (module.stack, module.flat)
+        last[place] = max(last.get(place, 0), module.number)
+    return not all(
+        number == model.count(stack, flat=flat) - 1
+        for (stack, flat), number in last.items()
+        if stack
+    ) or all(model.count(stack, flat=flat) == twin.count(stack, flat=flat) for stack, flat in last)
 
 
 def _takes(model: Geometry, module: Module) -> bool:
-    wanted = _size(model, module)
-    if wanted is None and not module.stack and module.path in COMMON:
-        return True
-    if wanted is None or (
-        module.stack and module.number >= _count(model, module.stack, module.flat)
-    ):
-        return False
-    return all(
-        want is None or has is None or want == has
-        for want, has in zip(wanted, module.size, strict=True)
+    wanted = model.sizes(module.stack, module.number, module.path, flat=module.flat)
+    return any(
+        all(
+            want is None or has is None or want == has
+            for want, has in zip(size, module.size, strict=True)
+        )
+        for size in wanted
     )

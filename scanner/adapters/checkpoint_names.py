@@ -13,6 +13,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from scanner.adapters.geometries.geometry import family_of_model
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 UNKNOWN = "unknown"
@@ -111,9 +113,11 @@ def checkpoint_not_sampled(
     None if they are sampled, or if the family is not known.
 
     Args:
-        fits: the models that the checkpoint may be of, where the family is not known.
+        fits: the models that the checkpoint may be of, where there are several.
     """
-    names = [model or family] if family != UNKNOWN else list(fits)
+    alone = [model or family] if family != UNKNOWN else []
+    several = dict.fromkeys(family_of_model(name) for name in fits)
+    names = list(several) if len(fits) > 1 else alone
     if (
         family in SINGLE_FILE_FAMILIES
         or not names

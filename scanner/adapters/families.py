@@ -7,45 +7,29 @@ an adapter that is merged into a model of another family has no visible effect.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from scanner.adapters.acceptance import fitting_models, reaching_models
+from scanner.adapters.acceptance import (
+    fitting_models,
+    misfit,
+    models_with_names,
+    reaching_models,
+)
 from scanner.adapters.declared_families import Declaration, declared_in_header
 from scanner.adapters.embedding_names import embedding_families
 from scanner.adapters.formats.definition import Shapes
-from scanner.adapters.geometries import GEOMETRIES
+from scanner.adapters.geometries.geometry import family_of_model, geometries
 from scanner.adapters.kinds import UNKNOWN, has_name, kind_of
 from scanner.adapters.leftovers import leftover_problem, leftovers
-from scanner.adapters.unets import (
-    checkpoint_families,
-    encoder_families,
-    self_attention_families,
-    unet_families,
-)
+from scanner.adapters.unets import checkpoint_families, encoder_families, numbered_families
 
-_FAMILY = {model.name: model.family for model in GEOMETRIES}
-# Models with exactly the same names and shapes; only a header or a listing tells them apart.
-_TWINS = {"SDXL": ("Kolors",), "Flux.1": ("Bria",)}
-# Names that only one family has, with any shapes; the more specific ones come first.
+# Names that only one family has, of models for which there is no class to measure.
 _MARKS: tuple[tuple[str, str], ...] = (
+    (r"^lora_prior_unet_", "Stable Cascade"),
     (r"double_stream_layers[._]\d", "Boogu"),
-    (r"(double|single)_stream_blocks[._]\d|ff_i[._](shared_)?experts", "HiDream"),
-    (r"txt_mode_blocks", "Flux.3"),
-    (
-        r"(double|single)_stream_modulation|attn[._]to_qkv_mlp_proj|ff(_context)?[._]linear_in",
-        "Flux.2",
-    ),
-    (r"distilled_guidance_layer", "Chroma"),
-    (r"visual_transformer_blocks", "Kandinsky 5"),
-    (r"audio_attn\d|audio_to_video_attn|audio_ff[._]", "LTX-2"),
     (r"llm_adapter", "Anima"),
-    (r"text_fusion|txtfusion", "Krea2"),
-    (r"vace_blocks[._]\d", "Wan"),
-    (r"(^|[._])(double|single)_layers[._]\d+[._](attn|mlp)", "AuraFlow"),
 )
-_ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts with CLIP; adapters of other models cannot change it.
 _WITH_CLIP = frozenset(
     {"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"}
@@ -54,9 +38,7 @@ _UNET = r"(down|up|mid|input|output|middle)_blocks?"
 _WITH_UNET = frozenset(
     {"Miniature", "SD1", "SD2", "SDXL", "SSD-1B", "SDXL refiner", "Kolors", "Stable Cascade", "SVD"}
 )
-_BLOCK = r"(^|\.|lora_unet_|lycoris_)blocks[._]\d+[._]"
 _TRANSFORMER = r"(^|[._])((double|single|joint)_(transformer_|stream_)?|transformer_)blocks[._]\d"
-_STREAMS = r"(double|single)_(transformer_)?blocks[._]\d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +95,9 @@ def find_family(
 
 def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
     declared, finding = declared_in_header(metadata), _from_tensors(shapes)
-    if not finding.fits and not declared and (shared := self_attention_families(shapes)):
-        return _settled(shared, UNKNOWN)
+    if not finding.fits and finding.doubt and declared:
+        claim = f"the metadata claims {declared[0].families[0]} ({declared[0].text})"
+        return replace(finding, doubt=f"{finding.doubt}; {claim}")
     if not finding.fits:
         return _from_words(declared, shapes) if declared and not finding.doubt else finding
     agreeing = [statement for statement in declared if _matching(finding.fits, statement)]
@@ -143,7 +126,7 @@ def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
         return (
             replace(_settled(left, finding.family), note=finding.note) if finding.fits else finding
         )
-    if twins := _matching([twin for name in names for twin in _TWINS.get(name, ())], declared):
+    if twins := _matching(_twins(names), declared):
         return _settled(twins, UNKNOWN)
     claims = "the listing names" if declared.source == "the listing" else "the metadata claims"
     others = "the tensors are those of" if finding.fits else "the metadata claims"
@@ -158,15 +141,17 @@ def _matching(names: Iterable[str], declared: Declaration) -> tuple[str, ...]:
     """The names that a statement means; of a family with several sizes, the size that it means."""
     found: list[str] = []
     for name in names:
-        if name in declared.families or _FAMILY.get(name) in declared.families:
+        if name in declared.families or family_of_model(name) in declared.families:
             found.append(name)
         else:
-            found += [size for size in declared.families if _FAMILY.get(size) == name]
+            found += [
+                size for size in declared.families if size != name and family_of_model(size) == name
+            ]
     return tuple(found)
 
 
 def _settled(names: tuple[str, ...], likeliest: str) -> FamilyFinding:
-    families = list(dict.fromkeys(_FAMILY.get(name, name) for name in names))
+    families = list(dict.fromkeys(family_of_model(name) for name in names))
     family = families[0] if len(families) == 1 else likeliest if likeliest in families else UNKNOWN
     model = names[0] if len(names) == 1 and names[0] != family else None
     return FamilyFinding(family, model, names)
@@ -190,7 +175,7 @@ def _from_words(declared: list[Declaration], shapes: Shapes) -> FamilyFinding:
         )
         return FamilyFinding(UNKNOWN, doubt=doubt)
     first = declared[0]
-    finding = _settled(first.families, _FAMILY.get(first.families[0], first.families[0]))
+    finding = _settled(first.families, family_of_model(first.families[0]))
     for other in declared[1:]:
         if not _matching(first.families, other) and not _matching(other.families, first):
             doubt = f"the header names {first.text} and {other.text}, which are different families"
@@ -217,64 +202,23 @@ def _from_tensors(shapes: Shapes) -> FamilyFinding:
         return _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
     if kind == "checkpoint" and (whole := checkpoint_families(shapes)):
         return _settled(whole, UNKNOWN)
-    if models := fitting_models(shapes):
+    models = fitting_models(shapes)
+    if kind == "checkpoint":  # it is not sampled, so its names are enough
+        models = models or models_with_names(shapes)
+    if models:
         reaching, settles = reaching_models(shapes, models)
         fits = tuple(
             model.name for model in models if not (settles and reaching) or model in reaching
         )
         if has_name(shapes, r"text_model[._]encoder"):
             fits = tuple(name for name in fits if name in _WITH_CLIP) or fits
-        return _settled(fits, reaching[0].family if reaching else _by_name(shapes) or UNKNOWN)
-    guess = _by_name(shapes)
-    names = (guess,) if guess else unet_families(shapes) or encoder_families(shapes)
-    return _settled(names, names[0]) if names else FamilyFinding(UNKNOWN)
+        return _settled(fits, (reaching or models)[0].family)
+    marks = (family for mark, family in _MARKS if has_name(shapes, mark))
+    names = tuple(marks)[:1] or numbered_families(shapes) or encoder_families(shapes)
+    return _settled(names, names[0]) if names else FamilyFinding(UNKNOWN, doubt=misfit(shapes))
 
 
-def _widths(shapes: Shapes, pattern: str) -> set[int]:
-    """All dimensions of the tensors whose name matches."""
-    return {size for name, shape in shapes.items() if re.search(pattern, name) for size in shape}
-
-
-def _largest_number(shapes: Shapes, pattern: str) -> int:
-    return max(
-        (int(found[1][:9]) for name in shapes if (found := re.search(pattern, name))), default=-1
-    )
-
-
-def _by_name(shapes: Shapes) -> str | None:
-    """The likeliest family of a transformer, by the names of its blocks and one width."""
-    if has_name(shapes, r"joint_(transformer_)?blocks?[._]\d"):
-        original = has_name(shapes, r"joint_blocks[._]\d")
-        sizes = _widths(shapes, r"joint_transformer_blocks[._]\d")
-        return "SD3" if original or sizes & {1536, 2432} else "AuraFlow"
-    if has_name(shapes, _ANY_MARK):
-        return next(family for mark, family in _MARKS if has_name(shapes, mark))
-    if has_name(shapes, _STREAMS):
-        return _of_two_streams(shapes)
-    if has_name(shapes, _UNET):
-        return None
-    if has_name(shapes, r"transformer_blocks[._]\d+[._]attn[._]"):
-        sizes = _widths(shapes, r"transformer_blocks[._]\d+[._]attn[._]")
-        return "SD3" if sizes & {1536, 2432} else "Qwen-Image" if 3072 in sizes else None
-    if has_name(shapes, r"(^|[._])layers[._]\d+[._](attention|adaLN)"):
-        sizes = _widths(shapes, r"layers[._]\d")
-        return "Z-Image" if 3840 in sizes else "Lumina2" if 2304 in sizes else None
-    if has_name(shapes, rf"{_BLOCK}cross_attn[._](q|k|v|o|output)_proj"):
-        return "Anima"
-    if has_name(shapes, rf"{_BLOCK}(self_attn|cross_attn)[._][qkvo]\b"):
-        return "Wan"
-    return "Krea2" if has_name(shapes, rf"{_BLOCK}attn[._](wq|wk|wv|wo|gate)\b") else None
-
-
-def _of_two_streams(shapes: Shapes) -> str | None:
-    sizes = _widths(shapes, _STREAMS)
-    singles = _largest_number(shapes, r"single_(?:transformer_)?blocks[._](\d+)")
-    doubles = _largest_number(shapes, r"(?<!single_)(?:double_blocks|transformer_blocks)[._](\d+)")
-    if 6144 in sizes and 3072 not in sizes:
-        return "Flux.2"
-    if 3584 in sizes:
-        return "HunyuanImage"
-    if doubles == 19 and singles == 39:
-        return "HunyuanVideo"
-    # LoKr splits the width into factors: Flux.1's 3072 is 32 x 96.
-    return "Flux.1" if 3072 in sizes or {32, 96} <= sizes else None
+def _twins(names: Iterable[str]) -> list[str]:
+    """The models with the same modules as one of these, which were passed over for it."""
+    named = set(names)
+    return [model.name for model in geometries() if model.twin_of in named]

@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from scanner.adapters.block_names import original_names
-from scanner.adapters.transformer_names import ORIGINAL_NAMES
+from scanner.adapters.geometries.original_names import original_modules
+from scanner.adapters.geometries.unet_names import original_names
 
 DENOISERS = ("unet", "transformer")
 NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
@@ -142,11 +142,8 @@ def _originals(
         for path, original in original_names(paths, config).items():
             yield original, Target((Piece(network, path),))
         return
-    known = set(paths)
-    spell = ORIGINAL_NAMES.get(type(module).__name__)
-    for original, pieces in spell(config) if spell else ():
-        if all(path in known for path, _, _ in pieces):
-            yield (
-                original,
-                Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces)),
-            )
+    for original, pieces in original_modules(type(module).__name__, paths):
+        yield (
+            original,
+            Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces)),
+        )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from scanner.adapters.acceptance import DENOISER_PREFIX
+from scanner.adapters.acceptance import path_in_denoiser
 from scanner.adapters.numbered import are_numbered, named
 from scanner.fingerprints.fused_modules import UNETS, RowRange, ranges_of
 
@@ -40,8 +40,6 @@ _ENCODER = re.compile(
     r")(?P<rest>.+)$"
 )
 _COMFY = {"clip_l": "1", "clip_g": "2"}
-# diffusers 1; XLabs' processors have no attention in front of them.
-_PROCESSOR = re.compile(r"(?<=\.)(?P<attention>attn\d?)\.processor\.(?P<layer>\w+?)_lora$")
 _OF_UNET = re.compile(
     r"(?:down|up)_blocks_[0-3]_(?:attentions|resnets|downsamplers|upsamplers)_\d_|mid_block_"
     r"|(?:down|up)_blocks_[0-3]_(?:down|up)samplers_0_conv$"
@@ -86,11 +84,8 @@ def is_of_model(module: NamedModule, family: str) -> bool:
 def _module(stem: str, family: str, blocks: int) -> NamedModule:
     if (match := _ENCODER.match(stem)) is not None:
         return NamedModule(Network.ENCODERS, (RowRange(_encoder_name(match)),))
-    path = DENOISER_PREFIX.sub("", stem)
-    path = _PROCESSOR.sub(r"\g<attention>.\g<layer>", path)
-    if path.endswith((".to_out", "_to_out")) and "attn" in path and "single" not in path:
-        path += ".0"  # diffusers 1 leaves the number out
-    return NamedModule(Network.DENOISER, ranges_of(path.replace(".", "_"), family, blocks))
+    path = path_in_denoiser(stem).replace(".", "_")
+    return NamedModule(Network.DENOISER, ranges_of(path, family, blocks))
 
 
 def _encoder_name(match: re.Match[str]) -> str:

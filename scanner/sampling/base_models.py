@@ -139,9 +139,9 @@ def choose_base_model(
         else entry["repository"]
     )
     location, reason = _location(entry, default, override, declared, shelf)
-    sampled = entry.get("model")
-    if location == default and sampled and declared.model not in (None, sampled):
-        values = {"model": str(declared.model), "family": family, "known": str(sampled)}
+    sampled = str(entry.get("model", family))
+    if location == default and declared.model not in (None, sampled):
+        values = {"model": str(declared.model), "family": family, "known": sampled}
         raise NotScannable(Reason("size-not-supported", values).in_english())
     evidence = Stage("evidence", **{"size": entry["size"], **entry["evidence"]})
     screening = Stage("screening", **{"size": entry["size"], **entry["screening"]})

@@ -50,7 +50,9 @@ def _between(change: Array, signs: Projection) -> Array:
 
 def _size(parts: Shapes) -> Size | None:
     shape = parts.get("diff", ())
-    return (shape[0], shape[1]) if len(shape) > 1 else None
+    if not shape:
+        return None
+    return shape[0], shape[1] if len(shape) > 1 else 0  # a norm has no inputs
 
 
 DIFFERENCE = AdapterFormat(

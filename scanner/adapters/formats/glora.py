@@ -15,6 +15,8 @@ from scanner.adapters.formats.definition import (
     KindRule,
     Parts,
     Projection,
+    Shapes,
+    Size,
     WeightChange,
     marked_by,
 )
@@ -57,9 +59,19 @@ def _project(parts: Arrays, signs: Projection) -> Array:
     return product_between(first, second, parts.get("bm"), signs) * scale
 
 
+def _size(parts: Shapes) -> Size | None:
+    first, second = parts.get("b1", ()), parts.get("b2", ())
+    if "bm" in parts or len(first) < 2 or len(second) < 2:
+        return None
+    if first[0] < second[0]:  # LyCORIS before 2.0, as above; a rank is below the outputs
+        first, second = second, first
+    return first[0], second[1]
+
+
 GLORA = AdapterFormat(
     "GLoRA",
     endings=tuple((f".{part}.weight", part) for part in _PARTS),
     kinds=(KindRule("glora", _has_both_products),),
     changes=(WeightChange("a1", marked_by("a1", used=SCALES.union(_PARTS)), _delta, _project),),
+    size=_size,
 )

@@ -10,6 +10,8 @@ from scanner.adapters.formats.definition import (
     Arrays,
     Parts,
     Projection,
+    Shapes,
+    Size,
     WeightChange,
     kind_with,
     marked_by,
@@ -34,6 +36,14 @@ def _project(parts: Arrays, signs: Projection) -> Array:
     return signs.rows(len(factors)) @ factors @ signs.columns(1)
 
 
+def _size(parts: Shapes) -> Size | None:
+    """A column has one factor for each output, a row one for each input; a list may be either."""
+    shape = parts.get("ia3", ())
+    if len(shape) < 2:
+        return None
+    return (None, shape[1]) if shape[0] == 1 else (shape[0], None)
+
+
 IA3 = AdapterFormat(
     "IA3",
     endings=((".on_input", "on_input"),),
@@ -43,4 +53,5 @@ IA3 = AdapterFormat(
         WeightChange("ia3", marked_by("ia3", used=ALPHA | {"ia3", "on_input"}), _delta, _project),
     ),
     settings=frozenset({"on_input"}),
+    size=_size,
 )

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 
-from scanner.adapters.block_names import original_names
+from scanner.adapters.geometries.unet_names import original_names
 from scanner.miniature.training.adapter import (
     TARGET_MODULES,
     Schedule,

@@ -1,0 +1,1 @@
+"""The modules of each model that adapters are trained for, with their sizes."""
