@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
+from scanner.adapters.geometries.geometry import family_of_model
 from scanner.adapters.targets import networks_of
 from scanner.errors import BaseModelMissing, ImageCheckMissing
 from scanner.records import Question
@@ -29,9 +30,13 @@ from scanner.sampling.plans import PlanBasis, SamplePlan, plan_samples
 from scanner.sampling.sampler import Sampler
 from tests.tiny_pipelines import (
     tiny_checker,
+    tiny_chroma,
     tiny_flux,
     tiny_flux2,
     tiny_hunyuan,
+    tiny_hunyuan_video,
+    tiny_klein,
+    tiny_krea2,
     tiny_lumina2,
     tiny_qwen,
     tiny_sd1,
@@ -53,6 +58,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "Flux.2": tiny_flux2,
     "HunyuanImage": tiny_hunyuan,
     "Lumina2": tiny_lumina2,
+    "Flux.2 Klein 4B": tiny_klein,
+    "Chroma": tiny_chroma,
+    "Krea2": tiny_krea2,
+    "HunyuanVideo": tiny_hunyuan_video,
 }
 FROM_FOLDERS = ("SD1", "SD2", "SDXL", "SD3", "Flux.1")
 LAYERS = {
@@ -67,6 +76,10 @@ LAYERS = {
     "Flux.2": "transformer_blocks.0.attn.to_q",
     "HunyuanImage": "transformer_blocks.0.attn.to_q",
     "Lumina2": "layers.0.attn.to_q",
+    "Flux.2 Klein 4B": "transformer_blocks.0.attn.to_q",
+    "Chroma": "transformer_blocks.0.attn.to_q",
+    "Krea2": "transformer_blocks.0.attn.to_q",
+    "HunyuanVideo": "transformer_blocks.0.attn.to_q",
 }
 SCREENING = plan_samples(PlanBasis("ab" * 32), "screening", [Question("ohwx")], 3)
 CONFIRMATION = plan_samples(PlanBasis("ab" * 32), "evidence", [Question("ohwx")], 2)
@@ -85,7 +98,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def base_of(folders: dict[str, Path]) -> Callable[[str], BaseModel]:
     def make(family: str) -> BaseModel:
-        base = choose_base_model(family, str(folders[family]) if family in folders else None)
+        override = str(folders[family]) if family in folders else None
+        whole = family_of_model(family)
+        size = None if whole == family else family
+        base = choose_base_model(whole, override, Declared(model=size))
         size = 16 if family in folders else 32
         return replace(
             base,

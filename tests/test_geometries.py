@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from diffusers.loaders import single_file_utils
 
 from scanner.adapters.acceptance import fitting_models
 from scanner.adapters.families import find_family
 from scanner.adapters.geometries.build import DATA, describe, models
 from scanner.adapters.geometries.geometry import Geometry, file_name, geometries, place_of
+from scanner.adapters.geometries.original_names import original_modules
 
 MODELS = geometries()
 BY_NAME = {model.name: model for model in MODELS}
@@ -165,3 +168,68 @@ def test_known_confusions_are_seen(name: str, path: str, families: set[str]) -> 
 def test_nothing_of_a_file_has_to_be_known_by_a_model(tmp_path: Path) -> None:
     unknown: dict[str, Any] = {"somewhere.else.lora_A.weight": (4, 8)}
     assert fitting_models(unknown) == ()
+
+
+class Complete(dict[str, torch.Tensor]):
+    """A checkpoint that has every bias and norm that a conversion asks for."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+
+    def pop(self, key: str, default: Any = None) -> Any:
+        rows = self.rows.get(f"{key.removesuffix('.bias')}.weight", 1)
+        return super().pop(key, torch.zeros(rows, 1) if default is None else default)
+
+
+CONVERSIONS = {
+    "Flux.1": "convert_flux_transformer_checkpoint_to_diffusers",
+    "Flex.1": "convert_flux_transformer_checkpoint_to_diffusers",
+    "Chroma": "convert_chroma_transformer_checkpoint_to_diffusers",
+    "Flux.2 Klein 4B": "convert_flux2_transformer_checkpoint_to_diffusers",
+    "SD3 Medium": "convert_sd3_transformer_checkpoint_to_diffusers",
+    "SD3.5 Medium": "convert_sd3_transformer_checkpoint_to_diffusers",
+    "Wan 14B": "convert_wan_transformer_to_diffusers",
+    "Wan 14B image": "convert_wan_transformer_to_diffusers",
+    "Wan VACE 1.3B": "convert_wan_transformer_to_diffusers",
+    "Z-Image": "convert_z_image_transformer_checkpoint_to_diffusers",
+    "Lumina2": "convert_lumina2_to_diffusers",
+    "HunyuanVideo": "convert_hunyuan_video_transformer_to_diffusers",
+    "Anima": "convert_cosmos_transformer_checkpoint_to_diffusers",
+    "Krea2": "convert_krea2_transformer_checkpoint_to_diffusers",
+    "LTX-Video 2B": "convert_ltx_transformer_checkpoint_to_diffusers",
+    "LTX-2": "convert_ltx2_transformer_to_diffusers",
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_original_modules_mean_the_rows_that_diffusers_converts_them_to(name: str) -> None:
+    """Row by row: each row of an original weight has a number of its own.
+
+    diffusers' conversion of whole checkpoints exchanges halves and divides fused modules.
+    """
+    model = BY_NAME[name]
+    sizes = model.paths()
+    matrices = {path for path, (_, inputs) in sizes.items() if inputs}
+    named = {
+        original: pieces
+        for original, pieces in original_modules(model.model_class, matrices)
+        if not original.endswith(("to_qkv", "to_added_qkv")) and "processor" not in original
+    }
+    meant = {path for pieces in named.values() for path, _, _ in pieces}
+    checkpoint, wanted, first = Complete(), dict[str, torch.Tensor](), 0
+    for original, pieces in [
+        *named.items(),
+        *((path, ((path, None, 1),)) for path in sorted(matrices - meant)),
+    ]:
+        rows = [int(sizes[path][0] or 0) // parts for path, _, parts in pieces]
+        numbers = torch.arange(first, first + sum(rows), dtype=torch.float64)[:, None]
+        first += sum(rows)
+        checkpoint[f"{original}.weight"] = numbers
+        checkpoint.rows[f"{original}.weight"] = sum(rows)
+        for (path, part, parts), own in zip(pieces, numbers.split(rows), strict=True):
+            place = wanted.setdefault(f"{path}.weight", torch.zeros(len(own) * parts, 1).double())
+            start = (part or 0) * len(own)
+            place[start : start + len(own)] = own
+    converted = getattr(single_file_utils, CONVERSIONS[name])(checkpoint)
+    for path, rows in wanted.items():
+        assert torch.equal(converted[path].reshape(-1, 1).double(), rows), path

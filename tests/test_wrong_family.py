@@ -21,7 +21,13 @@ from scanner.adapters.declared_families import (
 )
 from scanner.adapters.families import find_family
 from scanner.errors import NotScannable
-from scanner.sampling.base_models import Declared, choose_base_model, known_families
+from scanner.sampling.base_models import (
+    Declared,
+    choose_base_model,
+    description_of,
+    known_families,
+    size_described,
+)
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
@@ -524,12 +530,25 @@ def test_finetuned_bases_are_still_their_family(tmp_path: Path) -> None:
 
 
 def test_a_size_without_a_base_model_is_refused_by_name() -> None:
-    for family, model in (("Flux.2", "Flux.2 Klein 4B"), ("Wan", "Wan 14B"), ("SD3", "SD3 Medium")):
+    for family, model in (
+        ("Flux.1", "Flux.1 Fill"),
+        ("Wan", "Wan 14B image"),
+        ("Wan", "Wan VACE 1.3B"),
+    ):
         with pytest.raises(NotScannable, match=f"family not supported: {model}; of {family} only"):
             choose_base_model(family, None, Declared(model=model))
         assert choose_base_model(family, "my/own", Declared(model=model)).location == "my/own"
-        sampled = known_families()[family]["model"]
-        assert choose_base_model(family, None, Declared(model=sampled)).family == family
+
+
+def test_every_size_of_a_family_has_its_own_base_model() -> None:
+    klein = choose_base_model("Flux.2", None, Declared(model="Flux.2 Klein 4B"))
+    assert (klein.pipeline, klein.evidence.steps) == ("Flux2KleinPipeline", 4)
+    for family, entry in known_families().items():
+        models = (entry.get("model", family), *entry.get("sizes", {}))
+        bases = [choose_base_model(family, None, Declared(model=model)) for model in models]
+        assert len({base.location for base in bases}) == len(models)
+        described = [size_described(family, description_of(base)) for base in bases]
+        assert described == [None, *models[1:]]
 
 
 @pytest.fixture
@@ -545,9 +564,14 @@ def test_a_scan_fails_what_it_must_not_draw(
     enrol(scan_session, consent, "Somebody Else")
     folder = tmp_path / "uploads"
     folder.mkdir()
-    written(folder / "chroma.safetensors", WHOLE_FLUX, {"ss_base_model_version": "chroma"})
     written(
-        folder / "klein.safetensors", kohya("single_blocks_#_linear1", range(20), (27648, 3072))
+        folder / "hidream.safetensors",
+        dotted(
+            "diffusion_model.", "single_stream_blocks.#.block.attn1.to_q", range(2), (2560, 2560)
+        ),
+    )
+    written(
+        folder / "image.safetensors", kohya("blocks_#_cross_attn_k_img", range(20), (5120, 5120))
     )
     written(folder / "shared.safetensors", KLEIN_ATTENTION)
     written(folder / "video.safetensors", LTX)
@@ -558,8 +582,8 @@ def test_a_scan_fails_what_it_must_not_draw(
         row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
     }
     assert {row["outcome"] for row in rows.values()} == {"failed"}
-    assert "family not supported: Chroma" in rows["chroma.safetensors"]["reason"]
-    assert "family not supported: Flux.2 Klein 4B" in rows["klein.safetensors"]["reason"]
+    assert "family not supported: HiDream" in rows["hidream.safetensors"]["reason"]
+    assert "family not supported: Wan 14B image" in rows["image.safetensors"]["reason"]
     for name in ("Flux.1", "Chroma", "Flux.2 Klein 4B"):
         assert name in rows["shared.safetensors"]["reason"]
     assert "family not supported: LTX-Video" in rows["video.safetensors"]["reason"]

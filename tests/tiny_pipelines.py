@@ -9,16 +9,24 @@ from diffusers import (
     AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLHunyuanImage,
+    AutoencoderKLHunyuanVideo,
     AutoencoderKLQwenImage,
     AutoencoderKLWan,
+    ChromaPipeline,
+    ChromaTransformer2DModel,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
     Flux2Pipeline,
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
     HunyuanImagePipeline,
     HunyuanImageTransformer2DModel,
+    HunyuanVideoPipeline,
+    HunyuanVideoTransformer3DModel,
+    Krea2Pipeline,
+    Krea2Transformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
     QwenImagePipeline,
@@ -41,13 +49,18 @@ from transformers import (
     CLIPTokenizer,
     Gemma2Config,
     Gemma2Model,
+    LlamaConfig,
+    LlamaModel,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3Model,
+    Qwen3VLConfig,
+    Qwen3VLModel,
     T5Config,
     T5EncoderModel,
     T5TokenizerFast,
@@ -557,6 +570,33 @@ def tiny_lumina2() -> Any:
     )
 
 
+def _flux2_networks(*, guidance: bool = True) -> tuple[Any, Any]:
+    transformer = Flux2Transformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=24,
+        timestep_guidance_channels=256,
+        axes_dims_rope=(4, 4, 4, 4),
+        mlp_ratio=2.0,
+        guidance_embeds=guidance,
+    ).eval()
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 16),
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        norm_num_groups=4,
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+    ).eval()
+    return transformer, vae
+
+
 def tiny_flux2() -> Any:
     words = _bytes()
     # The real processor passes messages as lists of parts; the pipeline reads layers 10, 20 and 30.
@@ -587,28 +627,7 @@ def tiny_flux2() -> Any:
     encoder = Mistral3ForConditionalGeneration(
         Mistral3Config(text_config=text, vision_config=vision)
     ).eval()
-    transformer = Flux2Transformer2DModel(
-        patch_size=1,
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=2,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=24,
-        timestep_guidance_channels=256,
-        axes_dims_rope=(4, 4, 4, 4),
-        mlp_ratio=2.0,
-    ).eval()
-    vae = AutoencoderKLFlux2(
-        block_out_channels=(8, 16),
-        in_channels=3,
-        out_channels=3,
-        latent_channels=4,
-        norm_num_groups=4,
-        layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-    ).eval()
+    transformer, vae = _flux2_networks()
     return _quiet(
         Flux2Pipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(),
@@ -616,5 +635,172 @@ def tiny_flux2() -> Any:
             text_encoder=encoder,
             tokenizer=words,
             transformer=transformer,
+        )
+    )
+
+
+def tiny_klein() -> Any:
+    """Flux.2 Klein; the pipeline reads layers 9, 18 and 27 of its text encoder."""
+    words = _bytes()
+    torch.manual_seed(16)
+    config = Qwen3Config(
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=28,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        vocab_size=len(words),
+        max_position_embeddings=512,
+        head_dim=4,
+    )
+    transformer, vae = _flux2_networks(guidance=False)
+    return _quiet(
+        Flux2KleinPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=vae,
+            text_encoder=Qwen3ForCausalLM(config).eval(),
+            tokenizer=words,
+            transformer=transformer,
+            is_distilled=True,
+        )
+    )
+
+
+def tiny_chroma() -> Any:
+    words, t5 = _t5()
+    torch.manual_seed(17)
+    transformer = ChromaTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        axes_dims_rope=(4, 4, 8),
+        approximator_hidden_dim=32,
+        approximator_layers=1,
+        approximator_num_channels=16,
+    ).eval()
+    return _quiet(
+        ChromaPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=_vae(4),
+            text_encoder=t5,
+            tokenizer=words,
+            transformer=transformer,
+        )
+    )
+
+
+def tiny_krea2() -> Any:
+    words = _bytes()
+    torch.manual_seed(18)
+    transformer = Krea2Transformer2DModel(
+        in_channels=16,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=32,
+        timestep_embed_dim=8,
+        text_hidden_dim=16,
+        num_text_layers=3,
+        text_num_attention_heads=2,
+        text_num_key_value_heads=1,
+        text_intermediate_size=16,
+        num_layerwise_text_blocks=1,
+        num_refiner_text_blocks=1,
+        axes_dims_rope=(4, 2, 2),
+    ).eval()
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "vocab_size": len(words),
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+    }
+    encoder = Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=vision)).eval()
+    vae = AutoencoderKLQwenImage(
+        base_dim=24,
+        z_dim=4,
+        dim_mult=[1, 2, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    ).eval()
+    return _quiet(
+        Krea2Pipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(
+                use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15
+            ),
+            vae=vae,
+            text_encoder=encoder,
+            tokenizer=words,
+            transformer=transformer,
+            text_encoder_select_layers=(0, 1, 2),
+        )
+    )
+
+
+def tiny_hunyuan_video() -> Any:
+    words = _bytes()
+    torch.manual_seed(19)
+    encoder = LlamaModel(
+        LlamaConfig(
+            hidden_size=16,
+            intermediate_size=37,
+            num_attention_heads=4,
+            num_hidden_layers=2,
+            vocab_size=len(words),
+            pad_token_id=words.pad_token_id,
+        )
+    ).eval()
+    transformer = HunyuanVideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=10,
+        num_layers=2,
+        num_single_layers=2,
+        num_refiner_layers=1,
+        patch_size=1,
+        patch_size_t=1,
+        guidance_embeds=True,
+        text_embed_dim=16,
+        pooled_projection_dim=WIDTH,
+        rope_axes_dim=(2, 4, 4),
+    ).eval()
+    vae = AutoencoderKLHunyuanVideo(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        down_block_types=("HunyuanVideoDownBlock3D",) * 4,
+        up_block_types=("HunyuanVideoUpBlock3D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        spatial_compression_ratio=8,
+        temporal_compression_ratio=4,
+    ).eval()
+    return _quiet(
+        HunyuanVideoPipeline(
+            text_encoder=encoder,
+            tokenizer=words,
+            transformer=transformer,
+            vae=vae,
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+            text_encoder_2=_encoder(),
+            tokenizer_2=tokenizer(),
         )
     )

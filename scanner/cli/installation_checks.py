@@ -158,18 +158,23 @@ def _in_hub_cache(settings: Settings, repository: str) -> bool:
 
 
 def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
-    from scanner.sampling.base_models import choose_base_model, known_families
+    from scanner.sampling.base_models import Declared, choose_base_model, known_families
 
     described = {}
-    for family, entry in known_families().items():
-        base = choose_base_model(family, None)
+    models = [
+        (family, entry, model)
+        for family, entry in known_families().items()
+        for model in (entry.get("model", family), *entry.get("sizes", {}))
+    ]
+    for family, entry, model in models:
+        base = choose_base_model(family, None, Declared(model=model))
         bundled = entry["source"] == "bundled"
         present = bundled or _in_hub_cache(settings, base.location)
         location = "shipped" if bundled else base.location
-        described[family] = f"{location}, {base.licence}, {'here' if present else 'not here'}"
+        described[model] = f"{location}, {base.licence}, {'here' if present else 'not here'}"
         if not present:
             missing.append(
-                f"base model of {family}: fetched at first use from {base.location} on the "
+                f"base model of {model}: fetched at first use from {base.location} on the "
                 "Hugging Face Hub, or pass --base-model"
             )
     if settings.base_model:

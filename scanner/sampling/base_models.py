@@ -72,6 +72,8 @@ class BaseModel:
         precision: torch dtype of its weights on a GPU; on a CPU it is always float32.
         evidence, screening: how images of each stage are made.
         checked_images: whether its images may be shown without a safety check.
+        embedded_guidance: the guidance scale is an input of the model, which takes no negative
+            prompt.
         configuration: folder or hub id from which `from_single_file` reads the networks'
             configuration.
         decoder: hub id or folder of a small decoder for screening; None without one.
@@ -86,6 +88,7 @@ class BaseModel:
     evidence: Stage
     screening: Stage
     checked_images: bool
+    embedded_guidance: bool
     configuration: str
     decoder: str | None = None
     accelerator: Accelerator | None = None
@@ -132,7 +135,7 @@ def choose_base_model(
     if family not in registry:
         unknown = Reason("family-not-supported", {"family": family, "known": tuple(registry)})
         raise NotScannable(unknown.in_english())
-    entry = registry[family]
+    entry = _entry_of_size(registry[family], declared.model)
     default = (
         str(MINIATURE_WEIGHTS / "base_model")
         if entry["source"] == "bundled"
@@ -141,7 +144,8 @@ def choose_base_model(
     location, reason = _location(entry, default, override, declared, shelf)
     sampled = str(entry.get("model", family))
     if location == default and declared.model not in (None, sampled):
-        values = {"model": str(declared.model), "family": family, "known": sampled}
+        known = ", ".join((sampled, *entry.get("sizes", {})))
+        values = {"model": str(declared.model), "family": family, "known": known}
         raise NotScannable(Reason("size-not-supported", values).in_english())
     evidence = Stage("evidence", **{"size": entry["size"], **entry["evidence"]})
     screening = Stage("screening", **{"size": entry["size"], **entry["screening"]})
@@ -156,9 +160,33 @@ def choose_base_model(
         evidence=evidence,
         screening=screening,
         checked_images=entry["checked_images"],
+        embedded_guidance=entry.get("embedded_guidance", False),
         configuration=default,
         decoder=entry.get("decoder"),
         accelerator=_accelerator(accelerator, screening.size) if accelerator else None,
+    )
+
+
+def _entry_of_size(entry: dict[str, Any], model: str | None) -> dict[str, Any]:
+    """Return the entry of a family for one of its sizes; unchanged if it has none of its own."""
+    size = entry.get("sizes", {}).get(model)
+    return entry if size is None else {**entry, **size, "model": model}
+
+
+def size_described(family: str, description: str) -> str | None:
+    """Return the size of a family whose default base model a record describes; None for others.
+
+    Args:
+        description: see description_of.
+    """
+    sizes = known_families().get(family, {}).get("sizes", {})
+    return next(
+        (
+            model
+            for model, entry in sizes.items()
+            if description.startswith(f"{family}: {entry['repository']} (")
+        ),
+        None,
     )
 
 

@@ -243,12 +243,11 @@ class Sampler:
             "num_frames": 1,
             "output_type": output,
         }
-        # Guidance-distilled models take `true_cfg_scale` for a negative prompt (Qwen-Image) or do
-        # not use a negative prompt at all (Flux).
-        if "true_cfg_scale" in self._accepted and self.base.family != "Flux.1":
-            wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
-        elif "true_cfg_scale" in self._accepted:
+        # Qwen-Image takes `true_cfg_scale` for classifier-free guidance.
+        if self.base.embedded_guidance:
             del wanted["negative_prompt"]
+        elif "true_cfg_scale" in self._accepted:
+            wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
         # HunyuanImage: the scale of its guider stays as the model sets it.
         if "distilled_guidance_scale" in self._accepted:
             wanted["distilled_guidance_scale"] = wanted.pop("guidance_scale")
