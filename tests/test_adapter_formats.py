@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -23,13 +22,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from scanner.adapters.geometries.original_names import original_modules
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
 from scanner.adapters.targets import networks_of
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.world import BASE_MODEL
 from tests.conftest import shared
-from tests.tiny_pipelines import tiny_flux, tiny_qwen, tiny_sd1, tiny_sd3, tiny_sdxl, tiny_wan
+from tests.tiny_pipelines import (
+    tiny_chroma,
+    tiny_flux,
+    tiny_flux2,
+    tiny_hunyuan,
+    tiny_hunyuan_video,
+    tiny_klein,
+    tiny_krea2,
+    tiny_lumina2,
+    tiny_qwen,
+    tiny_sd1,
+    tiny_sd3,
+    tiny_sdxl,
+    tiny_wan,
+    tiny_z_image,
+)
 
 RANK = 3
 DOWN = "down_blocks.1.attentions.0.transformer_blocks.0"
@@ -374,24 +389,6 @@ def test_real_files_of_cloneofsimo_fit_an_sd1_sized_unet(name: str) -> None:
     assert len(anatomy.embeddings) == (2 if "disney" in name else 0)
 
 
-def test_a_naming_that_only_diffusers_knows_goes_through_it(
-    flux: Any, loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without our own names diffusers' converter reads kohya's, and makes the same change."""
-    monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
-    monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
-    out, inner = weight_of(flux, FLUX_PATHS[0]).shape
-    down, up = pair(3 * out, inner, 5)
-    stem = "lora_unet_double_blocks_1_img_attn_qkv"
-    tensors = {
-        f"{stem}.lora_down.weight": down,
-        f"{stem}.lora_up.weight": up,
-        f"{stem}.alpha": torch.tensor(1.0),
-    }
-    expected = dict(zip(FLUX_PATHS, delta_of(down, up, 1.0).split(out), strict=True))
-    loads(flux, tensors, expected, route="diffusers")
-
-
 WAN_LAYERS = {
     f"{theirs}.{letter}": f"{ours}.{layer}"
     for theirs, ours in (("self_attn", "attn1"), ("cross_attn", "attn2"))
@@ -436,16 +433,6 @@ def test_wan_in_its_own_names_and_in_diffusers(
     loads(wan, *of_wan(wan, prefix, ends, original=original))
 
 
-def test_wans_own_names_go_through_diffusers(
-    loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`blocks.0.self_attn.q` is attn1.to_q in diffusers, whose converter makes the same change."""
-    monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
-    monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
-    wan = tiny_wan()
-    loads(wan, *of_wan(wan, "diffusion_model.", AB, original=True), route="diffusers")
-
-
 def test_qwen_lokr_in_kohya_names_which_diffusers_refuses(loads: Callable[..., None]) -> None:
     qwen = tiny_qwen()
     place = "transformer:transformer_blocks.1.attn.add_k_proj"
@@ -454,6 +441,63 @@ def test_qwen_lokr_in_kohya_names_which_diffusers_refuses(loads: Callable[..., N
     stem = "lora_unet_transformer_blocks_1_attn_add_k_proj"
     tensors = {f"{stem}.lokr_w1": w1, f"{stem}.lokr_w2": w2, f"{stem}.alpha": torch.tensor(1.0)}
     loads(qwen, tensors, {place: torch.kron(w1.double(), w2.double())}, kind="lokr")
+
+
+ORIGINALS: dict[str, Callable[[], Any]] = {
+    "Flux.1": tiny_flux,
+    "Chroma": tiny_chroma,
+    "Flux.2": tiny_flux2,
+    "Flux.2 Klein": tiny_klein,
+    "SD3": tiny_sd3,
+    "Wan": tiny_wan,
+    "Z-Image": tiny_z_image,
+    "Lumina 2": tiny_lumina2,
+    "Krea 2": tiny_krea2,
+    "HunyuanVideo": tiny_hunyuan_video,
+    "HunyuanImage": tiny_hunyuan,
+}
+ORIGINAL_NAMINGS = [
+    ("diffusion_model.", AB),
+    ("base_model.model.", (".lora_A.person.weight", ".lora_B.person.weight")),
+    ("lora_unet_", (".lora_down.weight", ".lora_up.weight")),
+]
+
+
+@pytest.mark.parametrize(("prefix", "ends"), ORIGINAL_NAMINGS, ids=["Comfy", "PEFT", "kohya"])
+@pytest.mark.parametrize("family", ORIGINALS)
+def test_every_module_in_its_original_name(
+    loads: Callable[..., None], family: str, prefix: str, ends: tuple[str, str]
+) -> None:
+    """What the names mean is compared with diffusers' conversion in test_geometries.py."""
+    pipeline = ORIGINALS[family]()
+    network = pipeline.transformer
+    paths = [
+        path
+        for path, part in network.named_modules()
+        if getattr(part, "weight", None) is not None and part.weight.dim() > 1
+    ]
+    tensors, expected = {}, dict[str, torch.Tensor]()
+    for original, pieces in original_modules(type(network).__name__, paths):
+        if original.endswith(("to_qkv", "to_added_qkv")) or "processor" in original:
+            continue  # the same modules once more
+        if family == "HunyuanImage" and original.endswith("_qkv") and "blocks" in original:
+            continue
+        weights = [network.get_submodule(path).weight for path, _, _ in pieces]
+        rows = [len(weight) // parts for weight, (_, _, parts) in zip(weights, pieces, strict=True)]
+        down, up = pair(sum(rows), weights[0].flatten(1).shape[1], len(tensors))
+        if weights[0].dim() > 2:
+            down = down.reshape(RANK, *weights[0].shape[1:])
+            up = up.reshape(*up.shape, *[1] * (weights[0].dim() - 2))
+        stem = prefix + (original.replace(".", "_") if prefix.endswith("_") else original)
+        tensors |= {stem + ends[0]: down, stem + ends[1]: up}
+        deltas = delta_of(down.flatten(1), up.flatten(1)).split(rows)
+        for (path, part, parts), delta in zip(pieces, deltas, strict=True):
+            place = expected.setdefault(
+                f"transformer:{path}", torch.zeros(len(delta) * parts, *delta.shape[1:]).double()
+            )
+            place[(part or 0) * len(delta) :][: len(delta)] = delta
+    assert len(expected) > 10
+    loads(pipeline, tensors, expected)
 
 
 class TestUnfaithful:
@@ -546,26 +590,6 @@ class TestUnfaithful:
             f"{stem}.norm.query_norm.scale": torch.ones(8),
         }
         assert "no known adapter" in refused(flux, tensors)
-
-    def test_what_diffusers_drops_on_the_way_is_noticed(
-        self, flux: Any, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
-    ) -> None:
-        """Its converter is made to lose a third of a fused matrix, as converters have done."""
-        from diffusers.loaders import lora_pipeline
-
-        monkeypatch.setattr("scanner.adapters.targets.original_modules", lambda *_: ())
-        monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
-        convert = lora_pipeline._convert_kohya_flux_lora_to_diffusers
-
-        def lossy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            return {name: tensor for name, tensor in convert(state).items() if ".to_v." not in name}
-
-        monkeypatch.setattr(lora_pipeline, "_convert_kohya_flux_lora_to_diffusers", lossy)
-        out, inner = weight_of(flux, FLUX_PATHS[0]).shape
-        down, up = pair(3 * out, inner, 5)
-        stem = "lora_unet_double_blocks_1_img_attn_qkv"
-        told = refused(flux, {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up})
-        assert "% of the file's change" in told
 
 
 @pytest.mark.parametrize("name", ["whole.safetensors", "ab" * 32])

@@ -16,6 +16,11 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
         "size-not-supported": (
             "family not supported: {model}; of {family} only {known} can be sampled"
         ),
+        "size-of-no-model": ("no model that is known here has {module} with {outputs} x {inputs}"),
+        "modules-of-several-models": (
+            "{module} fits {models:commas}, and not all other tensors of the file do"
+        ),
+        "header-names-another": ("the header names {family} ({text}), and no size of it fits"),
         "checkpoints-not-sampled": (
             "full checkpoints of {models:either} are not sampled; {known:commas} are"
         ),

@@ -88,7 +88,7 @@ def misfit(shapes: Shapes) -> str | None:
     if not known:
         return None
     first = [model.name for model in geometries() if _takes(model, known[0])]
-    return f"{known[0].name} fits {', '.join(first[:4])}, and other tensors of the file fit none"
+    return f"{known[0].name} fits {', '.join(first[:4])}, and not all other tensors of the file do"
 
 
 def _known_modules(shapes: Shapes) -> list[Module]:

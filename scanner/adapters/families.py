@@ -96,8 +96,9 @@ def find_family(
 def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
     declared, finding = declared_in_header(metadata), _from_tensors(shapes)
     if not finding.fits and finding.doubt and declared:
-        claim = f"the metadata claims {declared[0].families[0]} ({declared[0].text})"
-        return replace(finding, doubt=f"{finding.doubt}; {claim}")
+        claim = declared[0]
+        told = f"the header names {claim.families[0]} ({claim.text}), and no size of it fits"
+        return replace(finding, doubt=f"{finding.doubt}; {told}")
     if not finding.fits:
         return _from_words(declared, shapes) if declared and not finding.doubt else finding
     agreeing = [statement for statement in declared if _matching(finding.fits, statement)]

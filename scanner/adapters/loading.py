@@ -2,8 +2,7 @@
 
 diffusers drops some tensors with a warning, ignores others without one, and accepts NaN silently
 (measured on 0.42.1). This module requires that every tensor of a file is known, fits the weight
-that it changes and is finite. If only diffusers' converters know a naming, the energy of the change
-must be the same after the conversion. Whether images change is checked later, on images.
+that it changes and is finite. Whether images change is checked later, on images.
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ class Loaded:
 
     Attributes:
         changes: its changes of the networks.
-        route: how it was loaded: "merged", "diffusers" (converted by it, then merged), "embedding",
-            "checkpoint".
+        route: how it was loaded: "merged", "embedding" or "checkpoint".
         words: by learned word, the text to write in a prompt.
         changed_words: words of the vocabulary that the file gives another meaning.
         changes_text: whether an adapter changes a text encoder.
@@ -92,7 +90,7 @@ def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
         UnfaithfulLoad: it cannot be loaded completely.
     """
     tensors, metadata = read_tensors(path, pipeline.device)
-    return _changes(pipeline, tensors, anatomy_of(tensors, metadata))[0]
+    return _changes(pipeline, tensors, anatomy_of(tensors, metadata))
 
 
 @contextmanager
@@ -143,7 +141,7 @@ def loaded_into(
             yield Loaded(merged, "embedding", words)
             return
         anatomy = anatomy_of(tensors, metadata)
-        changes, route = _changes(pipeline, tensors, anatomy)
+        changes = _changes(pipeline, tensors, anatomy)
         words = stack.enter_context(words_added(pipeline, _renamed(anatomy.embeddings)))
         merged = stack.enter_context(_merged(pipeline, changes, accelerator))
         # Merge once, so that tensors that do not fit are reported before anything is sampled.
@@ -154,7 +152,7 @@ def loaded_into(
         beside = _changes_of_companions(pipeline, companions)
         together = stack.enter_context(_summed(pipeline, changes, beside, accelerator))
         names = tuple(beside) if together is not None else ()
-        yield Loaded(merged, route, words, changed, in_text, names, together)
+        yield Loaded(merged, "merged", words, changed, in_text, names, together)
 
 
 @contextmanager
@@ -213,7 +211,7 @@ def _renamed(embeddings: Mapping[str, Tables]) -> dict[str, Tables]:
     }
 
 
-def _changes(pipeline: Any, tensors: Tensors, anatomy: AdapterTensors) -> tuple[list[Change], str]:
+def _changes(pipeline: Any, tensors: Tensors, anatomy: AdapterTensors) -> list[Change]:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if alone := unpaired(shapes):
         raise UnfaithfulLoad(
@@ -230,25 +228,18 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: AdapterTensors) -> tuple[
     targets = target_names(pipeline)
     numbered = named(anatomy.modules, *_paths(pipeline)) if are_numbered(anatomy.modules) else {}
     strange = [stem for stem in anatomy.modules if numbered.get(stem, stem) not in targets]
-    if not strange:
-        meant = {stem: targets[numbered.get(stem, stem)] for stem in anatomy.modules}
-        _must_mean_each_once(meant)
-        return [
-            change
-            for stem, parts in anatomy.modules.items()
-            for change in changes_of(stem, parts, meant[stem])
-        ], "merged"
-    if not any(
-        "dora_scale" in parts or "lora_down" not in parts for parts in anatomy.modules.values()
-    ):
-        # Imported only for the files that need it, because it imports peft.
-        from scanner.adapters.through_diffusers import changes_through_diffusers
-
-        return changes_through_diffusers(pipeline, tensors, anatomy), "diffusers"
-    raise UnfaithfulLoad(
-        f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base model, "
-        f"such as {strange[0]}"
-    )
+    if strange:
+        raise UnfaithfulLoad(
+            f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base "
+            f"model, such as {strange[0]}"
+        )
+    meant = {stem: targets[numbered.get(stem, stem)] for stem in anatomy.modules}
+    _must_mean_each_once(meant)
+    return [
+        change
+        for stem, parts in anatomy.modules.items()
+        for change in changes_of(stem, parts, meant[stem])
+    ]
 
 
 def _must_mean_each_once(meant: Mapping[str, Target]) -> None:

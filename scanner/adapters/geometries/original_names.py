@@ -23,11 +23,13 @@ def original_modules(model_class: str, paths: Collection[str]) -> Iterator[tuple
     """
     known = set(paths)
     yield from _fused(known)
+    found: dict[str, Pieces] = {}  # what is said of the last block replaces what is said of all
     for original, templates in _templates().get(model_class, {}).items():
         for number in _numbers(templates[0], known):
             pieces = tuple(piece for template in templates for piece in _pieces(template, number))
             if all(path in known for path, _, _ in pieces):
-                yield original.replace("#", number).replace(".last.", f".{number}."), pieces
+                found[original.replace("#", number).replace(".last.", f".{number}.")] = pieces
+    yield from found.items()
 
 
 def _fused(known: Collection[str]) -> Iterator[tuple[str, Pieces]]:
