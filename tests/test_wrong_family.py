@@ -19,7 +19,7 @@ from scanner.adapters.declared_families import (
     declared_in_header,
     families_named,
 )
-from scanner.adapters.families import find_family
+from scanner.adapters.families import find_family, narrowed
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import (
     Declared,
@@ -510,6 +510,17 @@ def test_a_listing_settles_or_contradicts(
     assert (told.finding.problem is None) == (problem is None)
     assert problem is None or problem in str(told.finding.problem)
     assert triage_from_dict(asdict(told)) == told
+
+
+def test_a_listing_of_wan_says_text_or_image() -> None:
+    for word in ("Wan Video 14B i2v 480p", "Wan-AI/Wan2.1-I2V-14B-480P", "Wan Video 14B t2v"):
+        for path in ("self_attn_q", "cross_attn_k_img"):
+            shapes = kohya(f"blocks_#_{path}", range(40), (5120, 5120))
+            listing = declared_by_listing(word)
+            assert listing is not None
+            finding = narrowed(find_family(shapes, {}), listing)
+            assert (finding.family, finding.problem) == ("Wan", None)
+    assert families_named("Wan 2.5") == families_named("Wan 3.0") == ()
 
 
 def test_finetuned_bases_are_still_their_family(tmp_path: Path) -> None:

@@ -66,10 +66,14 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         (r"hunyuan-?video-?1-?5|hv-?1-?5", ("HunyuanVideo 1.5",)),
         (r"hunyuan-?video|framepack", ("HunyuanVideo", "HunyuanVideo 1.5")),
         (r"hunyuan-?(dit|1)", ("HunyuanDiT",)),
-        (r"wan-?(video-?)?(2-?[12]-?)?(t2v-?)?1-?3-?b", ("Wan 1.3B",)),
-        (r"wan-?(video-?)?(2-?[12]-?)?([it]2v-?)?a?14-?b", ("Wan 14B",)),
+        (r"wan-?(video-?)?(2-?[12]-?)?(t2v-?|vace-?)?1-?3-?b", ("Wan 1.3B", "Wan VACE 1.3B")),
+        (
+            r"wan-?(video-?)?(2-?[12]-?)?([it]2v-?|vace-?|flf2v-?)?a?14-?b",
+            ("Wan 14B", "Wan 14B image", "Wan VACE 14B"),
+        ),
         (r"wan-?(video-?)?2-?2-?(ti2v-?)?5-?b", ("Wan 5B",)),
-        (r"wan-?(video)?(-?2(-?[12])?)?", ("Wan",)),
+        # Wan 2.5 and later are services without published weights.
+        (r"wan-?(video)?(?!-?(2-?[5-9]|[3-9]))(-?2(-?[12])?)?", ("Wan",)),
         (r"ltx-?v?(ideo)?-?2", ("LTX-2",)),
         (r"ltx-?v(ideo)?", ("LTX-Video",)),
         (r"pixart", ("PixArt",)),
