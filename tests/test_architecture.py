@@ -10,6 +10,8 @@ import scanner
 from tests.draw_architecture import PAGE, drawn
 from tests.list_licences import PAGE as LICENCES
 from tests.list_licences import installed
+from tests.list_models import PAGE as MODELS
+from tests.list_models import page as models_page
 
 PACKAGES = Path(scanner.__file__).parent.parent
 ALL = ("crawlers", "face_index", "reports", "scanner")
@@ -98,6 +100,10 @@ def test_every_dependency_is_listed_with_its_licence() -> None:
         )
     }
     assert set(installed()) <= listed, "run: python -m tests.list_licences"
+
+
+def test_the_page_of_models_is_what_the_registry_says() -> None:
+    assert MODELS.read_text("utf-8") == models_page(), "run: python -m tests.list_models"
 
 
 def test_every_file_that_it_names_is_there() -> None:
