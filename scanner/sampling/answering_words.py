@@ -36,6 +36,8 @@ _LENGTHENED, _TRIED, _WORDS_OF_A_START, _MOST_TOKENS = 6, 512, 2, 4
 # (Johnson and Lindenstrauss 1984).
 _PROJECTED = 256
 _BATCH = 2048
+# A file that moves a few words only has a middle response of nothing.
+_LEAST_UNIT = 1e-6
 _SPELLED = re.compile(r"[a-z0-9]+")
 _END = "</w>"
 
@@ -154,7 +156,7 @@ class _Responses:
         self._middle = before.median(dim=0).values
         self._width = (before - self._middle).norm(dim=1).median()
         relative = self._relative(before, moved)
-        self._unit = float(np.median(relative)) or float(np.finfo(np.float32).tiny)
+        self._unit = max(float(np.median(relative)), _LEAST_UNIT)
         self.usual = _ranking(usual, relative / self._unit)
 
     def of(self, words: Sequence[Tokens]) -> npt.NDArray[np.float32]:
