@@ -578,6 +578,27 @@ class TestUnfaithful:
             miniature, {name: tensor * 1e30 for name, tensor in lora.items()}
         )
 
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            {"lora_down": (RANK, 37), "lora_up": (32, RANK)},
+            {"diff": (32, 37)},
+            {"diff": (37 * 32,)},
+            {"lokr_w1": (37, 8), "lokr_w2": (2, 2)},
+        ],
+        ids=["LoRA", "difference", "one axis", "LoKr"],
+    )
+    def test_a_change_of_equally_many_numbers_in_another_shape(
+        self, refused: Callable[..., str], parts: dict[str, tuple[int, ...]]
+    ) -> None:
+        """The layer of a text encoder has 37 outputs and 32 inputs."""
+        stem = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+        tensors = {
+            f"{stem}.{name}" + (".weight" if name.startswith("lora_") else ""): torch.randn(shape)
+            for name, shape in parts.items()
+        }
+        assert "do not fit a weight of shape" in refused(tiny_sd1(), tensors)
+
     def test_control_loras_need_an_image_and_are_not_sampled(
         self, flux: Any, refused: Callable[..., str]
     ) -> None:

@@ -269,6 +269,40 @@ class TestCopies:
         ):
             assert cosine(kohya, other) == pytest.approx(1, abs=1e-4)
 
+    @pytest.mark.parametrize(
+        ("original", "renamed", "size", "blocks"),
+        [
+            ("double_blocks.#.img_attn.proj", "transformer_blocks.#.attn.to_out.0", 6144, 8),
+            ("double_blocks.#.img_attn.proj", "transformer_blocks.#.attn.to_out.0", 4096, 8),
+            ("blocks.#.cross_attn.k_img", "blocks.#.attn2.add_k_proj", 5120, 10),
+        ],
+        ids=["Flux.2 dev", "Klein 9B", "Wan image"],
+    )
+    def test_every_size_of_a_family(
+        self,
+        saved: Callable[..., Fingerprint],
+        original: str,
+        renamed: str,
+        size: int,
+        blocks: int,
+    ) -> None:
+        """A tensor with an invented number, and a large text encoder, change no name."""
+        files: list[Arrays] = [{}, {}]
+        rng = np.random.default_rng(1)
+        for number in range(blocks):
+            down = rng.standard_normal((2, size)).astype("f2")
+            up = rng.standard_normal((size, 2)).astype("f2")
+            for tensors, prefix, path in (
+                (files[0], "diffusion_model.", original),
+                (files[1], "transformer.", renamed),
+            ):
+                stem = prefix + path.replace("#", str(number))
+                tensors |= {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}
+        for stem in ("diffusion_model.double_blocks.999.zzz", "text_encoder_2.encoder.block.99.q"):
+            files[0][f"{stem}.lora_A.weight"] = np.full((2, 8), 1e-6, "f4")
+            files[0][f"{stem}.lora_B.weight"] = np.full((8, 2), 1e-6, "f4")
+        assert cosine(saved(files[0]), saved(files[1])) == pytest.approx(1, abs=1e-3)
+
     def test_the_original_names_of_flux(self, saved: Callable[..., Fingerprint]) -> None:
         """BFL fuses query, key, value and the first layer behind them; diffusers does not."""
         rng = np.random.default_rng(1)

@@ -443,6 +443,47 @@ def test_a_word_that_another_word_and_the_tensors_outvote_is_told_as_a_note(
     assert "SDXL" in finding.note
 
 
+def test_one_kind_of_blocks_in_two_spellings_settles_nothing() -> None:
+    """The first five blocks of Flux.1, half of them in another trainer's names."""
+    flat = kohya("double_blocks_#_img_attn_proj", range(5), (3072, 3072))
+    dotted_too = dotted("diffusion_model.", "double_blocks.#.txt_attn.proj", range(5), (3072, 3072))
+    of_class = dotted("transformer.", "transformer_blocks.#.attn.to_q", range(5), (3072, 3072))
+    for shapes in ({**flat, **dotted_too}, {**of_class, **dotted_too}):
+        assert "alike" in str(find_family(shapes, {}).problem)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "word", "named"),
+    [
+        (WHOLE_FLUX, "black-forest-labs/FLUX.1-Fill-dev", "Flux.1 Fill"),
+        (WHOLE_FLUX, "FLUX.1-Canny-dev", "Flux.1 control"),
+        (WHOLE_FLUX, "Chroma1-Radiance", "Chroma Radiance"),
+        (SD1, "sd_1.5_inpainting", "SD1 inpainting"),
+        (SDXL, "segmind/Segmind-Vega", "Vega"),
+    ],
+)
+def test_a_sibling_that_is_named_is_not_taken_for_the_main_model(
+    shapes: Shapes, word: str, named: str
+) -> None:
+    finding = find_family(shapes, {"ss_base_model_version": word})
+    if finding.problem is None:
+        assert finding.model == named
+        with pytest.raises(NotScannable, match=named):
+            choose_base_model(finding.family, None, Declared(model=finding.model))
+    else:
+        assert named in finding.problem
+
+
+def test_a_newline_in_a_name_costs_no_time() -> None:
+    """It took a minute, and 144 kB of names took quadratically longer."""
+    assert find_family({"blocks.1." * 100_000 + "\nx.diff": (4, 4)}, {}).family == "unknown"
+
+
+def test_a_language_model_is_no_clip() -> None:
+    shapes = lora({f"text_encoder.model.layers.{n}.self_attn.q_proj": (1024, 1024) for n in (0, 1)})
+    assert find_family(shapes, {}).family == "unknown"
+
+
 def test_the_bare_word_settles_nothing_among_models_of_its_kind() -> None:
     assert {"Flux.1", "Chroma"} <= set(
         find_family(WHOLE_FLUX, {"ss_base_model_version": "flux"}).fits

@@ -47,10 +47,9 @@ class Module:
 
 def path_in_denoiser(stem: str) -> str:
     """Return the path of a module from its name in a file, as diffusers spells it today."""
-    path = _PROCESSOR.sub(r"\g<attention>.\g<layer>", DENOISER_PREFIX.sub("", stem))
-    if path.endswith((".to_out", "_to_out")) and "attn" in path and "single" not in path:
-        path += ".0" if "." in path else "_0"  # diffusers 1 leaves the number out
-    return path
+    path, replaced = _PROCESSOR.subn(r"\g<attention>.\g<layer>", DENOISER_PREFIX.sub("", stem))
+    # diffusers 1 leaves the number out.
+    return f"{path}.0" if replaced and path.endswith(".to_out") else path
 
 
 def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
@@ -131,7 +130,12 @@ def reaching_models(
             for (stack, flat), found in numbers.items()
         )
     )
-    return reaching, len(numbers) > 1
+    # One kind of blocks in two spellings is not two kinds.
+    spelled = {
+        (flat, any(stack in model.stacks_of_class(flat=flat) for model in models))
+        for stack, flat in numbers
+    }
+    return reaching, len(numbers) > 1 and len(spelled) == 1
 
 
 def _modules(shapes: Shapes) -> Iterator[Module]:

@@ -75,7 +75,7 @@ class FamilyFinding:
 
 def family_of(shapes: Shapes) -> str:
     """The base model's family from the tensors alone, `unknown` if they do not determine it."""
-    return _from_tensors(shapes).family
+    return family_by_tensors(shapes).family
 
 
 def find_family(
@@ -94,7 +94,7 @@ def find_family(
 
 
 def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
-    declared, finding = declared_in_header(metadata), _from_tensors(shapes)
+    declared, finding = declared_in_header(metadata), family_by_tensors(shapes)
     if not finding.fits and finding.doubt and declared:
         claim = declared[0]
         told = f"the header names {claim.families[0]} ({claim.text}), and no size of it fits"
@@ -196,7 +196,8 @@ def _has_such(blocks: str, declared: Declaration) -> bool:
     return any((family in _WITH_UNET) == (blocks == "UNet") for family in declared.families)
 
 
-def _from_tensors(shapes: Shapes) -> FamilyFinding:
+def family_by_tensors(shapes: Shapes) -> FamilyFinding:
+    """The family from the tensors alone."""
     kind = kind_of(shapes)
     if kind == "textual-inversion":
         tables = embedding_families(shapes)

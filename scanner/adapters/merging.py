@@ -28,7 +28,8 @@ from scanner.adapters.algebra import (
     factors_of,
 )
 from scanner.adapters.cuda_graphs import is_recorded, original_of
-from scanner.adapters.formats.registry import SETTINGS
+from scanner.adapters.formats.definition import Size
+from scanner.adapters.formats.registry import SETTINGS, size_of
 from scanner.adapters.reading import Tensors, all_finite
 from scanner.adapters.targets import Target, networks_of
 from scanner.errors import UnfaithfulLoad
@@ -75,15 +76,19 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
             for name, part in parts.items()
         }
 
+    size = size_of({part: tuple(tensor.shape) for part, tensor in parts.items()})
+
+    def weight_delta(weight: Tensor) -> Tensor:
+        if not _has_size(weight, size):
+            shapes = ", ".join(str(tuple(part.shape)) for part in parts.values() if part.dim())
+            raise UnfaithfulLoad(
+                f"tensors of shapes {shapes} do not fit a weight of shape {tuple(weight.shape)}"
+            )
+        return change_of_weight(converted(weight), weight)
+
     changes = []
     if changes_weight(parts):
-        changes.append(
-            Change(
-                places("weight"),
-                lambda weight: change_of_weight(converted(weight), weight),
-                factors_of(parts),
-            )
-        )
+        changes.append(Change(places("weight"), weight_delta, factors_of(parts)))
     if changes_bias(parts):
 
         def bias_delta(bias: Tensor) -> Tensor:
@@ -98,6 +103,16 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
             f"{name} holds only {', '.join(sorted(parts))}: no known adapter has just that"
         )
     return changes
+
+
+def _has_size(weight: Tensor, size: Size) -> bool:
+    """Whether a weight has these outputs and inputs, where they are known.
+
+    The inputs of a convolution may be counted with its kernel.
+    """
+    outputs, inputs = size
+    found = (weight.shape[1], weight[0].numel()) if weight.dim() > 1 else (0,)
+    return outputs in (None, len(weight)) and (inputs is None or inputs in found)
 
 
 class MergedAdapter:

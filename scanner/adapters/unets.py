@@ -17,7 +17,10 @@ CROSS_ATTENTION_FAMILIES = {
 }
 _NUMBERED = r"^unet:\d+:"
 # Layers of a language model, whose names have the same prefixes as CLIP's.
-_NO_CLIP = r"encoder[._]block[._]|SelfAttention|gate_proj|up_proj|self_attn[._]o_proj"
+_NO_CLIP = (
+    r"encoder[._]block[._]|SelfAttention|gate_proj|up_proj|self_attn[._]o_proj"
+    r"|(?<!encoder[._])layers[._]\d"
+)
 _ENCODER = r"^(base_model\.model\.)?(lora_te\d?_|lycoris_te\d?_|text_encoder(_\d)?[.:])"
 
 

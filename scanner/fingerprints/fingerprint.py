@@ -20,7 +20,7 @@ from crawlers.checkpoints.header import (
     read_header,
 )
 from crawlers.errors import UnreadableCheckpoint
-from scanner.adapters.families import family_of
+from scanner.adapters.families import family_by_tensors
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.formats.registry import ADAPTER_KINDS, WEIGHT_CHANGES
 from scanner.adapters.header_strengths import strengths_in_header
@@ -142,10 +142,11 @@ def fingerprint_from(source: ByteSource) -> Fingerprint:
     kind = kind_of(header.shapes)
     if kind not in ADAPTER_KINDS:
         raise NoFingerprint(f"a {kind} file has no change of weights to compare")
-    family = family_of(header.shapes)
+    finding = family_by_tensors(header.shapes)
+    family = finding.family
     modules = parts_of_file(header.tensors).modules
     alphas = _alphas(modules, header)
-    named = modules_of(modules, family)
+    named = modules_of(modules, family, finding.fits)
     reader = TensorReader(source, header)
     totals = {network: np.zeros((SIDE, SIDE)) for network in Network}
     start, changed = np.zeros((FACTOR_ROWS, SIDE)), 0

@@ -14,7 +14,7 @@ from functools import cache
 from math import gcd
 
 from scanner.adapters.formats.definition import Size
-from scanner.adapters.geometries.geometry import Geometry, geometries
+from scanner.adapters.geometries.geometry import geometries
 from scanner.adapters.geometries.original_names import Pieces, original_modules
 from scanner.adapters.geometries.unet_names import OUTER, RESNET, block_starts
 
@@ -50,36 +50,34 @@ _UNET_PLACE = re.compile(
 )
 
 
-def ranges_of(name: str, family: str, blocks: int) -> tuple[RowRange, ...]:
+def ranges_of(name: str, family: str, models: tuple[str, ...]) -> tuple[RowRange, ...]:
     """The rows of modules that a module of a denoiser holds.
 
     Args:
         name: of the module in the file, flat, without a prefix.
         family: of the base model; a name that is not known there means itself.
-        blocks: number of blocks of the model, as far as the file shows.
+        models: the models of the family that the file fits; without any, all are meant.
     """
     if family in UNETS:
         return (RowRange(_unet_name(name, family)),)
-    return _fused(family, blocks).get(name, (RowRange(name),))
+    return _fused(family, models).get(name, (RowRange(name),))
 
 
 @cache
-def _fused(family: str, blocks: int) -> Mapping[str, tuple[RowRange, ...]]:
-    """The modules of the original code by their flat names, of the smallest fitting models."""
-    models = [model for model in geometries() if family in (model.family, model.name)]
-    sizes = {model.name: _most_blocks(model) for model in models}
-    smallest = min((size for size in sizes.values() if size >= blocks), default=0)
-    return {
-        original.replace(".", "_"): _ranges(pieces, model.paths())
-        for model in models
-        if sizes[model.name] == smallest
-        for original, pieces in original_modules(model.model_class, model.paths())
-    }
+def _fused(family: str, models: tuple[str, ...]) -> Mapping[str, tuple[RowRange, ...]]:
+    """The modules of the original code by their flat names.
 
-
-def _most_blocks(model: Geometry) -> int:
-    """The number of blocks of a model's deepest stack."""
-    return max(model.count(place, flat=False) for place in model.modules)
+    What only other models of the family have is among them. Names that mean something else in
+    another size, as in SD3's last block, mean what they do in the first of the given models.
+    """
+    own = [model for model in geometries() if family in (model.family, model.name)]
+    own.sort(key=lambda model: models.index(model.name) if model.name in models else len(models))
+    found: dict[str, tuple[RowRange, ...]] = {}
+    for model in own:
+        sizes = model.paths()
+        for original, pieces in original_modules(model.model_class, sizes):
+            found.setdefault(original.replace(".", "_"), _ranges(pieces, sizes))
+    return found
 
 
 def _ranges(pieces: Pieces, sizes: Mapping[str, Size]) -> tuple[RowRange, ...]:

@@ -45,7 +45,6 @@ _OF_UNET = re.compile(
     r"|(?:down|up)_blocks_[0-3]_(?:down|up)samplers_0_conv$"
     r"|(?:conv_in|conv_out|conv_norm_out)$|(?:time|add)_embedding_linear_[12]$"
 )
-_NUMBER = re.compile(r"blocks?[._](\d{1,3})[._]")
 _CROSS_BLOCKS = (
     *(f"down_blocks.{block}.attentions.{layer}" for block in range(3) for layer in range(2)),
     *(f"up_blocks.{block}.attentions.{layer}" for block in range(1, 4) for layer in range(3)),
@@ -57,18 +56,19 @@ _UNET_LAYERS = (
 )
 
 
-def modules_of(stems: Iterable[str], family: str) -> dict[str, NamedModule]:
+def modules_of(
+    stems: Iterable[str], family: str, models: tuple[str, ...] = ()
+) -> dict[str, NamedModule]:
     """What each module of a file is, by its name in the file.
 
     Args:
         stems: names of modules as scanner.adapters.file_parts gives them.
         family: of the base model, by the tensors.
+        models: the models that the tensors fit.
     """
     names = dict.fromkeys(stems)
     numbered = _numbered(names) if are_numbered(names) else {}
-    numbers = [int(found) for stem in names for found in _NUMBER.findall(stem)]
-    blocks = max(numbers, default=0) + 1
-    return {stem: _module(numbered.get(stem, stem), family, blocks) for stem in names}
+    return {stem: _module(numbered.get(stem, stem), family, models) for stem in names}
 
 
 def is_of_model(module: NamedModule, family: str) -> bool:
@@ -81,11 +81,11 @@ def is_of_model(module: NamedModule, family: str) -> bool:
     return all(_OF_UNET.match(one.name) is not None for one in module.ranges)
 
 
-def _module(stem: str, family: str, blocks: int) -> NamedModule:
+def _module(stem: str, family: str, models: tuple[str, ...]) -> NamedModule:
     if (match := _ENCODER.match(stem)) is not None:
         return NamedModule(Network.ENCODERS, (RowRange(_encoder_name(match)),))
     path = path_in_denoiser(stem).replace(".", "_")
-    return NamedModule(Network.DENOISER, ranges_of(path, family, blocks))
+    return NamedModule(Network.DENOISER, ranges_of(path, family, models))
 
 
 def _encoder_name(match: re.Match[str]) -> str:

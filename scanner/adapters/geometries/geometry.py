@@ -17,8 +17,8 @@ from importlib import resources
 from scanner.adapters.formats.definition import Size
 
 _STACK = r"(?:blocks|layers|refiner|attentions|resnets|samplers|experts)"
-_DOTTED = re.compile(rf"(?P<place>.*{_STACK})\.(?P<number>\d{{1,9}})\.(?P<rest>.+)")
-_FLAT = re.compile(rf"(?P<place>.*{_STACK})_(?P<number>\d{{1,9}})_(?P<rest>.+)")
+_DOTTED = re.compile(rf"(?P<place>.*{_STACK})\.(?P<number>\d{{1,9}})\.(?P<rest>.+)", re.DOTALL)
+_FLAT = re.compile(rf"(?P<place>.*{_STACK})_(?P<number>\d{{1,9}})_(?P<rest>.+)", re.DOTALL)
 Modules = dict[str, Size]
 
 
@@ -98,6 +98,10 @@ class Geometry:
     def stacks(self, *, flat: bool) -> Stacks:
         """Return all modules by their dotted or by their flat paths."""
         return self._flat if flat else self._dotted
+
+    def stacks_of_class(self, *, flat: bool) -> set[str]:
+        """Return the stacks of the class, without those of the original code."""
+        return {place.replace(".", "_") if flat else place for place in self.modules}
 
     def sizes(self, place: str, number: int, rest: str, *, flat: bool) -> list[Size]:
         """Return the sizes that a module may have; none if this model lacks the module."""
