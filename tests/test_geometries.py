@@ -69,7 +69,7 @@ def originals(model: Geometry) -> dict[str, Size]:
     for place, some in model.originals.items():
         for blocks in some:
             for number in range(blocks.first, blocks.last + 1):
-                for rest, size in blocks.modules.items():
+                for rest, (size, *_) in blocks.modules.items():
                     if not rest.endswith(("to_qkv", "to_added_qkv")):
                         found[f"{place}.{number}.{rest}" if place else rest] = size
     return found

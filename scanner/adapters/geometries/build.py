@@ -12,6 +12,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from scanner.adapters.geometries.unet_names import original_names
 
 log = logging.getLogger(__name__)
 DATA = Path(__file__).parent / "data"
-Sizes = dict[str, tuple[int, int]]
+Sizes = dict[str, tuple[int, int, int]]
+"""Outputs, inputs and the numbers of a kernel by path; a norm has no inputs."""
 
 
 def models() -> dict[str, dict[str, Any]]:
@@ -39,7 +41,7 @@ def describe(entry: Mapping[str, Any]) -> dict[str, Any]:
     with torch.device("meta"):
         network = model_class(**entry.get("configuration", {}))
     sizes: Sizes = {
-        path: (weight.shape[0], weight.shape[1] if weight.ndim > 1 else 0)
+        path: (len(weight), weight.shape[1] if weight.ndim > 1 else 0, prod(weight.shape[2:]))
         for path, module in network.named_modules()
         if (weight := getattr(module, "weight", None)) is not None
     }
@@ -51,7 +53,7 @@ def describe(entry: Mapping[str, Any]) -> dict[str, Any]:
         original = {
             name: (
                 sum(sizes[path][0] // parts for path, _, parts in pieces),
-                sizes[pieces[0][0]][1],
+                *sizes[pieces[0][0]][1:],
             )
             for name, pieces in original_modules(entry["class"], sizes)
         }
@@ -68,12 +70,14 @@ def by_block(sizes: Sizes) -> dict[str, dict[str, str]]:
     """Return the modules of each group of blocks that have the same modules with the same sizes.
 
     The keys are blocks, such as `transformer_blocks.0-18`, and "" for modules outside the blocks.
-    The sizes are outputs x inputs; those of norms have one number.
+    The sizes are outputs x inputs, of convolutions x the numbers of a kernel; those of norms have
+    one number.
     """
     blocks: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
-    for path, (outputs, inputs) in sizes.items():
+    for path, (outputs, inputs, kernel) in sizes.items():
         place, number, rest = place_of(path)
-        blocks[place, number][rest] = f"{outputs}x{inputs}" if inputs else str(outputs)
+        numbers = (outputs, inputs, kernel)[: 1 + (inputs > 0) + (kernel > 1)]
+        blocks[place, number][rest] = "x".join(map(str, numbers))
     alike: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for block, modules in blocks.items():
         alike[json.dumps(modules, sort_keys=True)].append(block)

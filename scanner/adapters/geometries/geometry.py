@@ -19,7 +19,9 @@ from scanner.adapters.formats.definition import Size
 _STACK = r"(?:blocks|layers|refiner|attentions|resnets|samplers|experts)"
 _DOTTED = re.compile(rf"(?P<place>.*{_STACK})\.(?P<number>\d{{1,9}})\.(?P<rest>.+)", re.DOTALL)
 _FLAT = re.compile(rf"(?P<place>.*{_STACK})_(?P<number>\d{{1,9}})_(?P<rest>.+)", re.DOTALL)
-Modules = dict[str, Size]
+Modules = dict[str, tuple[Size, ...]]
+"""The sizes that a module can have in a file, by its path. The inputs of a convolution can be
+counted with its kernel, as LoHa and LoKr do."""
 
 
 def place_of(path: str, *, flat: bool = False) -> tuple[str, int, str]:
@@ -88,7 +90,7 @@ class Geometry:
             for blocks in some:
                 modules = flattened.setdefault(
                     id(blocks.modules),
-                    {path.replace(".", "_"): size for path, size in blocks.modules.items()},
+                    {path.replace(".", "_"): sizes for path, sizes in blocks.modules.items()},
                 )
                 found.setdefault(place.replace(".", "_"), []).append(
                     Blocks(blocks.first, blocks.last, modules)
@@ -109,7 +111,7 @@ class Geometry:
             size
             for blocks in self.stacks(flat=flat).get(place, ())
             if blocks.first <= number <= blocks.last
-            and (size := blocks.modules.get(rest)) is not None
+            for size in blocks.modules.get(rest, ())
         ]
 
     def has(self, place: str, rest: str, *, flat: bool) -> bool:
@@ -123,11 +125,11 @@ class Geometry:
     def paths(self) -> dict[str, Size]:
         """Return the size of every module by its path in the class."""
         return {
-            f"{place}.{number}.{rest}" if place else rest: size
+            f"{place}.{number}.{rest}" if place else rest: sizes[0]
             for place, some in self.modules.items()
             for blocks in some
             for number in range(blocks.first, blocks.last + 1)
-            for rest, size in blocks.modules.items()
+            for rest, sizes in blocks.modules.items()
         }
 
 
@@ -163,7 +165,7 @@ def file_name(model: str) -> str:
 def _stacks(stored: dict[str, dict[str, str]]) -> Stacks:
     found: Stacks = {}
     for places, sizes in stored.items():
-        modules: Modules = {path: _size(text) for path, text in sizes.items()}
+        modules: Modules = {path: _sizes(text) for path, text in sizes.items()}
         for place in places.split(" "):
             stack, _, numbers = place.rpartition(".")
             first, _, last = numbers.partition("-")
@@ -171,6 +173,7 @@ def _stacks(stored: dict[str, dict[str, str]]) -> Stacks:
     return found
 
 
-def _size(text: str) -> Size:
-    outputs, _, inputs = text.partition("x")
-    return int(outputs), int(inputs or 0)
+def _sizes(text: str) -> tuple[Size, ...]:
+    outputs, inputs, kernel = (*map(int, text.split("x")), 0, 0)[:3]
+    with_kernel: tuple[Size, ...] = ((outputs, inputs * kernel),) if kernel else ()
+    return ((outputs, inputs), *with_kernel)
