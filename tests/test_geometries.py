@@ -13,8 +13,14 @@ from diffusers.loaders import single_file_utils
 
 from scanner.adapters.acceptance import fitting_models
 from scanner.adapters.families import find_family
-from scanner.adapters.geometries.build import DATA, describe, models
-from scanner.adapters.geometries.geometry import Geometry, file_name, geometries, place_of
+from scanner.adapters.geometries.build import DATA, describe
+from scanner.adapters.geometries.geometry import (
+    Geometry,
+    file_name,
+    geometries,
+    models,
+    place_of,
+)
 from scanner.adapters.geometries.original_names import original_modules
 
 MODELS = geometries()

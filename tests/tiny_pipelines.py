@@ -382,6 +382,27 @@ def _bytes() -> Any:
     return words
 
 
+_QWEN_VISION = {
+    "depth": 2,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_heads": 2,
+    "out_hidden_size": 16,
+}
+
+
+def _qwen_vae() -> Any:
+    return AutoencoderKLQwenImage(
+        base_dim=24,
+        z_dim=4,
+        dim_mult=[1, 2, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    ).eval()
+
+
 def tiny_qwen() -> Any:
     words = _bytes()
     torch.manual_seed(11)
@@ -397,15 +418,7 @@ def tiny_qwen() -> Any:
         guidance_embeds=False,
         axes_dims_rope=(8, 4, 4),
     ).eval()
-    vae = AutoencoderKLQwenImage(
-        base_dim=24,
-        z_dim=4,
-        dim_mult=[1, 2, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    ).eval()
+    vae = _qwen_vae()
     return _quiet(
         QwenImagePipeline(
             tokenizer=words,
@@ -468,15 +481,8 @@ def _qwen_encoder(words: Any) -> Any:
         "bos_token_id": 0,
         "eos_token_id": 1,
     }
-    vision = {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_heads": 2,
-        "out_hidden_size": 16,
-    }
     return Qwen2_5_VLForConditionalGeneration(
-        Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+        Qwen2_5_VLConfig(text_config=text, vision_config=_QWEN_VISION)
     ).eval()
 
 
@@ -722,23 +728,8 @@ def tiny_krea2() -> Any:
         "head_dim": 8,
         "vocab_size": len(words),
     }
-    vision = {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_heads": 2,
-        "out_hidden_size": 16,
-    }
-    encoder = Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=vision)).eval()
-    vae = AutoencoderKLQwenImage(
-        base_dim=24,
-        z_dim=4,
-        dim_mult=[1, 2, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    ).eval()
+    encoder = Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=_QWEN_VISION)).eval()
+    vae = _qwen_vae()
     return _quiet(
         Krea2Pipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(

@@ -148,7 +148,10 @@ def _modules(shapes: Shapes) -> Iterator[Module]:
 
 
 def _is_unlikely(model: Geometry, fitting: list[Geometry], known: list[Module]) -> bool:
-    """Whether a file fits the twin of a model too, and leaves out no block of that twin."""
+    """Whether a file fits the preferred twin too, and does not change all blocks of this model.
+
+    If both have equally many blocks, the twin is always likelier.
+    """
     twin = next((other for other in fitting if other.name == model.twin_of), None)
     if twin is None:
         return False

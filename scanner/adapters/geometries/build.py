@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from scanner.adapters.geometries.geometry import file_name, place_of
+from scanner.adapters.geometries.geometry import file_name, models, place_of
 from scanner.adapters.geometries.original_names import original_modules
 from scanner.adapters.geometries.unet_names import original_names
 
@@ -24,12 +22,6 @@ log = logging.getLogger(__name__)
 DATA = Path(__file__).parent / "data"
 Sizes = dict[str, tuple[int, int, int]]
 """Outputs, inputs and the numbers of a kernel by path; a norm has no inputs."""
-
-
-def models() -> dict[str, dict[str, Any]]:
-    """Return the entries of models.toml by model, the likeliest first."""
-    text = resources.files(__package__).joinpath("models.toml").read_text("utf-8")
-    return tomllib.loads(text)
 
 
 def describe(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
+from typing import Any
 
 from scanner.adapters.formats.definition import Size
 
@@ -133,13 +134,18 @@ class Geometry:
         }
 
 
+def models() -> dict[str, dict[str, Any]]:
+    """Return the entries of models.toml by model, the likeliest first."""
+    text = resources.files(__package__).joinpath("models.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
 @cache
 def geometries() -> tuple[Geometry, ...]:
     """Return all models, the likeliest first, read once."""
     folder = resources.files(__package__)
-    entries = tomllib.loads(folder.joinpath("models.toml").read_text("utf-8"))
     found = []
-    for name, entry in entries.items():
+    for name, entry in models().items():
         stored = json.loads(folder.joinpath("data", file_name(name)).read_text("utf-8"))
         modules, originals = _stacks(stored["modules"]), _stacks(stored["original_modules"])
         family, twin = entry.get("family", name), entry.get("twin_of")
