@@ -7,9 +7,9 @@ tensors alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +22,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from scanner.adapters.geometries.original_names import original_modules
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
-from scanner.adapters.targets import networks_of
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.world import BASE_MODEL
 from tests.conftest import shared
+from tests.exact_merges import RANK, check_merge, delta_of, digest, pair, weight_of
 from tests.tiny_pipelines import (
-    tiny_chroma,
     tiny_flux,
-    tiny_flux2,
-    tiny_hunyuan,
-    tiny_hunyuan_video,
-    tiny_klein,
-    tiny_krea2,
-    tiny_lumina2,
     tiny_qwen,
     tiny_sd1,
     tiny_sd3,
     tiny_sdxl,
     tiny_wan,
-    tiny_z_image,
 )
 
-RANK = 3
 DOWN = "down_blocks.1.attentions.0.transformer_blocks.0"
 
 
@@ -69,65 +59,9 @@ def sd3() -> Any:
     return tiny_sd3()
 
 
-def digest(pipeline: Any) -> str:
-    found = hashlib.sha256()
-    for name, network in sorted(networks_of(pipeline).items()):
-        for key, tensor in sorted(network.state_dict().items()):
-            found.update(f"{name}.{key}".encode() + tensor.numpy().tobytes())
-    return found.hexdigest()
-
-
-def weight_of(pipeline: Any, place: str) -> torch.Tensor:
-    network, _, path = place.partition(":")
-    return getattr(pipeline, network).get_submodule(path).weight.data  # type: ignore[no-any-return]
-
-
-def pair(out: int, inner: int, seed: int, *kernel: int) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    down = torch.randn(RANK, inner, *kernel, generator=generator)
-    return down, torch.randn(out, RANK, *([1] * len(kernel)), generator=generator)
-
-
-def delta_of(down: torch.Tensor, up: torch.Tensor, alpha: float = RANK) -> torch.Tensor:
-    product = up.double().flatten(1) @ down.double().flatten(1) * (alpha / RANK)
-    return product.reshape(len(up), *down.shape[1:])
-
-
 @pytest.fixture
 def loads(tmp_path: Path) -> Callable[..., None]:
-    """Load tensors into a pipeline, compare every weight, and check that all are restored."""
-
-    def check(
-        pipeline: Any,
-        tensors: dict[str, torch.Tensor],
-        expected: dict[str, torch.Tensor],
-        *,
-        kind: str = "lora",
-        scale: float = 1.0,
-        metadata: dict[str, str] | None = None,
-        route: str = "merged",
-    ) -> None:
-        path = tmp_path / "adapter.safetensors"
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata
-        )
-        before = digest(pipeline)
-        originals = {place: weight_of(pipeline, place).double().clone() for place in expected}
-        with loaded_into(pipeline, path, kind, "any", "") as loaded:
-            assert loaded.route == route
-            assert loaded.changes.module_count == len(expected)
-            loaded.changes.set_scale(scale)
-            for place, delta in expected.items():
-                got = weight_of(pipeline, place).double() - originals[place]
-                torch.testing.assert_close(
-                    got, scale * delta.reshape(got.shape), atol=2e-6, rtol=1e-5
-                )
-            loaded.changes.set_scale(None)
-            assert digest(pipeline) == before
-            loaded.changes.set_scale(scale)
-        assert digest(pipeline) == before
-
-    return check
+    return partial(check_merge, tmp_path / "adapter.safetensors")
 
 
 SPELLINGS = {
@@ -441,63 +375,6 @@ def test_qwen_lokr_in_kohya_names_which_diffusers_refuses(loads: Callable[..., N
     stem = "lora_unet_transformer_blocks_1_attn_add_k_proj"
     tensors = {f"{stem}.lokr_w1": w1, f"{stem}.lokr_w2": w2, f"{stem}.alpha": torch.tensor(1.0)}
     loads(qwen, tensors, {place: torch.kron(w1.double(), w2.double())}, kind="lokr")
-
-
-ORIGINALS: dict[str, Callable[[], Any]] = {
-    "Flux.1": tiny_flux,
-    "Chroma": tiny_chroma,
-    "Flux.2": tiny_flux2,
-    "Flux.2 Klein": tiny_klein,
-    "SD3": tiny_sd3,
-    "Wan": tiny_wan,
-    "Z-Image": tiny_z_image,
-    "Lumina 2": tiny_lumina2,
-    "Krea 2": tiny_krea2,
-    "HunyuanVideo": tiny_hunyuan_video,
-    "HunyuanImage": tiny_hunyuan,
-}
-ORIGINAL_NAMINGS = [
-    ("diffusion_model.", AB),
-    ("base_model.model.", (".lora_A.person.weight", ".lora_B.person.weight")),
-    ("lora_unet_", (".lora_down.weight", ".lora_up.weight")),
-]
-
-
-@pytest.mark.parametrize(("prefix", "ends"), ORIGINAL_NAMINGS, ids=["Comfy", "PEFT", "kohya"])
-@pytest.mark.parametrize("family", ORIGINALS)
-def test_every_module_in_its_original_name(
-    loads: Callable[..., None], family: str, prefix: str, ends: tuple[str, str]
-) -> None:
-    """What the names mean is compared with diffusers' conversion in test_geometries.py."""
-    pipeline = ORIGINALS[family]()
-    network = pipeline.transformer
-    paths = [
-        path
-        for path, part in network.named_modules()
-        if getattr(part, "weight", None) is not None and part.weight.dim() > 1
-    ]
-    tensors, expected = {}, dict[str, torch.Tensor]()
-    for original, pieces in original_modules(type(network).__name__, paths):
-        if original.endswith(("to_qkv", "to_added_qkv")) or "processor" in original:
-            continue  # the same modules once more
-        if family == "HunyuanImage" and original.endswith("_qkv") and "blocks" in original:
-            continue
-        weights = [network.get_submodule(path).weight for path, _, _ in pieces]
-        rows = [len(weight) // parts for weight, (_, _, parts) in zip(weights, pieces, strict=True)]
-        down, up = pair(sum(rows), weights[0].flatten(1).shape[1], len(tensors))
-        if weights[0].dim() > 2:
-            down = down.reshape(RANK, *weights[0].shape[1:])
-            up = up.reshape(*up.shape, *[1] * (weights[0].dim() - 2))
-        stem = prefix + (original.replace(".", "_") if prefix.endswith("_") else original)
-        tensors |= {stem + ends[0]: down, stem + ends[1]: up}
-        deltas = delta_of(down.flatten(1), up.flatten(1)).split(rows)
-        for (path, part, parts), delta in zip(pieces, deltas, strict=True):
-            place = expected.setdefault(
-                f"transformer:{path}", torch.zeros(len(delta) * parts, *delta.shape[1:]).double()
-            )
-            place[(part or 0) * len(delta) :][: len(delta)] = delta
-    assert len(expected) > 10
-    loads(pipeline, tensors, expected)
 
 
 class TestUnfaithful:

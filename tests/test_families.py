@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import save_file
 
 from scanner.adapters.geometries.geometry import family_of_model
@@ -26,19 +27,24 @@ from scanner.sampling.base_models import (
     known_families,
 )
 from scanner.sampling.image_check import NothingUnsafe, SafetyChecker, image_check_for
+from scanner.sampling.pipeline_arguments import arguments_for
 from scanner.sampling.plans import PlanBasis, SamplePlan, plan_samples
-from scanner.sampling.sampler import Sampler
+from scanner.sampling.sampler import Sampler, _opaque
 from tests.tiny_pipelines import (
     tiny_checker,
     tiny_chroma,
+    tiny_ernie,
     tiny_flux,
     tiny_flux2,
     tiny_hunyuan,
     tiny_hunyuan_video,
+    tiny_ideogram,
     tiny_klein,
     tiny_krea2,
+    tiny_ltx2,
     tiny_lumina2,
     tiny_qwen,
+    tiny_qwen21,
     tiny_sd1,
     tiny_sd3,
     tiny_sdxl,
@@ -62,6 +68,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "Chroma": tiny_chroma,
     "Krea2": tiny_krea2,
     "HunyuanVideo": tiny_hunyuan_video,
+    "Qwen-Image-2.1": tiny_qwen21,
+    "Ernie-Image": tiny_ernie,
+    "Ideogram 4": tiny_ideogram,
+    "LTX-2": tiny_ltx2,
 }
 FROM_FOLDERS = ("SD1", "SD2", "SDXL", "SD3", "Flux.1")
 LAYERS = {
@@ -80,6 +90,10 @@ LAYERS = {
     "Chroma": "transformer_blocks.0.attn.to_q",
     "Krea2": "transformer_blocks.0.attn.to_q",
     "HunyuanVideo": "transformer_blocks.0.attn.to_q",
+    "Qwen-Image-2.1": "transformer_blocks.0.attn.to_q",
+    "Ernie-Image": "layers.0.self_attention.to_q",
+    "Ideogram 4": "layers.0.attention.to_q",
+    "LTX-2": "transformer_blocks.0.attn1.to_q",
 }
 SCREENING = plan_samples(PlanBasis("ab" * 32), "screening", [Question("ohwx")], 3)
 CONFIRMATION = plan_samples(PlanBasis("ab" * 32), "evidence", [Question("ohwx")], 2)
@@ -165,6 +179,69 @@ def test_every_family_samples_with_and_without_an_adapter(
     assert (steps[0] != steps[1]).any()
     np.testing.assert_array_equal(pictures(sampler, CONFIRMATION), bare)
     assert sampler.settings["steps"] == 2
+
+
+def test_a_vision_language_models_processor_needs_no_torchvision(
+    base_of: Callable[[str], BaseModel], sampler_of: Callable[..., Sampler], tmp_path: Path
+) -> None:
+    made = tiny_qwen21()
+    made.save_pretrained(tmp_path / "base")
+    index = tmp_path / "base" / "model_index.json"
+    written = json.loads(index.read_text())
+    written["processor"] = ["transformers", "Qwen3VLProcessor"]  # as the hub's repository has it
+    index.write_text(json.dumps(written))
+    base = replace(base_of("Qwen-Image-2.1"), location=str(tmp_path / "base"))
+    loaded = sampler_of("Qwen-Image-2.1", base)
+    given = sampler_of("Qwen-Image-2.1", pipeline=made)
+    np.testing.assert_array_equal(pictures(loaded, SCREENING), pictures(given, SCREENING))
+
+
+def test_a_base_model_with_quantised_weights_is_refused(
+    base_of: Callable[[str], BaseModel],
+    sampler_of: Callable[..., Sampler],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # diffusers sets this attribute where a configuration asks for bitsandbytes, torchao or GGUF.
+    monkeypatch.setattr(UNet2DConditionModel, "hf_quantizer", object(), raising=False)
+    with pytest.raises(BaseModelMissing, match="has quantised weights"):
+        sampler_of("SD1", base_of("SD1"))
+
+
+def test_steps_are_the_stages_even_where_a_configuration_lists_noise_levels(
+    sampler_of: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = sampler_of("Qwen-Image-2.1", pipeline=tiny_qwen21())
+    called: list[int] = []
+    transformer = sampler._pipeline.transformer
+    real = transformer.forward
+    monkeypatch.setattr(
+        transformer, "forward", lambda *args, **rest: (called.append(1), real(*args, **rest))[1]
+    )
+    pictures(sampler, CONFIRMATION)
+    guided = 2 * sampler.base.evidence.steps
+    assert len(called) == guided == 4  # its configuration lists five levels
+
+
+def test_images_with_opacity_are_put_on_white() -> None:
+    image = torch.zeros(1, 4, 1, 2)
+    image[0, 3, 0, 0] = 1.0  # opaque black, and nothing
+    np.testing.assert_array_equal(_opaque(image)[0, :, 0].T, [[0, 0, 0], [1, 1, 1]])
+
+
+def test_ideogram_ends_with_little_guidance() -> None:
+    base = choose_base_model("Ideogram 4", None)
+    asked = arguments_for(
+        base,
+        base.evidence,
+        CONFIRMATION,
+        ["a", "b"],
+        output="pt",
+        accepted={"prompt", "guidance_schedule", "guidance_scale", "max_sequence_length"},
+        configuration={},
+    )
+    assert asked["guidance_schedule"] == [7.0] * 45 + [3.0] * 3  # diffusers' own default
+    assert "guidance_scale" not in asked
+    assert asked["max_sequence_length"] == 256
 
 
 def test_families_without_a_pipeline_are_named() -> None:

@@ -195,6 +195,10 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
             "network, bring its diffusers folder or single .safetensors file and pass it with "
             "--base-model, or put it in the cache that `portrait-scanner doctor` shows"
         ),
+        "base-model-quantised": (
+            "base model {location} for family {family} has quantised weights, into which no "
+            "adapter can be merged; pass one with whole weights with --base-model"
+        ),
         "image-check-missing": (
             "no image safety check: {location} cannot be loaded ({cause}); nothing is sampled "
             "without one. With network it is fetched at first use; without, bring its folder and "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import tomllib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,18 @@ log = logging.getLogger(__name__)
 
 MINIATURE_WEIGHTS = Path(__file__).parents[1] / "miniature" / "weights"
 _HASH_DIGITS = 10
+# In the order in which they are hashed; records keep the hash, so new names are added at the end.
+_HASHED_NETWORKS = (
+    "text_encoder",
+    "text_encoder_2",
+    "text_encoder_3",
+    "transformer",
+    "unet",
+    "vae",
+    "transformer_2",
+    "unconditional_transformer",
+    "connectors",
+)
 # Smaller files are hashed each time instead of keeping the hash beside them.
 _SMALL_BYTES = 64_000_000
 
@@ -74,6 +87,8 @@ class BaseModel:
         checked_images: whether its images may be shown without a safety check.
         embedded_guidance: the guidance scale is an input of the model, which takes no negative
             prompt.
+        arguments: further arguments of every call of the pipeline.
+        omitted: components of the pipeline that are not loaded.
         configuration: folder or hub id from which `from_single_file` reads the networks'
             configuration.
         decoder: hub id or folder of a small decoder for screening; None without one.
@@ -90,6 +105,8 @@ class BaseModel:
     checked_images: bool
     embedded_guidance: bool
     configuration: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    omitted: tuple[str, ...] = ()
     decoder: str | None = None
     accelerator: Accelerator | None = None
 
@@ -162,6 +179,8 @@ def choose_base_model(
         checked_images=entry["checked_images"],
         embedded_guidance=entry.get("embedded_guidance", False),
         configuration=default,
+        arguments=entry.get("arguments", {}),
+        omitted=tuple(entry.get("omitted", ())),
         decoder=entry.get("decoder"),
         accelerator=_accelerator(accelerator, screening.size) if accelerator else None,
     )
@@ -290,12 +309,14 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
     """Load the diffusers pipeline of a base model onto a device.
 
     Raises:
-        BaseModelMissing: its files are not available and cannot be fetched; the message says how to
-            provide them.
+        BaseModelMissing: its files are not available and cannot be fetched, or are quantised; the
+            message says what to do.
     """
     import diffusers
     import torch
     import transformers
+
+    from scanner.adapters.targets import DENOISERS
 
     # Their progress bars would overwrite this program's own.
     diffusers.utils.logging.disable_progress_bar()
@@ -303,28 +324,40 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
     kind = getattr(diffusers, base.pipeline)
     path = Path(base.location).expanduser()
     dtype = torch.float32 if device == "cpu" else getattr(torch, base.precision)
-    # This program checks images itself, in the same way for every family
-    # (scanner.sampling.image_check).
-    unchecked = {"safety_checker": None} if base.pipeline == "StableDiffusionPipeline" else {}
+    replaced: dict[str, Any] = dict.fromkeys(base.omitted)
     try:
         if path.is_file():
             pipeline = kind.from_single_file(
-                str(path), dtype=dtype, cache_dir=cache, config=base.configuration, **unchecked
+                str(path), dtype=dtype, cache_dir=cache, config=base.configuration, **replaced
             )
         else:
+            place = str(path) if path.is_dir() else base.location
+            if _reads_prompts_with_processor(kind):
+                from scanner.sampling.prompt_processor import load_prompt_processor
+
+                replaced["processor"] = load_prompt_processor(place, cache)
             pipeline = kind.from_pretrained(
-                str(path) if path.is_dir() else base.location,
+                place,
                 dtype=dtype,
                 cache_dir=cache,
                 use_safetensors=True,
-                **unchecked,
+                **replaced,
             )
     # The hub's client, safetensors and torch have unrelated exception hierarchies.
     except Exception as error:
         place = {"location": base.location, "family": base.family, "cause": first_line(error)}
         raise BaseModelMissing(Reason("base-model-missing", place).in_english()) from error
+    denoisers = (getattr(pipeline, name, None) for name in DENOISERS)
+    if any(getattr(network, "hf_quantizer", None) is not None for network in denoisers):
+        place = {"location": base.location, "family": base.family}
+        raise BaseModelMissing(Reason("base-model-quantised", place).in_english())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def _reads_prompts_with_processor(kind: type[DiffusionPipeline]) -> bool:
+    parameter = inspect.signature(kind).parameters.get("processor")
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def hash_of_base_model(base: BaseModel, pipeline: DiffusionPipeline) -> str:
@@ -336,7 +369,7 @@ def hash_of_base_model(base: BaseModel, pipeline: DiffusionPipeline) -> str:
     if path.is_file():
         return sha256_of(path)
     digest = hashlib.sha256()
-    for name in ("text_encoder", "text_encoder_2", "text_encoder_3", "transformer", "unet", "vae"):
+    for name in _HASHED_NETWORKS:
         network = getattr(pipeline, name, None)
         for key, tensor in sorted(network.state_dict().items()) if network is not None else []:
             digest.update(key.encode())

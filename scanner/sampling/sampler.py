@@ -35,6 +35,7 @@ from scanner.sampling.answering_words import answering_words
 from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
 from scanner.sampling.image_check import ImageCheck
 from scanner.sampling.images import DrawingCost, DrawnImage, blurred
+from scanner.sampling.pipeline_arguments import arguments_for
 from scanner.sampling.plans import SamplePlan, size_of
 from scanner.sampling.shared_noise import shared_noise
 
@@ -220,7 +221,8 @@ class Sampler:
         frames = made.images if hasattr(made, "images") else made.frames[:, 0]
         # Converted on the device, because copying a batch of 1024-pixel images in float32 would
         # take longer than four denoising steps.
-        whole = frames.float().nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
+        values = _opaque(frames.float().nan_to_num().clamp(0, 1))
+        whole = values.mul(255).round().to(torch.uint8)
         pictures = list(whole.permute(0, 2, 3, 1).contiguous().cpu().numpy())
         flags = self.check.flagged(pictures)
         self._batches += 1
@@ -232,34 +234,22 @@ class Sampler:
     def _call(
         self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool
     ) -> Any:
-        wanted: dict[str, Any] = {
-            "prompt": [self._prompt(plan, with_adapter=with_adapter) for plan in plans],
-            "negative_prompt": [plan.negative_prompt for plan in plans],
-            "generator": [torch.Generator("cpu").manual_seed(plan.seed) for plan in plans],
-            "num_inference_steps": stage.steps,
-            "guidance_scale": stage.guidance,
-            "width": stage.size,
-            "height": stage.size,
-            "num_frames": 1,
-            "output_type": output,
-        }
-        # Qwen-Image takes `true_cfg_scale` for classifier-free guidance.
-        if self.base.embedded_guidance:
-            del wanted["negative_prompt"]
-        elif "true_cfg_scale" in self._accepted:
-            wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
-        # HunyuanImage: the scale of its guider stays as the model sets it.
-        if "distilled_guidance_scale" in self._accepted:
-            wanted["distilled_guidance_scale"] = wanted.pop("guidance_scale")
+        wanted = arguments_for(
+            self.base,
+            stage,
+            plans,
+            [self._prompt(plan, with_adapter=with_adapter) for plan in plans],
+            output=output,
+            accepted=self._accepted,
+            configuration=self._pipeline.config,
+        )
         self.cost = DrawingCost(
             self.cost.images + len(plans) * (output == "pt"),
             self.cost.denoiser_calls + len(plans) * stage.steps,
         )
         try:
             with torch.inference_mode():
-                return self._pipeline(
-                    **{name: value for name, value in wanted.items() if name in self._accepted}
-                )
+                return self._pipeline(**wanted)
         except torch.OutOfMemoryError:
             raise
         # Any error that untrusted weights cause in a pipeline fails this file and not the scan.
@@ -310,6 +300,18 @@ class Sampler:
 
 def _drawn_alike(plan: SamplePlan) -> tuple[object, ...]:
     return plan.stage, plan.scale, plan.steps, plan.size_share, plan.companions
+
+
+def _opaque(images: torch.Tensor) -> torch.Tensor:
+    """Put images with a fourth channel, their opacity, on white; return others unchanged.
+
+    Args:
+        images: values from 0 to 1 [n, 3 or 4, height, width]. Qwen-Image-2.1 draws four channels.
+    """
+    if images.shape[1] != 4:
+        return images
+    opacity = images[:, 3:]
+    return images[:, :3] * opacity + (1 - opacity)
 
 
 def _fix_device(pipeline: Any, device: str) -> None:
