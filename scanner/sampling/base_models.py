@@ -331,13 +331,13 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
                 str(path), dtype=dtype, cache_dir=cache, config=base.configuration, **replaced
             )
         else:
-            place = str(path) if path.is_dir() else base.location
+            source = str(path) if path.is_dir() else base.location
             if _reads_prompts_with_processor(kind):
                 from scanner.sampling.prompt_processor import load_prompt_processor
 
-                replaced["processor"] = load_prompt_processor(place, cache)
+                replaced["processor"] = load_prompt_processor(source, cache)
             pipeline = kind.from_pretrained(
-                place,
+                source,
                 dtype=dtype,
                 cache_dir=cache,
                 use_safetensors=True,
