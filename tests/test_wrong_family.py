@@ -24,9 +24,9 @@ from scanner.errors import NotScannable
 from scanner.sampling.base_models import (
     Declared,
     choose_base_model,
+    declared_in,
     description_of,
     known_families,
-    size_described,
 )
 from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.scan import run_scan
@@ -599,7 +599,7 @@ def test_every_size_of_a_family_has_its_own_base_model() -> None:
         models = (entry.get("model", family), *entry.get("sizes", {}))
         bases = [choose_base_model(family, None, Declared(model=model)) for model in models]
         assert len({base.location for base in bases}) == len(models)
-        described = [size_described(family, description_of(base)) for base in bases]
+        described = [declared_in(family, description_of(base)).model for base in bases]
         assert described == [None, *models[1:]]
 
 

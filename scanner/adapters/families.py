@@ -18,6 +18,7 @@ from scanner.adapters.acceptance import (
 )
 from scanner.adapters.declared_families import Declaration, declared_in_header
 from scanner.adapters.embedding_names import embedding_families
+from scanner.adapters.experts import WITH_EXPERTS, changes_both
 from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.geometries.geometry import family_of_model, geometries
 from scanner.adapters.kinds import UNKNOWN, has_name, kind_of
@@ -212,6 +213,8 @@ def family_by_tensors(shapes: Shapes) -> FamilyFinding:
         fits = tuple(
             model.name for model in models if not (settles and reaching) or model in reaching
         )
+        if changes_both(shapes):
+            fits = tuple(name for name in _twins(fits) if name == WITH_EXPERTS) or fits
         if has_name(shapes, r"text_model[._]encoder"):
             fits = tuple(name for name in fits if name in _WITH_CLIP) or fits
         return _settled(fits, (reaching or models)[0].family)

@@ -19,6 +19,7 @@ from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.checkpoints import checkpoint_in_place
 from scanner.adapters.companion import Companion
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
+from scanner.adapters.experts import Expert, in_experts
 from scanner.adapters.formats.lora import unpaired
 from scanner.adapters.formats.registry import SCANNABLE_KINDS
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
@@ -83,14 +84,14 @@ class Loaded:
         return self.together
 
 
-def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
+def adapter_changes(pipeline: Any, path: Path, expert: Expert | None = None) -> list[Change]:
     """The changes of an adapter without learned words.
 
     Raises:
         UnfaithfulLoad: it cannot be loaded completely.
     """
     tensors, metadata = read_tensors(path, pipeline.device)
-    return _changes(pipeline, tensors, anatomy_of(tensors, metadata))
+    return _changes(pipeline, tensors, anatomy_of(tensors, metadata), expert)
 
 
 @contextmanager
@@ -104,6 +105,7 @@ def loaded_into(
     cache: Path | None = None,
     accelerator: MergedAdapter | None = None,
     companions: Sequence[Companion] = (),
+    expert: Expert | None = None,
 ) -> Iterator[Loaded]:
     """A checkpoint in a pipeline for the duration of a with-block.
 
@@ -116,6 +118,8 @@ def loaded_into(
         accelerator: its changes are added on request; full checkpoints do not use it.
         companions: adapters that may be loaded beside an adapter. Those that do not load are left
             out.
+        expert: of a model with two denoisers, the one that the adapter is for; None for both.
+            Companions are for the other one.
 
     Raises:
         NotScannable: this kind cannot be sampled.
@@ -141,7 +145,7 @@ def loaded_into(
             yield Loaded(merged, "embedding", words)
             return
         anatomy = anatomy_of(tensors, metadata)
-        changes = _changes(pipeline, tensors, anatomy)
+        changes = _changes(pipeline, tensors, anatomy, expert)
         words = stack.enter_context(words_added(pipeline, _renamed(anatomy.embeddings)))
         merged = stack.enter_context(_merged(pipeline, changes, accelerator))
         # Merge once, so that tensors that do not fit are reported before anything is sampled.
@@ -149,7 +153,8 @@ def loaded_into(
         merged.restore()
         changed = changed_words(pipeline, merged)
         in_text = any(network.startswith("text_encoder") for network in merged.networks)
-        beside = _changes_of_companions(pipeline, companions)
+        other = expert.other if expert is not None else None
+        beside = _changes_of_companions(pipeline, companions, other)
         together = stack.enter_context(_summed(pipeline, changes, beside, accelerator))
         names = tuple(beside) if together is not None else ()
         yield Loaded(merged, "merged", words, changed, in_text, names, together)
@@ -178,14 +183,14 @@ def _summed(
 
 
 def _changes_of_companions(
-    pipeline: Any, companions: Sequence[Companion]
+    pipeline: Any, companions: Sequence[Companion], expert: Expert | None
 ) -> dict[str, list[Change]]:
     """Return the changes of the companions that load, by SHA-256, in the order of the hashes."""
     found: dict[str, list[Change]] = {}
     for companion in sorted(companions, key=lambda one: one.sha256):
         # What is wrong with a companion is told where the companion itself is scanned.
         with suppress(NotScannable, OSError):
-            changes = adapter_changes(pipeline, companion.path)
+            changes = adapter_changes(pipeline, companion.path, expert)
             with _merged(pipeline, changes, None) as tried:
                 tried.set_scale(1.0)
             found[companion.sha256] = changes
@@ -211,7 +216,9 @@ def _renamed(embeddings: Mapping[str, Tables]) -> dict[str, Tables]:
     }
 
 
-def _changes(pipeline: Any, tensors: Tensors, anatomy: AdapterTensors) -> list[Change]:
+def _changes(
+    pipeline: Any, tensors: Tensors, anatomy: AdapterTensors, expert: Expert | None
+) -> list[Change]:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if alone := unpaired(shapes):
         raise UnfaithfulLoad(
@@ -235,10 +242,12 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: AdapterTensors) -> list[C
         )
     meant = {stem: targets[numbered.get(stem, stem)] for stem in anatomy.modules}
     _must_mean_each_once(meant)
+    networks = networks_of(pipeline)
     return [
         change
         for stem, parts in anatomy.modules.items()
-        for change in changes_of(stem, parts, meant[stem])
+        for target in in_experts(meant[stem], stem, networks, expert)
+        for change in changes_of(stem, parts, target)
     ]
 
 

@@ -16,7 +16,8 @@ import torch
 from scanner.adapters.geometries.original_names import original_modules
 from scanner.adapters.geometries.unet_names import original_names
 
-DENOISERS = ("unet", "transformer")
+SECOND_EXPERT = "transformer_2"
+DENOISERS = ("unet", "transformer", SECOND_EXPERT)
 NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
 # Names of text encoders; OneTrainer calls the T5 of Flux te2, kohya te3.
 _KOHYA_ENCODERS = {
@@ -99,9 +100,14 @@ def _target_names(networks: Mapping[str, torch.nn.Module]) -> dict[str, Target]:
         for path in paths:
             target = Target((Piece(network, path),))
             named |= dict.fromkeys(spell(network, path), target)
+            if network in DENOISERS and SECOND_EXPERT in networks:
+                named |= dict.fromkeys(_expert_spellings(network, path), target)
         if network in DENOISERS:
             for original, target in _originals(network, module, paths):
-                for spelling in _denoiser_spellings(network, original):
+                spellings = [*_denoiser_spellings(network, original)]
+                if SECOND_EXPERT in networks:
+                    spellings += _expert_spellings(network, original)
+                for spelling in spellings:
                     named.setdefault(spelling, target)
     if "text_encoder_3" not in networks:
         # In a pipeline with two encoders kohya still calls Flux's T5 the third.
@@ -113,7 +119,16 @@ def _target_names(networks: Mapping[str, torch.nn.Module]) -> dict[str, Target]:
     return named
 
 
+def _expert_spellings(network: str, path: str) -> Iterator[str]:
+    """Names that state which of two denoisers they mean; the first one is number 1."""
+    numbered = network if network == SECOND_EXPERT else f"{network}_1"
+    for prefix in ("", "diffusion_model.", "base_model.model."):
+        yield f"{prefix}{numbered}.{path}"
+
+
 def _denoiser_spellings(network: str, path: str) -> Iterator[str]:
+    if network == SECOND_EXPERT:
+        return
     flat = path.replace(".", "_")
     for prefix in _KOHYA_DENOISER:
         yield prefix + flat

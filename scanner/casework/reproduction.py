@@ -23,7 +23,7 @@ from scanner.adapters.companion import Companion
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.finding_records import SampleRow
 from scanner.progress import Progress
-from scanner.sampling.base_models import Declared, choose_base_model, size_described
+from scanner.sampling.base_models import choose_base_model, declared_in
 from scanner.sampling.images import Pixels, blurred
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MOST_SCALE, OTHER_SIZES
@@ -174,8 +174,8 @@ def _can_be_drawn(sample: SampleRecord) -> bool:
 def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
     """The sampler with the base model of a case; raises NotScannable if it is another one."""
     family = case.checkpoint.family
-    size = size_described(family, case.method.base_model or "")
-    base = choose_base_model(family, options.base_model, Declared(model=size))
+    declared = declared_in(family, case.method.base_model or "")
+    base = choose_base_model(family, options.base_model, declared)
     sampler = options.open_sampler(base)
     wanted = case.method.base_model_sha256 or ""
     if sampler.base_sha256 != wanted:

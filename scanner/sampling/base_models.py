@@ -8,7 +8,7 @@ import logging
 import tomllib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlers.hashes import sha256_of
 from reports.reasons.reason import Reason
+from scanner.adapters.experts import Expert
 from scanner.errors import BaseModelMissing, NotScannable, first_line
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 MINIATURE_WEIGHTS = Path(__file__).parents[1] / "miniature" / "weights"
 _HASH_DIGITS = 10
+_EXPERT_COMMA = ", "
 # In the order in which they are hashed; records keep the hash, so new names are added at the end.
 _HASHED_NETWORKS = (
     "text_encoder",
@@ -87,8 +89,11 @@ class BaseModel:
         checked_images: whether its images may be shown without a safety check.
         embedded_guidance: the guidance scale is an input of the model, which takes no negative
             prompt.
-        arguments: further arguments of every call of the pipeline.
+        arguments: further arguments of every call of the pipeline, as names and values.
         omitted: components of the pipeline that are not loaded.
+        trigger_steps: denoising steps with which the answers to words are compared.
+        expert: of a model with two denoisers, the one that the checkpoint is for; None for both, or
+            for a model with one.
         configuration: folder or hub id from which `from_single_file` reads the networks'
             configuration.
         decoder: hub id or folder of a small decoder for screening; None without one.
@@ -105,8 +110,10 @@ class BaseModel:
     checked_images: bool
     embedded_guidance: bool
     configuration: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[tuple[str, Any], ...] = ()
     omitted: tuple[str, ...] = ()
+    trigger_steps: int = 1
+    expert: Expert | None = None
     decoder: str | None = None
     accelerator: Accelerator | None = None
 
@@ -119,11 +126,13 @@ class Declared:
         name: file name of the base model.
         sha256: SHA-256 or the beginning of it.
         model: the model of its family that the tensors fit, for families with several sizes.
+        expert: the denoiser that it is for, of a model with two; None for both.
     """
 
     name: str | None = None
     sha256: str | None = None
     model: str | None = None
+    expert: Expert | None = None
 
 
 @cache
@@ -179,8 +188,10 @@ def choose_base_model(
         checked_images=entry["checked_images"],
         embedded_guidance=entry.get("embedded_guidance", False),
         configuration=default,
-        arguments=entry.get("arguments", {}),
+        arguments=tuple(entry.get("arguments", {}).items()),
         omitted=tuple(entry.get("omitted", ())),
+        trigger_steps=entry.get("trigger_steps", 1),
+        expert=declared.expert if entry.get("experts") else None,
         decoder=entry.get("decoder"),
         accelerator=_accelerator(accelerator, screening.size) if accelerator else None,
     )
@@ -192,21 +203,17 @@ def _entry_of_size(entry: dict[str, Any], model: str | None) -> dict[str, Any]:
     return entry if size is None else {**entry, **size, "model": model}
 
 
-def size_described(family: str, description: str) -> str | None:
-    """Return the size of a family whose default base model a record describes; None for others.
+def declared_in(family: str, description: str) -> Declared:
+    """Return the size and the expert whose default base model a record describes.
 
     Args:
         description: see description_of.
     """
     sizes = known_families().get(family, {}).get("sizes", {})
-    return next(
-        (
-            model
-            for model, entry in sizes.items()
-            if description.startswith(f"{family}: {entry['repository']} (")
-        ),
-        None,
-    )
+    place = description.removeprefix(f"{family}: ").partition(" (")[0]
+    place, _, expert = place.partition(_EXPERT_COMMA)
+    model = next((name for name, entry in sizes.items() if entry["repository"] == place), None)
+    return Declared(model=model, expert=Expert(expert) if expert in [*Expert] else None)
 
 
 def place_of(location: str) -> str:
@@ -243,7 +250,8 @@ def _hash_of_folder(folder: Path) -> str:
 
 def description_of(base: BaseModel) -> str:
     """Return the sentence that records keep of a base model: family, location and reason."""
-    return f"{base.family}: {place_of(base.location)} ({base.reason})"
+    expert = f"{_EXPERT_COMMA}{base.expert}" if base.expert is not None else ""
+    return f"{base.family}: {place_of(base.location)}{expert} ({base.reason})"
 
 
 def _accelerator(entry: Mapping[str, Any], size: int) -> Accelerator:

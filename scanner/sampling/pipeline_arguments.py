@@ -48,7 +48,7 @@ def arguments_for(
         "height": stage.size,
         "num_frames": 1,
         "output_type": output,
-        **base.arguments,
+        **dict(base.arguments),
     }
     # Without classifier-free guidance a negative prompt has no effect.
     if base.embedded_guidance or stage.guidance <= 1:

@@ -129,6 +129,7 @@ class Sampler:
             cache=self._cache,
             accelerator=self._tools.accelerator,
             companions=companions,
+            expert=base.expert,
         ) as loaded:
             self._loaded, self._batches = loaded, batches
             try:
@@ -270,9 +271,10 @@ class Sampler:
     ) -> npt.NDArray[np.float32]:
         """Return latents after a single denoising step, float32 [n, ...].
 
-        They are enough to measure how strongly an adapter responds to a word.
+        They are enough to measure how strongly an adapter responds to a word. A model whose last
+        steps are drawn by a denoiser of their own takes a few steps.
         """
-        stage = replace(self._tools.stage, steps=1, guidance=1.0)
+        stage = replace(self._tools.stage, steps=self.base.trigger_steps, guidance=1.0)
         latents: list[npt.NDArray[np.float32]] = []
         with self._prepared(stage, plans[0] if with_adapter else None):
             for start in range(0, len(plans), self.batch):

@@ -1,6 +1,7 @@
 """Which files of a scan are done again, because they may be parts of a sum of files.
 
-Those files of one listing or archive are drawn together that draw no face again and again.
+Those files of one listing or archive, or pairs for two denoisers, are drawn together that draw no
+face again and again.
 Files whose fingerprints add up (scanner.fingerprints.complements) are drawn together in any case;
 one that was begun before the others were known is done again with them.
 """
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
+from pathlib import PurePosixPath
 
+from scanner.adapters.experts import name_of_pair
 from scanner.fingerprints.complements import MOST_FILES
 from scanner.identification.outcome import Outcome
 from scanner.scanning.entries import Entry
@@ -28,6 +31,7 @@ class Company:
         self._again: set[str] = set()
         # By listing or archive: its weights files, and whether each may be a part of a sum.
         self._sets: dict[str, dict[str, bool]] = defaultdict(dict)
+        self._pairs: set[str] = set()
         self._beside: dict[str, frozenset[str]] = {}
 
     def note_begun(self, request: SamplingRequest, file: str | None) -> None:
@@ -42,12 +46,13 @@ class Company:
         self._again |= {one.sha256 for one in request.companions if one.sha256 in self._file_of}
 
     def note_done(self, entry: Entry) -> None:
-        """Note the results of a listed file that is one of several, or an archive of several."""
-        listed = len(entry.listing.files)
-        if not (1 < listed <= MOST_FILES + 1 or 1 < len(entry.parts) <= MOST_FILES + 1):
+        """Note the results of a listed file that may be a part of a set."""
+        pair = _pair_of(entry)
+        place = pair or _set_of(entry)
+        if place is None:
             return
-        listing = entry.listing
-        place = f"{listing.hub} {listing.listing_id}" if listed > 1 else str(entry.sha256)
+        if pair is not None:
+            self._pairs.add(pair)
         for part in entry.parts:
             if part.triage is not None and part.triage.sha256 is not None:
                 may_be_part = all(row.outcome in _NOBODY for row in part.rows or ())
@@ -61,10 +66,12 @@ class Company:
 
         A set of which no file was examined in this scan was drawn by an earlier one.
         """
-        for files in self._sets.values():
+        for place, files in self._sets.items():
             parts = frozenset(sha256 for sha256, may_be_part in files.items() if may_be_part)
-            if len(parts) > 1 and not self._file_of.keys().isdisjoint(files):
-                self._beside |= {sha256: parts - {sha256} for sha256 in parts}
+            # Half of a pair shows whom the other half shows.
+            others = frozenset(files) if place in self._pairs else parts
+            if len(others) > 1 and not self._file_of.keys().isdisjoint(files):
+                self._beside |= {sha256: others - {sha256} for sha256 in parts}
                 self._again |= parts
 
     def beside(self, sha256: str) -> AbstractSet[str]:
@@ -75,3 +82,25 @@ class Company:
         """Put sets together, and return the SHA-256 of the listed files that are done again."""
         self._add_sets()
         return {self._file_of.get(sha256, sha256) for sha256 in self._again}
+
+
+def _set_of(entry: Entry) -> str | None:
+    """Return the listing or archive of several files that a file is in; None for a single file."""
+    listing, listed = entry.listing, len(entry.listing.files)
+    if 1 < listed <= MOST_FILES + 1:
+        return f"{listing.hub} {listing.listing_id}"
+    return str(entry.sha256) if 1 < len(entry.parts) <= MOST_FILES + 1 else None
+
+
+def _pair_of(entry: Entry) -> str | None:
+    """Return what both files of a pair for two denoisers have in common.
+
+    Creators publish them in one listing or as two. A folder's listings are its files, which have no
+    creator.
+    """
+    listing = entry.listing
+    name = name_of_pair(listing.files[entry.item.file_number].name)
+    if name is None:
+        return None
+    owner = listing.creator or str(PurePosixPath(listing.listing_id).parent)
+    return f"{listing.hub} {owner} {name}"

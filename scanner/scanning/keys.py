@@ -142,8 +142,13 @@ def prompting_of(request: SamplingRequest, options: SamplerOptions, policy: Poli
 
 
 def _sampler_parts(base: BaseModel) -> dict[str, Any]:
-    """Return how images of a base model are made."""
+    """Return how images of a base model are made.
+
+    Parts that most base models do not have are left out, so that their keys stay the same.
+    """
+    special: dict[str, Any] = {"arguments": dict(base.arguments), "expert": base.expert}
     return {
+        **{name: value for name, value in special.items() if value},
         "pipeline": base.pipeline,
         "precision": base.precision,
         "evidence": asdict(base.evidence),

@@ -10,6 +10,7 @@ from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore
 from reports.reasons.reason import Reason
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
+from scanner.adapters.experts import TWIN_OF_EXPERTS, WITH_EXPERTS, Expert, expert_in_name
 from scanner.adapters.formats.registry import SCANNABLE_KINDS
 from scanner.clock import Clock
 from scanner.errors import NotScannable
@@ -65,7 +66,6 @@ class RequestBuilder:
         )
         sources = without_minors(self.minors, self.source_triggers(triage.sha256 or ""))
         triggers = tuple(dict.fromkeys([*sources, *triggers]))
-        training = triage.training
         return SamplingRequest(
             path,
             triage.sha256 or "",
@@ -73,7 +73,7 @@ class RequestBuilder:
             triage.family,
             triggers,
             candidates,
-            Declared(training.get("base_model"), training.get("base_model_hash"), triage.model),
+            _declared(triage, file),
             problem_of(triage),
             only_load,
             self.companions.of(triage, beside),
@@ -91,6 +91,20 @@ class RequestBuilder:
             held = self.held.hold(naming, listing, file, triage, self.operator, self.clock())
             return not held.lifted
         return sha256 is not None and self.held.of_bytes(sha256, self.minors.ids) is not None
+
+
+def _declared(triage: Triage, file: RemoteFile) -> Declared:
+    """Return the base model that header, listing and file name state.
+
+    The experts of Wan 2.2 have the modules of Wan 2.1, so a name that states one decides.
+    """
+    model, expert = triage.model, expert_in_name(file.name)
+    if triage.family == "Wan" and expert is not None and model == TWIN_OF_EXPERTS:
+        model = WITH_EXPERTS
+    elif expert is None and triage.expert is not None:
+        expert = Expert(triage.expert)
+    training = triage.training
+    return Declared(training.get("base_model"), training.get("base_model_hash"), model, expert)
 
 
 def problem_of(triage: Triage) -> str | None:

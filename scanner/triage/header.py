@@ -23,6 +23,7 @@ from crawlers.listing import RemoteFile
 from crawlers.sweeps.likeness import likeness_of_header
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.declared_families import declared_by_listing
+from scanner.adapters.experts import expert_in_header
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
 from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.header_strengths import alpha_in_header
@@ -52,6 +53,7 @@ class Triage:
         fits: names of all models that accept the tensors and that the header does not exclude.
         doubt: a sentence about a contradiction, or about tensors that no model uses.
         naming: see scanner.adapters.naming.
+        expert: of a model with two denoisers, the one that the header says the adapter is for.
         leftovers: names of the first tensors that are not known; the doubt states their number.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.checkpoints.training_metadata.training_of.
@@ -74,6 +76,7 @@ class Triage:
     fits: tuple[str, ...] = ()
     doubt: str | None = None
     leftovers: tuple[str, ...] = ()
+    expert: str | None = None
     triggers: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
@@ -275,6 +278,7 @@ def _triage(
         fits=finding.fits,
         doubt=finding.doubt,
         leftovers=finding.leftovers[:MOST_LEFTOVERS],
+        expert=expert_in_header(metadata),
         triggers=triggers_of(metadata),
         training=training,
         signals=person_signals(metadata),

@@ -18,7 +18,7 @@ from tests.tiny_pipelines.stable_diffusion import (
     tiny_sd3,
     tiny_sdxl,
 )
-from tests.tiny_pipelines.video_models import tiny_hunyuan_video, tiny_ltx2, tiny_wan
+from tests.tiny_pipelines.video_models import tiny_hunyuan_video, tiny_ltx2, tiny_wan, tiny_wan22
 
 __all__ = [
     "sd1_on_meta",
@@ -40,5 +40,6 @@ __all__ = [
     "tiny_sd3",
     "tiny_sdxl",
     "tiny_wan",
+    "tiny_wan22",
     "tiny_z_image",
 ]

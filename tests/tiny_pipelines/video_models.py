@@ -39,26 +39,13 @@ from tests.tiny_pipelines.parts import (
 )
 
 
-def tiny_wan() -> Any:
+def tiny_wan(**options: Any) -> Any:
     words, _ = t5_encoder()
     torch.manual_seed(10)
     encoder = UMT5EncoderModel(
         UMT5Config(vocab_size=len(words), d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
     ).eval()
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=16,
-        out_channels=16,
-        text_dim=WIDTH,
-        freq_dim=256,
-        ffn_dim=32,
-        num_layers=2,
-        cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads",
-        rope_max_seq_len=32,
-    ).eval()
+    transformer = _wan_transformer()
     vae = AutoencoderKLWan(
         base_dim=3,
         z_dim=16,
@@ -73,8 +60,32 @@ def tiny_wan() -> Any:
             vae=vae.eval(),
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+            **options,
         )
     )
+
+
+def tiny_wan22() -> Any:
+    """Wan 2.2 A14B, whose second transformer draws the steps with little noise."""
+    torch.manual_seed(24)
+    return tiny_wan(transformer_2=_wan_transformer(), boundary_ratio=0.875)
+
+
+def _wan_transformer() -> Any:
+    return WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=16,
+        out_channels=16,
+        text_dim=WIDTH,
+        freq_dim=256,
+        ffn_dim=32,
+        num_layers=2,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=32,
+    ).eval()
 
 
 def tiny_hunyuan_video() -> Any:

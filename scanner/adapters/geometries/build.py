@@ -75,7 +75,7 @@ def by_block(sizes: Sizes) -> dict[str, dict[str, str]]:
         alike[json.dumps(modules, sort_keys=True)].append(block)
     return {
         " ".join(_ranges(some)): dict(sorted(json.loads(modules).items()))
-        for modules, some in sorted(alike.items(), key=lambda pair: pair[1][0])
+        for modules, some in sorted(alike.items(), key=lambda pair: min(pair[1]))
     }
 
 

@@ -1,0 +1,81 @@
+"""The expert that an adapter is for, of models that draw with two denoisers.
+
+Wan 2.2 A14B draws the first, noisy steps with one transformer and the other steps with a second one
+of the same shape. Adapters come in pairs, one file for each expert, and only words tell which is
+which: the name of the file (ai-toolkit, musubi's users), the architecture in the header
+(SimpleTuner), or the names of the tensors in a file for both (ai-toolkit). An adapter without such
+a word is merged into both, as InvokeAI does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from enum import StrEnum
+
+from scanner.adapters.formats.definition import Shapes
+from scanner.adapters.kinds import has_name
+from scanner.adapters.targets import SECOND_EXPERT, Target
+
+WITH_EXPERTS = "Wan 2.2 14B"
+TWIN_OF_EXPERTS = "Wan 14B"
+_FIRST_EXPERT = "transformer"
+_WORD = re.compile(r"(?<![a-z])(?P<expert>high|low)[ _-]?noise(?![a-z])", re.IGNORECASE)
+_FLAVOUR = re.compile(r"wan.*[-_](?P<expert>high|low)(?:/|$)", re.IGNORECASE)
+_NAMED = re.compile(r"(?:^|\.)transformer_[12]\.")
+
+
+class Expert(StrEnum):
+    """Which of the two denoisers an adapter changes."""
+
+    HIGH_NOISE = "high noise"
+    LOW_NOISE = "low noise"
+
+    @property
+    def other(self) -> Expert:
+        """The other one of the two."""
+        return Expert.LOW_NOISE if self is Expert.HIGH_NOISE else Expert.HIGH_NOISE
+
+
+def expert_in_name(file_name: str) -> Expert | None:
+    """Return the expert that the name of a file states; None if it states none or both."""
+    found = {match["expert"].lower() for match in _WORD.finditer(file_name)}
+    return Expert(f"{found.pop()} noise") if len(found) == 1 else None
+
+
+def name_of_pair(file_name: str) -> str | None:
+    """Return what the names of both files of a pair have in common; None for a single file."""
+    return _WORD.sub("", file_name) if expert_in_name(file_name) is not None else None
+
+
+def expert_in_header(metadata: Mapping[str, str]) -> Expert | None:
+    """Return the expert that SimpleTuner's name of the architecture states, or None."""
+    found = _FLAVOUR.match(metadata.get("modelspec.architecture", "")[:200])
+    return Expert(f"{found['expert'].lower()} noise") if found else None
+
+
+def changes_both(shapes: Shapes) -> bool:
+    """Whether the names of the tensors state the expert."""
+    return has_name(shapes, r"(^|\.)transformer_2\.")
+
+
+def in_experts(
+    target: Target, stem: str, networks: Collection[str], expert: Expert | None
+) -> list[Target]:
+    """Return the targets of a module in the experts of a pipeline.
+
+    Args:
+        stem: name of the module in the file; it may state the expert.
+        networks: names of the networks of the pipeline.
+        expert: the expert of the file; None for both.
+    """
+    is_denoiser = all(piece.network == _FIRST_EXPERT for piece in target.pieces)
+    if SECOND_EXPERT not in networks or not is_denoiser or _NAMED.search(stem):
+        return [target]
+    first, second = ([_FIRST_EXPERT], [SECOND_EXPERT])
+    chosen = {Expert.HIGH_NOISE: first, Expert.LOW_NOISE: second, None: first + second}[expert]
+    return [
+        Target(tuple(replace(piece, network=network) for piece in target.pieces))
+        for network in chosen
+    ]
