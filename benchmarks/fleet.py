@@ -26,10 +26,10 @@ from scanner.factories import open_scan_session
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.ray_workers import RayWorker
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.session import ScanSession
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.scanning.workers import Submission
 from scanner.settings import Settings
 from scanner.triage.header import triage_file

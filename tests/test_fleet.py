@@ -28,11 +28,11 @@ from scanner.identification.policy import Policy
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.ray_workers import RayWorker
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.scanning.workers import PoolClient, Submission, WorkerPool
 from scanner.settings import Settings
 from scanner.triage.header import triage_file

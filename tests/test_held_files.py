@@ -23,11 +23,12 @@ from scanner.factories import open_objections
 from scanner.identification.outcome import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.held_files import HeldFile
-from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import ScanSession
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.auth.access import Role

@@ -23,11 +23,12 @@ from face_index.vault import Submission
 from scanner.identification.comparison import comparison_of
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictMethod, VerdictRecord
-from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.key import Key
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.app import create_app

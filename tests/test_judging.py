@@ -18,9 +18,10 @@ from scanner.sampling.plans import PlanBasis
 from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
-from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.key import Key
 from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.worker_answer import WorkerAnswer
 from tests.conftest import NOON, task_of
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"

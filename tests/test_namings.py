@@ -361,7 +361,7 @@ def test_a_listing_settles_self_attention(tmp_path: Path) -> None:
     assert triage.finding.problem is not None
     told = with_listing(triage, "SD 1.5")
     assert (told.family, told.finding.problem) == ("SD1", None)
-    assert "Flux.1" in str(with_listing(triage, "Flux.1 D").finding.problem)
+    assert "Flux.1" in str(with_listing(triage, "Flux.1 D").mislabelled)
 
 
 def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) -> Path:

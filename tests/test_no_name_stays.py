@@ -27,12 +27,13 @@ from scanner.casework.exports import as_csv
 from scanner.cli.scanning import report_path, write_report
 from scanner.miniature.world import ADAPTERS
 from scanner.records import VerdictRecord
-from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.scan import run_scan
 from scanner.scanning.scan_result import result_of
 from scanner.scanning.scan_schema import migrations
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.settings import Settings
 from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.job_row import JobRow

@@ -27,11 +27,12 @@ from scanner.identification.outcome import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
-from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.identify_loop import IdentifyLoop
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.scanning.workers import PoolClient
 from scanner.settings import Settings
 from scanner.triage.header import triage_file

@@ -1,4 +1,4 @@
-"""An adapter is never sampled on another family: ambiguity and contradictions are refused."""
+"""An adapter is never sampled on a family that its tensors do not fit; wrong words are noted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scanner.adapters.declared_families import (
     declared_in_header,
     families_named,
 )
-from scanner.adapters.families import find_family, narrowed
+from scanner.adapters.families import family_by_tensors, find_family, narrowed
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import (
     Declared,
@@ -417,12 +417,32 @@ CONTRADICTIONS: list[tuple[str, Shapes, dict[str, str], tuple[str, str]]] = [
     [row[1:] for row in CONTRADICTIONS],
     ids=[row[0] for row in CONTRADICTIONS],
 )
-def test_a_header_against_the_tensors_is_refused_with_both_named(
+def test_a_header_against_the_tensors_is_noted_with_both_named(
     shapes: Shapes, metadata: dict[str, str], both: tuple[str, str]
 ) -> None:
     finding = find_family(shapes, metadata)
+    said = finding.doubt or finding.note or finding.problem
+    assert said is not None
+    assert all(name in said for name in both)
+    # What the words say makes no model fit.
+    assert set(finding.fits) <= set(family_by_tensors(shapes).fits)
+
+
+def test_a_word_that_no_measured_model_has_is_not_taken_for_a_mistake() -> None:
+    """Stable Cascade's modules are not known, so the tensors cannot prove that it is none."""
+    finding = find_family(SDXL, {"ss_base_model_version": "stable-cascade"})
     assert finding.doubt is not None
-    assert all(name in finding.doubt for name in both)
+    assert "Stable Cascade" in finding.doubt
+
+
+def test_header_and_listing_that_name_two_models_that_fit_leave_both() -> None:
+    listing = declared_by_listing("Chroma")
+    assert listing is not None
+    told = find_family(WHOLE_FLUX, {"ss_base_model_version": "flux1"})
+    assert told.fits == ("Flux.1",)
+    both = narrowed(told, listing)
+    assert set(both.fits) == {"Flux.1", "Chroma"}
+    assert "alike" in str(both.problem)
 
 
 @pytest.mark.parametrize(
@@ -433,13 +453,13 @@ def test_a_header_against_the_tensors_is_refused_with_both_named(
         {"ot_config": '{"model_type": "FLUX_DEV_1"}'},
     ],
 )
-def test_a_word_that_another_word_and_the_tensors_outvote_is_told_as_a_note(
+def test_a_wrong_word_beside_a_right_one_is_noted(
     wrong: dict[str, str],
 ) -> None:
     finding = find_family(SDXL, {"ss_base_model_version": "sdxl_base_v1-0", **wrong})
     assert (finding.family, finding.fits, finding.problem) == ("SDXL", ("SDXL",), None)
     assert finding.note is not None
-    assert "claims Flux.1 too" in finding.note
+    assert "mislabelled: the metadata claims Flux.1" in finding.note
     assert "SDXL" in finding.note
 
 
@@ -533,8 +553,8 @@ def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) 
         ("black-forest-labs/FLUX.1-dev", "Flux.1", None),
         ("Chroma", "Chroma", None),
         ("Flux.2 Klein 4B", "Flux.2", None),
-        ("SDXL 1.0", None, "SDXL"),
-        ("Pony", None, "SDXL"),
+        ("SDXL 1.0", None, "alike"),
+        ("Pony", None, "alike"),
         ("Other", None, "alike"),
         (None, None, "alike"),
         ("wanda/some-mix", None, "alike"),
@@ -550,6 +570,8 @@ def test_a_listing_settles_or_contradicts(
         assert told.family == family
     assert (told.finding.problem is None) == (problem is None)
     assert problem is None or problem in str(told.finding.problem)
+    if base_model in ("SDXL 1.0", "Pony"):
+        assert f"mislabelled: the listing names SDXL ({base_model})" in str(told.mislabelled)
     assert triage_from_dict(asdict(told)) == told
 
 
@@ -578,7 +600,7 @@ def test_finetuned_bases_are_still_their_family(tmp_path: Path) -> None:
     ):
         told = with_listing(alone, base_model)
         assert (told.family, told.finding.problem) == ("SDXL", None)
-    assert "AuraFlow" in str(with_listing(alone, "Pony V7").finding.problem)
+    assert "AuraFlow" in str(with_listing(alone, "Pony V7").mislabelled)
 
 
 def test_a_size_without_a_base_model_is_refused_by_name() -> None:
@@ -663,9 +685,10 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
         lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn")),
     )
     assert listed("SD 1.5") == "was to be drawn"
-    refused = listed("SDXL 1.0")
-    assert "the listing names SDXL" in refused
-    assert "SD1" in refused
+    assert listed("SDXL 1.0") == (
+        "was to be drawn; mislabelled: the listing names SDXL (SDXL 1.0), and the tensors are "
+        "those of SD1"
+    )
     assert listed("SD 1.5") == "was to be drawn"
 
 

@@ -16,6 +16,21 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
         "size-not-supported": (
             "family not supported: {model}; of {family} only {known} can be sampled"
         ),
+        "listing-names-other": (
+            "mislabelled: the listing names {named} ({text}), and the tensors are those of "
+            "{fits:listed}"
+        ),
+        "header-names-other": (
+            "mislabelled: the metadata claims {named} ({text}), and the tensors are those of "
+            "{fits:listed}"
+        ),
+        "drawn-on-each-model": (
+            "the tensors fit {families:listed} alike, and no word says which: it was drawn on each"
+        ),
+        "not-on-each-model": (
+            "the tensors fit {families:listed} alike, no word says which, and it could not be "
+            "drawn on each: {cause}"
+        ),
         "size-of-no-model": ("no model that is known here has {module} with {outputs} x {inputs}"),
         "modules-of-several-models": (
             "{module} fits {models:commas}, and not all other tensors of the file do"

@@ -1,7 +1,8 @@
 """The family of a checkpoint, from its tensors, its header and its listing.
 
 Every model that accepts all tensors is a candidate. If there are several, the header decides, then
-the listing. If neither decides, or one of them contradicts the tensors, the file is not sampled:
+the listing. A statement that contradicts the tensors is noted. If several candidates remain, the
+file is drawn on each of them while they are few (scanner.scanning.each_base_model), or not at all:
 an adapter that is merged into a model of another family has no visible effect.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from reports.reasons.reason import Reason
 from scanner.adapters.acceptance import (
     fitting_models,
     misfit,
@@ -51,6 +53,7 @@ class FamilyFinding:
         model: the size of the family; None if there is only one or it cannot be determined.
         fits: names of all models that accept the tensors and that no statement excludes, the
             likeliest first.
+        excluded: names of the models that accept the tensors and that a statement excludes.
         doubt: a sentence about a contradiction, or about tensors that no model uses.
         note: a sentence about a finding that is accepted all the same.
         leftovers: names of tensors that are not known; the doubt mentions them too.
@@ -59,6 +62,7 @@ class FamilyFinding:
     family: str
     model: str | None = None
     fits: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     doubt: str | None = None
     note: str | None = None
     leftovers: tuple[str, ...] = ()
@@ -102,21 +106,9 @@ def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> Family
         return replace(finding, doubt=f"{finding.doubt}; {told}")
     if not finding.fits:
         return _from_words(declared, shapes) if declared and not finding.doubt else finding
-    agreeing = [statement for statement in declared if _matching(finding.fits, statement)]
-    # Trainers fill in one key and forget another: if the tensors fit only one model, one statement
-    # that agrees is enough.
-    settled = len(finding.fits) == 1 and bool(agreeing)
-    for statement in agreeing if settled else declared:
+    for statement in declared:
         finding = narrowed(finding, statement)
-    wrong = [statement for statement in declared if statement not in agreeing] if settled else []
-    return replace(finding, note=_outvoted(finding, wrong[0])) if wrong else finding
-
-
-def _outvoted(finding: FamilyFinding, wrong: Declaration) -> str:
-    return (
-        f"the metadata claims {wrong.families[0]} too ({wrong.source}: {wrong.text}); the tensors "
-        f"are those of {_listed(finding.fits)}, which another word of the metadata says as well"
-    )
+    return finding
 
 
 def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
@@ -125,18 +117,45 @@ def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
     if finding.doubt or names in (("Miniature",), (UNKNOWN,)):
         return finding  # The miniature world's hub says SD 1.5, whose names its base model uses.
     if left := _matching(names, declared):
-        return (
-            replace(_settled(left, finding.family), note=finding.note) if finding.fits else finding
-        )
+        return _with_candidates(finding, left) if finding.fits else finding
     if twins := _matching(_twins(names), declared):
         return _settled(twins, UNKNOWN)
-    claims = "the listing names" if declared.source == "the listing" else "the metadata claims"
+    if back := _matching(finding.excluded, declared):
+        # Two statements name two models that the tensors fit alike.
+        return _with_candidates(finding, (*finding.fits, *back))
+    is_listing = declared.source == "the listing"
+    if finding.fits and all(map(_is_measured, declared.families)):
+        values: dict[str, str | tuple[str, ...]] = {
+            "named": declared.families[0],
+            "text": declared.text,
+            "fits": names,
+        }
+        wrong = (
+            Reason("listing-names-other", values)
+            if is_listing
+            else Reason("header-names-other", values)
+        )
+        note = "; ".join(filter(None, (finding.note, wrong.in_english())))
+        return replace(finding, note=note)
+    claims = "the listing names" if is_listing else "the metadata claims"
     others = "the tensors are those of" if finding.fits else "the metadata claims"
     doubt = (
         f"{claims} {declared.families[0]} ({declared.source}: {declared.text}), {others} "
         f"{_listed(names)}; samples would not be faithful on either"
     )
     return replace(finding, doubt=doubt)
+
+
+def _with_candidates(finding: FamilyFinding, names: tuple[str, ...]) -> FamilyFinding:
+    """Return a finding with other candidates, which remembers those that were excluded."""
+    known = dict.fromkeys((*finding.fits, *finding.excluded))
+    excluded = tuple(name for name in known if name not in names)
+    return replace(_settled(names, finding.family), note=finding.note, excluded=excluded)
+
+
+def _is_measured(name: str) -> bool:
+    """Whether the modules of a model are known, so that tensors can contradict its name."""
+    return any(name in (model.name, model.family) for model in geometries())
 
 
 def _matching(names: Iterable[str], declared: Declaration) -> tuple[str, ...]:

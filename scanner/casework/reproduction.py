@@ -23,7 +23,7 @@ from scanner.adapters.companion import Companion
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.finding_records import SampleRow
 from scanner.progress import Progress
-from scanner.sampling.base_models import choose_base_model, declared_in
+from scanner.sampling.base_models import choose_base_model, declared_in, known_families
 from scanner.sampling.images import Pixels, blurred
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MOST_SCALE, OTHER_SIZES
@@ -173,8 +173,13 @@ def _can_be_drawn(sample: SampleRecord) -> bool:
 
 def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
     """The sampler with the base model of a case; raises NotScannable if it is another one."""
-    family = case.checkpoint.family
-    declared = declared_in(family, case.method.base_model or "")
+    # A file that fits several models was drawn on the one that the method names.
+    described = case.method.base_model or ""
+    family = next(
+        (name for name in known_families() if described.startswith(f"{name}: ")),
+        case.checkpoint.family,
+    )
+    declared = declared_in(family, described)
     base = choose_base_model(family, options.base_model, declared)
     sampler = options.open_sampler(base)
     wanted = case.method.base_model_sha256 or ""

@@ -6,8 +6,6 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
 
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import FacePack
@@ -19,49 +17,18 @@ from scanner.identification.faces import FaceFinder
 from scanner.identification.outcome import Outcome
 from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.records import ImpostorCounts, VerdictRecord
-from scanner.sampling.base_models import BaseModel, Declared
-from scanner.sampling.drawings import Drawing
+from scanner.records import VerdictRecord
+from scanner.sampling.base_models import BaseModel
 from scanner.sampling.image_generator import ImageGenerator
-from scanner.sampling.images import DrawingCost, Pixels, blurred, png_bytes
-from scanner.sampling.sample_store import Place
+from scanner.sampling.images import blurred, png_bytes
+from scanner.scanning.each_base_model import identify_on_each
 from scanner.scanning.identify_loop import CheckpointResult, IdentifyLoop
 from scanner.scanning.observations import KnownSamples
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.verdict_records import verdict_record
+from scanner.scanning.worker_answer import SamplerSource, WorkerAnswer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerAnswer:
-    """A verdict with the pictures that it names.
-
-    Attributes:
-        snapshot_id: id of the gallery that was searched (`GallerySnapshot.snapshot_id`).
-        images: PNG bytes by SHA-256.
-        drawing: the samples; None if the checkpoint could not be sampled.
-        cost: of what was drawn for this answer; None if the checkpoint could not be sampled.
-        patches: aligned faces of the samples, if they are the same face again and again.
-        kept_since: when the samples were drawn from which these go on; None if all were drawn now.
-        impostors: counts of the scores of a file that shows nobody; None if it shows somebody.
-    """
-
-    verdict: VerdictRecord
-    snapshot_id: str
-    images: dict[str, bytes] = field(default_factory=dict)
-    drawing: Drawing | None = None
-    cost: DrawingCost | None = None
-    patches: dict[Place, Pixels] = field(default_factory=dict, repr=False)
-    kept_since: datetime | None = None
-    impostors: ImpostorCounts | None = None
-
-
-class SamplerSource(Protocol):
-    """Chooses and loads base models (`scanner.sampling.options.SamplerOptions`)."""
-
-    def base_for(self, family: str, declared: Declared) -> BaseModel: ...
-    def open_sampler(self, base: BaseModel) -> ImageGenerator: ...
 
 
 @dataclass(slots=True)
@@ -111,6 +78,8 @@ class CheckpointIdentifier:
             BaseModelMissing: the base model is not available on this machine.
             ImageCheckMissing: the image check is not available on this machine.
         """
+        if request.alternatives and request.problem is None:
+            return identify_on_each(self.identify, self.source, request, known)
         started = time.monotonic()
         try:
             if request.problem is not None:

@@ -23,11 +23,11 @@ from scanner.sampling.drawings import Drawing
 from scanner.sampling.images import Pixels
 from scanner.sampling.plans import SamplePlan
 from scanner.sampling.sample_store import KeptDrawing, Place, SampleStore
-from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.impostor_store import ImpostorStore
 from scanner.scanning.key import Key
 from scanner.scanning.observations import KnownSamples, ObservedSample
 from scanner.scanning.verdict_records import verdict_record
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.versions import library_versions
 
 T = TypeVar("T")

@@ -132,12 +132,18 @@ def prompting_of(request: SamplingRequest, options: SamplerOptions, policy: Poli
         parts["problem"] = request.problem
     base_model = None
     try:
-        base = options.base_for(request.family, request.declared)
+        bases = [
+            options.base_for(family, declared)
+            for family, declared in request.alternatives or ((request.family, request.declared),)
+        ]
     except NotScannable as error:
         parts["base_model"] = str(error)
     else:
-        base_model = description_of(base)
-        parts |= {"base_model": content_of(base), "sampler": _sampler_parts(base)}
+        base_model = " / ".join(map(description_of, bases))
+        contents, samplers = [*map(content_of, bases)], [*map(_sampler_parts, bases)]
+        several = len(bases) > 1
+        parts["base_model"] = contents if several else contents[0]
+        parts["sampler"] = samplers if several else samplers[0]
     return Prompting(request.triggers, request.candidates, base_model, Key(parts))
 
 

@@ -22,7 +22,6 @@ from scanner.records import ResultRow, VerdictRecord
 from scanner.scanning.company import Company
 from scanner.scanning.entries import Entry, Part, Waiting
 from scanner.scanning.file_faces import destroy_faces, why_failed
-from scanner.scanning.identifier import WorkerAnswer
 from scanner.scanning.item_store import CarriedItem, Item, ScanRow
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting
@@ -34,6 +33,7 @@ from scanner.scanning.searched_file_store import Searched
 from scanner.scanning.session import ScanSession
 from scanner.scanning.totals import ScanTotals
 from scanner.scanning.weights_files import is_elsewhere, weights_files
+from scanner.scanning.worker_answer import WorkerAnswer
 from scanner.scanning.workers import PoolClient, Submission, raise_unless_expected
 from scanner.triage.header import triage_file, with_listing
 from scanner.triage.minors import refuse_minors

@@ -22,8 +22,9 @@ from scanner.identification.snapshot import GallerySnapshot
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.remote_sampler import RemoteSource, SamplerNode
 from scanner.sampling.staging import Staging
-from scanner.scanning.identifier import CheckpointIdentifier, SamplerSource, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.sampling_request import SamplingRequest
+from scanner.scanning.worker_answer import SamplerSource, WorkerAnswer
 from scanner.scanning.workers import Submission
 
 if TYPE_CHECKING:

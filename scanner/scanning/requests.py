@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crawlers.listing import Listing, RemoteFile
@@ -11,16 +11,20 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from reports.reasons.reason import Reason
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.experts import TWIN_OF_EXPERTS, WITH_EXPERTS, Expert, expert_in_name
-from scanner.adapters.formats.registry import SCANNABLE_KINDS
+from scanner.adapters.formats.registry import ADAPTER_KINDS, SCANNABLE_KINDS
+from scanner.adapters.geometries.geometry import family_of_model
 from scanner.clock import Clock
 from scanner.errors import NotScannable
-from scanner.sampling.base_models import Declared
+from scanner.sampling.base_models import Declared, choose_base_model
 from scanner.scanning.companions import CompanionFiles
 from scanner.scanning.held_files import HeldFiles
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.triage.header import Triage
 from scanner.triage.minors import RegisteredMinors, refuse_minors
 from scanner.triage.trigger_words import named_minor, without_minors, words_of
+
+# A file whose tensors fit more models is not drawn.
+MOST_BASE_MODELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class RequestBuilder:
         )
         sources = without_minors(self.minors, self.source_triggers(triage.sha256 or ""))
         triggers = tuple(dict.fromkeys([*sources, *triggers]))
+        declared = _declared(triage, file)
+        alternatives = _alternatives(triage, declared)
+        problem = problem_of(triage)
+        if alternatives and problem == triage.finding.problem:
+            problem = None
         return SamplingRequest(
             path,
             triage.sha256 or "",
@@ -73,11 +82,12 @@ class RequestBuilder:
             triage.family,
             triggers,
             candidates,
-            _declared(triage, file),
-            problem_of(triage),
+            declared,
+            problem,
             only_load,
             self.companions.of(triage, beside),
             self.installation,
+            alternatives,
             self.minors.matcher,
         )
 
@@ -105,6 +115,26 @@ def _declared(triage: Triage, file: RemoteFile) -> Declared:
         expert = Expert(triage.expert)
     training = triage.training
     return Declared(training.get("base_model"), training.get("base_model_hash"), model, expert)
+
+
+def _alternatives(triage: Triage, declared: Declared) -> tuple[tuple[str, Declared], ...]:
+    """Return the families and sizes that a file is drawn on, one after another.
+
+    Empty if one is settled, if they are too many, or if one of them has no base model.
+    """
+    fits = triage.fits
+    if triage.kind not in ADAPTER_KINDS or triage.doubt or not 1 < len(fits) <= MOST_BASE_MODELS:
+        return ()
+    found = []
+    for name in fits:
+        family = family_of_model(name)
+        one = replace(declared, model=name if name != family else None)
+        try:
+            choose_base_model(family, None, one)
+        except NotScannable:
+            return ()
+        found.append((family, one))
+    return tuple(found)
 
 
 def problem_of(triage: Triage) -> str | None:

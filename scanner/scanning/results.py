@@ -85,7 +85,13 @@ class ResultFiling:
         ]
         derivations = self._derivations(triage)
         rows += self._rows_of_derived(row, rows, derivations, listing, file, triage)
-        return tuple(sorted(rows, key=_strongest_first)) or (_row_without_finding(row, verdict),)
+        rows = sorted(rows, key=_strongest_first) or [_row_without_finding(row, verdict)]
+        if triage.mislabelled is None:
+            return tuple(rows)
+        return tuple(
+            replace(one, reason="; ".join(filter(None, (one.reason, triage.mislabelled))))
+            for one in rows
+        )
 
     def rows_of_copy(
         self, listing: Listing, file: RemoteFile, triage: Triage

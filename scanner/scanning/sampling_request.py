@@ -23,6 +23,8 @@ class SamplingRequest:
             the same way as others.
         companions: files that users may load beside it.
         installation: id of the installation, from which prompts and seeds follow.
+        alternatives: the families and sizes on each of which it is drawn, because its tensors fit
+            all of them; empty if one is settled.
         minor_names: finds the names of registered minors, which no prompt may hold.
     """
 
@@ -37,4 +39,5 @@ class SamplingRequest:
     only_load: bool = False
     companions: tuple[Companion, ...] = ()
     installation: str = ""
+    alternatives: tuple[tuple[str, Declared], ...] = ()
     minor_names: NameMatcher = field(default=NameMatcher(()), compare=False, repr=False)

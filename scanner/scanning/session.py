@@ -35,7 +35,7 @@ from scanner.sampling.staging import Staging
 from scanner.scanning.checkpoint_facts import CheckpointFacts
 from scanner.scanning.companions import CompanionFiles
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.identifier import CheckpointIdentifier, SamplerSource
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.kept_samples import KeptSamples
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting, SearchSetup, prompting_of
@@ -43,6 +43,7 @@ from scanner.scanning.requests import RequestBuilder, problem_of
 from scanner.scanning.results import ResultFiling
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.worker_answer import SamplerSource
 from scanner.scanning.workers import LocalWorker, WorkerPool
 from scanner.triage.minors import RegisteredMinors
 

@@ -17,9 +17,10 @@ from typing import Protocol
 
 from scanner.errors import ClusterUnreachable, ScanError, WorkerLost, WorkersLost, first_line
 from scanner.identification.snapshot import GallerySnapshot
-from scanner.scanning.identifier import CheckpointIdentifier, WorkerAnswer
+from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.observations import KnownSamples
 from scanner.scanning.sampling_request import SamplingRequest
+from scanner.scanning.worker_answer import WorkerAnswer
 
 log = logging.getLogger(__name__)
 

@@ -51,6 +51,9 @@ class Triage:
             likeliest.
         model: the size of the family; None if there is only one or it cannot be determined.
         fits: names of all models that accept the tensors and that the header does not exclude.
+        excluded: names of the models that accept the tensors and that the header excludes.
+        mislabelled: a sentence about a header or a listing that names another model than the
+            tensors are those of.
         doubt: a sentence about a contradiction, or about tensors that no model uses.
         naming: see scanner.adapters.naming.
         expert: of a model with two denoisers, the one that the header says the adapter is for.
@@ -74,7 +77,9 @@ class Triage:
     naming: str = UNKNOWN
     model: str | None = None
     fits: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     doubt: str | None = None
+    mislabelled: str | None = None
     leftovers: tuple[str, ...] = ()
     expert: str | None = None
     triggers: tuple[str, ...] = ()
@@ -91,7 +96,13 @@ class Triage:
     def finding(self) -> FamilyFinding:
         """The fields about the family as one record."""
         return FamilyFinding(
-            self.family, self.model, self.fits, self.doubt, leftovers=self.leftovers
+            self.family,
+            self.model,
+            self.fits,
+            self.excluded,
+            self.doubt,
+            self.mislabelled,
+            self.leftovers,
         )
 
 
@@ -182,7 +193,9 @@ def with_listing(triage: Triage, base_model: str | None) -> Triage:
         family=finding.family,
         model=finding.model,
         fits=finding.fits,
+        excluded=finding.excluded,
         doubt=finding.doubt,
+        mislabelled=finding.note,
     )
 
 
@@ -276,7 +289,9 @@ def _triage(
         naming=naming,
         model=finding.model,
         fits=finding.fits,
+        excluded=finding.excluded,
         doubt=finding.doubt,
+        mislabelled=finding.note if finding.fits else None,
         leftovers=finding.leftovers[:MOST_LEFTOVERS],
         expert=expert_in_header(metadata),
         triggers=triggers_of(metadata),
