@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 from safetensors.torch import save_file
 
 from scanner.adapters.geometries.geometry import family_of_model
@@ -40,15 +41,18 @@ from tests.tiny_pipelines import (
     tiny_hunyuan_video,
     tiny_ideogram,
     tiny_klein,
+    tiny_kontext,
     tiny_krea2,
     tiny_ltx2,
     tiny_lumina2,
     tiny_qwen,
     tiny_qwen21,
+    tiny_qwen_edit,
     tiny_sd1,
     tiny_sd3,
     tiny_sdxl,
     tiny_wan,
+    tiny_wan22,
     tiny_z_image,
 )
 
@@ -72,6 +76,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "Ernie-Image": tiny_ernie,
     "Ideogram 4": tiny_ideogram,
     "LTX-2": tiny_ltx2,
+    "Flux.1 Kontext": tiny_kontext,
+    "Qwen-Image-Edit": tiny_qwen_edit,
+    "Wan 2.2 14B": tiny_wan22,
 }
 FROM_FOLDERS = ("SD1", "SD2", "SDXL", "SD3", "Flux.1")
 LAYERS = {
@@ -94,9 +101,19 @@ LAYERS = {
     "Ernie-Image": "layers.0.self_attention.to_q",
     "Ideogram 4": "layers.0.attention.to_q",
     "LTX-2": "transformer_blocks.0.attn1.to_q",
+    "Flux.1 Kontext": "transformer_blocks.0.attn.to_q",
+    "Qwen-Image-Edit": "transformer_blocks.0.attn.to_q",
+    "Wan 2.2 14B": "blocks.0.attn1.to_q",
 }
 SCREENING = plan_samples(PlanBasis("ab" * 32), "screening", [Question("ohwx")], 3)
 CONFIRMATION = plan_samples(PlanBasis("ab" * 32), "evidence", [Question("ohwx")], 2)
+
+
+@pytest.fixture(autouse=True)
+def small_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qwen-Image-Edit enlarges its input to a megapixel, which takes minutes on a CPU."""
+    monkeypatch.setattr(pipeline_qwenimage_edit_plus, "VAE_IMAGE_SIZE", 32 * 32)
+    monkeypatch.setattr(pipeline_qwenimage_edit_plus, "CONDITION_IMAGE_SIZE", 32 * 32)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +184,7 @@ def test_every_family_samples_with_and_without_an_adapter(
     assert bare.shape == (2, size, size, 3)
     path = lora_for(sampler, family, tmp_path / "a.safetensors")
     with sampler.adapter(path, "lora") as loaded:
-        assert loaded.changes.module_count == 1
+        assert loaded.changes.module_count == (2 if family == "Wan 2.2 14B" else 1)
         with_it, control = (
             pictures(sampler, CONFIRMATION),
             pictures(sampler, CONFIRMATION, with_adapter=False),
@@ -220,6 +237,31 @@ def test_steps_are_the_stages_even_where_a_configuration_lists_noise_levels(
     pictures(sampler, CONFIRMATION)
     guided = 2 * sampler.base.evidence.steps
     assert len(called) == guided == 4  # its configuration lists five levels
+
+
+def calls_of(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of the calls that a sampler makes of its pipeline from now on."""
+    given: list[dict[str, Any]] = []
+    real = type(sampler._pipeline).__call__
+
+    def noting(pipeline: Any, **asked: Any) -> Any:
+        given.append(asked)
+        return real(pipeline, **asked)
+
+    monkeypatch.setattr(type(sampler._pipeline), "__call__", noting)
+    return given
+
+
+def test_a_model_that_edits_gets_a_grey_image(
+    sampler_of: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for family, maker in (("Flux.1 Kontext", tiny_kontext), ("Qwen-Image-Edit", tiny_qwen_edit)):
+        sampler = sampler_of(family, pipeline=maker())
+        given = calls_of(sampler, monkeypatch)
+        pictures(sampler, CONFIRMATION)
+        assert {asked["image"].getcolors()[0][1] for asked in given} == {(128, 128, 128)}
+        # Qwen-Image-Edit's pipeline draws one image in a call.
+        assert [len(asked["prompt"]) for asked in given] == ([1, 1] if "Qwen" in family else [2])
 
 
 def test_images_with_opacity_are_put_on_white() -> None:

@@ -136,14 +136,10 @@ def loaded_into(
             model = stack.enter_context(checkpoint_in_place(pipeline, path, family, config, cache))
             yield Loaded(model, "checkpoint")
             return
-        tensors, metadata = read_tensors(path, pipeline.device)
         if kind == "textual-inversion":
-            words = stack.enter_context(
-                words_added(pipeline, _renamed(embeddings_in(tensors, path.stem)))
-            )
-            merged = stack.enter_context(_merged(pipeline, [], accelerator))
-            yield Loaded(merged, "embedding", words)
+            yield stack.enter_context(_embedding_in_place(pipeline, path, accelerator))
             return
+        tensors, metadata = read_tensors(path, pipeline.device)
         anatomy = anatomy_of(tensors, metadata)
         changes = _changes(pipeline, tensors, anatomy, expert)
         words = stack.enter_context(words_added(pipeline, _renamed(anatomy.embeddings)))
@@ -158,6 +154,16 @@ def loaded_into(
         together = stack.enter_context(_summed(pipeline, changes, beside, accelerator))
         names = tuple(beside) if together is not None else ()
         yield Loaded(merged, "merged", words, changed, in_text, names, together)
+
+
+@contextmanager
+def _embedding_in_place(
+    pipeline: Any, path: Path, accelerator: MergedAdapter | None
+) -> Iterator[Loaded]:
+    tensors, _ = read_tensors(path, pipeline.device)
+    named = _renamed(embeddings_in(tensors, path.stem))
+    with words_added(pipeline, named) as words, _merged(pipeline, [], accelerator) as merged:
+        yield Loaded(merged, "embedding", words)
 
 
 @contextmanager

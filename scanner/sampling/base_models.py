@@ -91,6 +91,8 @@ class BaseModel:
             prompt.
         arguments: further arguments of every call of the pipeline, as names and values.
         omitted: components of the pipeline that are not loaded.
+        input_image: whether the model edits an image; it gets a grey one.
+        largest_batch: images that its pipeline draws in one call; None for any number.
         trigger_steps: denoising steps with which the answers to words are compared.
         expert: of a model with two denoisers, the one that the checkpoint is for; None for both, or
             for a model with one.
@@ -112,6 +114,8 @@ class BaseModel:
     configuration: str
     arguments: tuple[tuple[str, Any], ...] = ()
     omitted: tuple[str, ...] = ()
+    input_image: bool = False
+    largest_batch: int | None = None
     trigger_steps: int = 1
     expert: Expert | None = None
     decoder: str | None = None
@@ -190,6 +194,8 @@ def choose_base_model(
         configuration=default,
         arguments=tuple(entry.get("arguments", {}).items()),
         omitted=tuple(entry.get("omitted", ())),
+        input_image=entry.get("input_image", False),
+        largest_batch=entry.get("largest_batch"),
         trigger_steps=entry.get("trigger_steps", 1),
         expert=declared.expert if entry.get("experts") else None,
         decoder=entry.get("decoder"),

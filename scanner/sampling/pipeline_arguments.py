@@ -1,7 +1,8 @@
 """The arguments with which each pipeline class is called.
 
-A pipeline gets only what its `__call__` accepts. Three classes differ in how they take steps and
-guidance; everything else that differs is data in base_models.toml.
+A pipeline gets only what its `__call__` accepts. Some classes differ in how they take steps and
+guidance; everything else that differs is data in base_models.toml. Models that edit an image get a
+grey one, so that whom they draw comes from the adapter.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
 from scanner.sampling.base_models import BaseModel, Stage
 from scanner.sampling.plans import SamplePlan
@@ -18,6 +20,7 @@ from scanner.sampling.plans import SamplePlan
 # 3.0 for the last 3.
 _LAST_GUIDANCE = 3.0
 _LAST_STEPS = 1 / 16
+_GREY = (128, 128, 128)
 
 
 def arguments_for(
@@ -50,6 +53,9 @@ def arguments_for(
         "output_type": output,
         **dict(base.arguments),
     }
+    if base.input_image:
+        wanted["image"] = Image.new("RGB", (stage.size, stage.size), _GREY)
+        wanted["max_area"] = stage.size**2
     # Without classifier-free guidance a negative prompt has no effect.
     if base.embedded_guidance or stage.guidance <= 1:
         del wanted["negative_prompt"]

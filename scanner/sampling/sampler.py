@@ -218,8 +218,8 @@ class Sampler:
     def _images(
         self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool
     ) -> list[DrawnImage]:
-        made = self._call(plans, stage, "pt", with_adapter=with_adapter)
-        frames = made.images if hasattr(made, "images") else made.frames[:, 0]
+        frames = self._drawn(plans, stage, "pt", with_adapter=with_adapter)
+        frames = frames[:, 0] if frames.dim() == 5 else frames
         # Converted on the device, because copying a batch of 1024-pixel images in float32 would
         # take longer than four denoising steps.
         values = _opaque(frames.float().nan_to_num().clamp(0, 1))
@@ -231,6 +231,18 @@ class Sampler:
             DrawnImage(blurred(picture) if flag else picture, flag, self._batches)
             for picture, flag in zip(pictures, flags, strict=True)
         ]
+
+    def _drawn(
+        self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool
+    ) -> torch.Tensor:
+        """Return images or latents, in as many calls as the pipeline needs for a batch."""
+        largest = self.base.largest_batch or len(plans)
+        calls = [
+            self._call(plans[start : start + largest], stage, output, with_adapter=with_adapter)
+            for start in range(0, len(plans), largest)
+        ]
+        found = [made.images if hasattr(made, "images") else made.frames for made in calls]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _call(
         self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool
@@ -279,10 +291,8 @@ class Sampler:
         with self._prepared(stage, plans[0] if with_adapter else None):
             for start in range(0, len(plans), self.batch):
                 part = plans[start : start + self.batch]
-                made = self._call(part, stage, "latent", with_adapter=with_adapter)
-                latents.append(
-                    (made.images if hasattr(made, "images") else made.frames).float().cpu().numpy()
-                )
+                made = self._drawn(part, stage, "latent", with_adapter=with_adapter)
+                latents.append(made.float().cpu().numpy())
         return np.concatenate(latents)
 
     def answering_words(self) -> tuple[str, ...]:

@@ -268,19 +268,8 @@ def _triage(
     training = training_of(metadata)
     training["alpha"], strength_problem = alpha_in_header(shapes, metadata, training["alpha"])
     problems += [strength_problem] if strength_problem else []
-    if kind in NOT_ALONE:
-        problems.append(NOT_ALONE[kind])
-    elif (
-        kind != UNKNOWN
-        and finding.family == UNKNOWN
-        and not (finding.problem or finding.note or unsupported)
-    ):
-        problems.append(
-            "neither the tensors nor the header tell the base model's family; a listing that names "
-            "the base model would settle it"
-        )
-    if kind == UNKNOWN:
-        problems.append("these tensors are not those of any known adapter or image model")
+    is_told = finding.problem or finding.note or unsupported
+    problems += _kind_problems(kind, finding.family, is_told=bool(is_told))
     return Triage(
         sha256=sha256,
         weights_hash=weights_hash,
@@ -304,6 +293,24 @@ def _triage(
         problems=tuple(problems),
         readable=True,
     )
+
+
+def _kind_problems(kind: str, family: str, *, is_told: bool) -> list[str]:
+    """Return what is to be said about a kind that is not sampled, or a family that is not known.
+
+    Args:
+        is_told: whether another sentence says why the family is not known.
+    """
+    if kind == UNKNOWN:
+        return ["these tensors are not those of any known adapter or image model"]
+    if kind in NOT_ALONE:
+        return [NOT_ALONE[kind]]
+    if family == UNKNOWN and not is_told:
+        return [
+            "neither the tensors nor the header tell the base model's family; a listing that names "
+            "the base model would settle it"
+        ]
+    return []
 
 
 def _not_sampled(kind: str, finding: FamilyFinding) -> str | None:

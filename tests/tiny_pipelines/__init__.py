@@ -1,6 +1,6 @@
 """Tiny random pipelines of real diffusers classes, with the tokenizer of the miniature world."""
 
-from tests.tiny_pipelines.flux import tiny_chroma, tiny_flux, tiny_flux2, tiny_klein
+from tests.tiny_pipelines.flux import tiny_chroma, tiny_flux, tiny_flux2, tiny_klein, tiny_kontext
 from tests.tiny_pipelines.image_models import (
     tiny_ernie,
     tiny_hunyuan,
@@ -9,6 +9,7 @@ from tests.tiny_pipelines.image_models import (
     tiny_lumina2,
     tiny_qwen,
     tiny_qwen21,
+    tiny_qwen_edit,
     tiny_z_image,
 )
 from tests.tiny_pipelines.stable_diffusion import (
@@ -31,11 +32,13 @@ __all__ = [
     "tiny_hunyuan_video",
     "tiny_ideogram",
     "tiny_klein",
+    "tiny_kontext",
     "tiny_krea2",
     "tiny_ltx2",
     "tiny_lumina2",
     "tiny_qwen",
     "tiny_qwen21",
+    "tiny_qwen_edit",
     "tiny_sd1",
     "tiny_sd3",
     "tiny_sdxl",

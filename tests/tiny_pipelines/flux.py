@@ -12,6 +12,7 @@ from diffusers import (
     Flux2KleinPipeline,
     Flux2Pipeline,
     Flux2Transformer2DModel,
+    FluxKontextPipeline,
     FluxPipeline,
     FluxTransformer2DModel,
 )
@@ -35,7 +36,7 @@ from tests.tiny_pipelines.parts import (
 )
 
 
-def tiny_flux() -> Any:
+def tiny_flux(kind: Any = FluxPipeline) -> Any:
     torch.manual_seed(7)
     transformer = FluxTransformer2DModel(
         patch_size=1,
@@ -51,7 +52,7 @@ def tiny_flux() -> Any:
     ).eval()
     words, t5 = t5_encoder()
     return quiet(
-        FluxPipeline(
+        kind(
             vae=image_decoder(4),
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(),
@@ -61,6 +62,11 @@ def tiny_flux() -> Any:
             tokenizer_2=words,
         )
     )
+
+
+def tiny_kontext() -> Any:
+    """Flux.1 Kontext, which edits an image."""
+    return tiny_flux(FluxKontextPipeline)
 
 
 def _flux2_networks(*, guidance: bool = True) -> tuple[Any, Any]:

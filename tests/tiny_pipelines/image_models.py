@@ -21,6 +21,7 @@ from diffusers import (
     Lumina2Transformer2DModel,
     QwenImage21Pipeline,
     QwenImage21Transformer2DModel,
+    QwenImageEditPlusPipeline,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     ZImagePipeline,
@@ -39,7 +40,6 @@ from transformers import (
     T5EncoderModel,
 )
 
-from scanner.sampling.prompt_processor import PromptProcessor
 from tests.tiny_pipelines.parts import (
     CHAT_OF_PARTS,
     byte_tokenizer,
@@ -50,10 +50,11 @@ from tests.tiny_pipelines.parts import (
     qwen3_vl_config,
     qwen_decoder,
     qwen_encoder,
+    qwen_processor,
 )
 
 
-def tiny_qwen() -> Any:
+def tiny_qwen(kind: Any = QwenImagePipeline, **options: Any) -> Any:
     words = byte_tokenizer()
     torch.manual_seed(11)
     encoder = qwen_encoder(words)
@@ -70,14 +71,21 @@ def tiny_qwen() -> Any:
     ).eval()
     vae = qwen_decoder()
     return quiet(
-        QwenImagePipeline(
+        kind(
             tokenizer=words,
             text_encoder=encoder,
             vae=vae,
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(),
+            **options,
         )
     )
+
+
+def tiny_qwen_edit() -> Any:
+    """Qwen-Image-Edit, which needs an image."""
+    processor = qwen_processor(byte_tokenizer())
+    return tiny_qwen(QwenImageEditPlusPipeline, processor=processor)
 
 
 def tiny_z_image() -> Any:
@@ -272,7 +280,7 @@ def tiny_qwen21() -> Any:
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
             vae=vae,
             text_encoder=encoder,
-            processor=PromptProcessor(words),
+            processor=qwen_processor(words),
             transformer=transformer,
             sample_sigmas=[1.0, 0.8, 0.6, 0.4, 0.2],
         )

@@ -25,8 +25,10 @@ from transformers import (
     T5EncoderModel,
     T5TokenizerFast,
 )
+from transformers.models.qwen2_vl import Qwen2VLImageProcessorPil
 
 from scanner.miniature.world import BASE_MODEL
+from scanner.sampling.prompt_processor import PromptProcessor
 
 WIDTH = 32
 
@@ -120,6 +122,7 @@ def byte_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    special += ["<|vision_start|>", "<|image_pad|>", "<|vision_end|>"]
     vocabulary = {
         sign: number
         for number, sign in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *special])
@@ -176,7 +179,12 @@ def qwen_encoder(words: Any) -> Any:
         "eos_token_id": 1,
     }
     return Qwen2_5_VLForConditionalGeneration(
-        Qwen2_5_VLConfig(text_config=text, vision_config=QWEN_VISION)
+        Qwen2_5_VLConfig(
+            text_config=text,
+            vision_config=QWEN_VISION,
+            image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+            vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
+        )
     ).eval()
 
 
@@ -235,3 +243,10 @@ def flux2_decoder() -> Any:
         down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
         up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
     ).eval()
+
+
+def qwen_processor(words: Any) -> PromptProcessor:
+    images = Qwen2VLImageProcessorPil(
+        min_pixels=16, max_pixels=28 * 28, patch_size=14, merge_size=2, temporal_patch_size=2
+    )
+    return PromptProcessor(images, words)
