@@ -448,6 +448,30 @@ class TestUnfaithful:
             miniature, {name: torch.full_like(tensor, value) for name, tensor in lora.items()}
         )
 
+    @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+    def test_whole_numbers_of_an_8_bit_file(
+        self,
+        miniature: Any,
+        refused: Callable[..., str],
+        lora: dict[str, torch.Tensor],
+        dtype: torch.dtype,
+    ) -> None:
+        """Merged as they are, they would change the model by a hundred times what was meant."""
+        whole = {name: (tensor * 40).to(dtype) for name, tensor in lora.items()}
+        assert "hold whole numbers" in refused(miniature, whole)
+
+    @pytest.mark.parametrize("scale", ["scale_weight", "weight_scale", "SCB"])
+    def test_scales_of_quantised_weights(
+        self,
+        miniature: Any,
+        refused: Callable[..., str],
+        lora: dict[str, torch.Tensor],
+        scale: str,
+    ) -> None:
+        fp8 = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in lora.items()}
+        scales = {name.replace("weight", scale): torch.ones(1) for name in lora}
+        assert "no known adapter" in refused(miniature, fp8 | scales)
+
     def test_a_change_that_overflows(
         self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
     ) -> None:

@@ -72,6 +72,7 @@ CLASS_NAMINGS = {
     "diffusers 2": ("unet.", (".lora.down.weight", ".lora.up.weight")),
     "OneTrainer": ("lora_transformer_", KOHYA),
     "LyCORIS": ("lycoris_", KOHYA),
+    "VideoX-Fun": ("lora_unet__", KOHYA),
 }
 Pieces = Iterable[tuple[str, int | None, int]]
 

@@ -197,6 +197,10 @@ ADAPTERS: Mapping[str, str] = MappingProxyType(
             "the header's pattern of module names {pattern:quoted} is no regular expression that "
             "can be read; the strength is not known"
         ),
+        "whole-numbers": (
+            "{count:d} tensors hold whole numbers, such as {example}: the file is quantised, and "
+            "what its numbers mean is not known"
+        ),
         "damaged-tensors": (
             "{count:d} tensors hold NaN or infinity, such as {example}; the file is damaged"
         ),

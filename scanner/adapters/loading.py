@@ -238,6 +238,14 @@ def _changes(
         )
     if not anatomy.modules:
         raise UnfaithfulLoad("the file holds no adapter module")
+    whole = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.dim() > 1 and not tensor.is_floating_point()
+    ]
+    if whole:
+        values: dict[str, int | str] = {"count": len(whole), "example": whole[0]}
+        raise UnfaithfulLoad(Reason("whole-numbers", values).in_english())
     targets = target_names(pipeline)
     numbered = named(anatomy.modules, *_paths(pipeline)) if are_numbered(anatomy.modules) else {}
     strange = [stem for stem in anatomy.modules if numbered.get(stem, stem) not in targets]

@@ -27,6 +27,7 @@ _KOHYA_ENCODERS = {
 }
 _KOHYA_DENOISER = (
     "lora_unet_",
+    "lora_unet__",  # VideoX-Fun
     "lora_transformer_",
     "lycoris_",
     "lycoris_unet_",

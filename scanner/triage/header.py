@@ -306,10 +306,11 @@ def _kind_problems(kind: str, family: str, *, is_told: bool) -> list[str]:
     if kind in NOT_ALONE:
         return [NOT_ALONE[kind]]
     if family == UNKNOWN and not is_told:
-        return [
+        problem = (
             "neither the tensors nor the header tell the base model's family; a listing that names "
             "the base model would settle it"
-        ]
+        )
+        return [problem]
     return []
 
 
