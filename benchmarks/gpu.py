@@ -1,8 +1,9 @@
 """Compare the seconds per checkpoint on a GPU with those of the plain way.
 
-`python -m benchmarks.gpu [SD1.5 SDXL Flux] [--tiny]`. Pipelines have the real architectures and
-sizes with random weights, because speed does not depend on the images. Steps, guidance and image
-sizes are those of scanner/sampling/base_models.toml, with a random LoRA of rank 64 as accelerator.
+`python -m benchmarks.gpu [SD1.5 SDXL Flux Z-Image Klein-4B Qwen-Image] [--tiny]`. Pipelines have
+the real architectures and sizes with random weights, because speed does not depend on the images.
+Steps, guidance and image sizes are those of scanner/sampling/base_models.toml, with a random LoRA
+of rank 64 as accelerator and a random small decoder for families that have them.
 Without a GPU, or with --tiny, all sizes are miniature, and the times mean nothing.
 
 "ours, clear" is a checkpoint that screening finds clear (four samples of its
@@ -32,7 +33,7 @@ from safetensors.torch import save_file
 from benchmarks.gpu_pipelines import SIZES
 from scanner.adapters.targets import networks_of
 from scanner.records import Question
-from scanner.sampling.base_models import BaseModel, choose_base_model
+from scanner.sampling.base_models import BaseModel, Declared, choose_base_model
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.sampling.sampler import Sampler
@@ -119,26 +120,25 @@ def base_for(
     name: str, pipeline: Any, folder: Path, *, tiny: bool, screening_size: int | None
 ) -> BaseModel:
     """The family's settings, with a random small decoder and a random accelerator."""
-    base = choose_base_model(SIZES[name][1], str(folder))
-    assert base.accelerator is not None
-    AutoencoderTiny(latent_channels=pipeline.vae.config.latent_channels).to(
-        pipeline.dtype
-    ).save_pretrained(folder / "small")
-    random_lora(pipeline, folder / base.accelerator.file, 3, rank=64)
+    _, family, size = SIZES[name]
+    base = choose_base_model(family, str(folder), Declared(model=size))
+    if base.decoder is not None:
+        AutoencoderTiny(latent_channels=pipeline.vae.config.latent_channels).to(
+            pipeline.dtype
+        ).save_pretrained(folder / "small")
+        base = replace(base, decoder=str(folder / "small"))
     evidence, screening = base.evidence.size, screening_size or base.screening.size
     if tiny:
         evidence = screening = 64
-    quick = replace(
-        base.accelerator,
-        repository=str(folder),
-        stage=replace(base.accelerator.stage, size=screening),
-    )
+    quick = base.accelerator
+    if quick is not None:
+        random_lora(pipeline, folder / quick.file, 3, rank=64)
+        quick = replace(quick, repository=str(folder), stage=replace(quick.stage, size=screening))
     return replace(
         base,
         evidence=replace(base.evidence, size=evidence),
         screening=replace(base.screening, size=screening),
         accelerator=quick,
-        decoder=str(folder / "small"),
         checked_images=True,
         configuration="",
     )
@@ -155,7 +155,11 @@ class Figures(dict[str, float]):
 def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, float]:
     tiny = options.tiny
     dtype = (
-        torch.float32 if device == "cpu" else torch.bfloat16 if name == "Flux" else torch.float16
+        torch.float32
+        if device == "cpu"
+        else torch.float16
+        if name in ("SD1.5", "SDXL")
+        else torch.bfloat16
     )
     before = torch.get_default_dtype()
     torch.manual_seed(0)

@@ -24,6 +24,7 @@ from transformers import (
     T5EncoderModel,
 )
 
+from benchmarks.gpu_transformers import klein_4b, qwen_image, z_image
 from scanner.miniature.world import BASE_MODEL
 
 
@@ -139,9 +140,13 @@ def flux(tiny: bool) -> Any:
     )
 
 
-# The function that makes each pipeline, and its family in scanner/sampling/base_models.toml.
-SIZES: dict[str, tuple[Callable[[bool], Any], str]] = {
-    "SD1.5": (sd15, "SD1"),
-    "SDXL": (sdxl, "SDXL"),
-    "Flux": (flux, "Flux.1"),
+# The function that makes each pipeline, its family in scanner/sampling/base_models.toml, and its
+# size if that is not the family's default.
+SIZES: dict[str, tuple[Callable[[bool], Any], str, str | None]] = {
+    "SD1.5": (sd15, "SD1", None),
+    "SDXL": (sdxl, "SDXL", None),
+    "Flux": (flux, "Flux.1", None),
+    "Z-Image": (z_image, "Z-Image", None),
+    "Klein-4B": (klein_4b, "Flux.2", "Flux.2 Klein 4B"),
+    "Qwen-Image": (qwen_image, "Qwen-Image", None),
 }

@@ -10,6 +10,8 @@ import scanner
 from tests.draw_architecture import PAGE, drawn
 from tests.list_licences import PAGE as LICENCES
 from tests.list_licences import installed
+from tests.list_formats import PAGE as FORMATS
+from tests.list_formats import page as formats_page
 from tests.list_models import PAGE as MODELS
 from tests.list_models import page as models_page
 
@@ -104,6 +106,7 @@ def test_every_dependency_is_listed_with_its_licence() -> None:
 
 def test_the_page_of_models_is_what_the_registry_says() -> None:
     assert MODELS.read_text("utf-8") == models_page(), "run: python -m tests.list_models"
+    assert FORMATS.read_text("utf-8") == formats_page(), "run: python -m tests.list_formats"
 
 
 def test_every_file_that_it_names_is_there() -> None:
