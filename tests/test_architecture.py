@@ -8,10 +8,10 @@ from pathlib import Path
 
 import scanner
 from tests.draw_architecture import PAGE, drawn
-from tests.list_licences import PAGE as LICENCES
-from tests.list_licences import installed
 from tests.list_formats import PAGE as FORMATS
 from tests.list_formats import page as formats_page
+from tests.list_licences import PAGE as LICENCES
+from tests.list_licences import installed
 from tests.list_models import PAGE as MODELS
 from tests.list_models import page as models_page
 
