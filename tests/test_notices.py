@@ -16,6 +16,7 @@ from reports.cases.case import Case
 from reports.cases.case_store import CaseStore
 from reports.cases.notice_list import NoticeState
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
+from reports.notices.clocks import Clock
 from reports.notices.drafting import draft_notice
 from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.template import template, template_names
@@ -65,9 +66,19 @@ def test_those_that_the_law_and_the_hubs_ask_for() -> None:
         "hub-liblibai",
         "eu-dsa-17",
         "prc-1196",
+        "uk-osa-20a",
+        "in-it-3-2-b",
+        "eu-gdpr-17",
+        "eu-dsa-20",
+        "us-dmca-512",
+        "hub-github",
+        "hub-xiaohongshu",
+        "prc-12377",
     }
     assert template("prc-1195").languages[0] == "zh-CN"
-    assert template("us-take-it-down").deadline_hours == 48
+    assert template("us-take-it-down").clock == Clock(hours=48)
+    assert template("eu-gdpr-17").clock == Clock(months=1)
+    assert template("eu-dsa-20").clock == Clock(months=6, starts="decision_date")
 
 
 @pytest.mark.parametrize(("name", "language"), PAIRS)
@@ -174,6 +185,36 @@ def test_a_listing_cannot_write_parts_of_the_notice(case_store: CaseStore) -> No
     text = draft_notice("prc-1195", case, given, AT).text
     assert [line for line in text.splitlines() if line.startswith("## 声明")] == []
     assert "{{ 7 * 7 }}" in text
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_wording_from_secondary_sources_says_so_in_the_notice(name: str, case: Case) -> None:
+    kind = template(name)
+    for language in kind.languages:
+        text = draft_notice(name, case, given_for(name), AT, language).text
+        marked = "[Draft: the wording" in text or "〔草稿：" in text
+        assert marked == (kind.wording == "secondary")
+
+
+def test_what_does_not_apply_is_hidden(case_store: CaseStore) -> None:
+    file, captured = make_case(case_store), make_sighted_case(case_store)
+
+    def names(case: Case, country: str | None = None) -> set[str]:
+        return {name for name in template_names() if template(name).applies(case, country)}
+
+    assert "hub-civitai" in names(file)
+    assert names(file).isdisjoint(
+        {"hub-huggingface", "hub-github", "eu-dsa-17", "prc-1196", "prc-1195-posts"}
+    )
+    assert {"prc-1195-posts", "prc-12377", "hub-xiaohongshu"} <= names(captured, "CN")
+    assert names(captured, "CN").isdisjoint({"uk-osa-20a", "us-dmca-512", "in-it-3-2-b"})
+    assert "uk-osa-20a" in names(captured, "gb")
+
+
+def test_wording_is_stale_after_a_year() -> None:
+    kind = template("prc-1195")
+    assert not kind.is_stale(kind.checked_on + timedelta(days=365))
+    assert kind.is_stale(kind.checked_on + timedelta(days=366))
 
 
 class TestTracker:

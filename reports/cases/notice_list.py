@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,8 @@ class NoticeState(StrEnum):
 
 
 _MOST_DIGITS = 12
+EndOfPeriod = Callable[[datetime], datetime]
+"""When a period that began at a time ends."""
 # States in which the deadline that a law sets runs.
 RUNNING = (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
 
@@ -54,6 +56,12 @@ class NoticeList:
         db.table("notices").create_index(["case_id"])
         db.table("notices").create_index(["state", "template"])
 
+    @staticmethod
+    def add_send_by(db: Database) -> None:
+        """Add until when a notice must be sent, by law."""
+        if "send_by_s" not in db.table("notices").columns_dict:
+            db.table("notices").add_column("send_by_s", int)
+
     def follow(self, case_id: str, entry: Entry) -> None:
         """Bring the list up to date with an entry about a notice."""
         notice_id, state = entry.details["notice"], entry.details["event"]
@@ -66,6 +74,8 @@ class NoticeList:
                 "drafted_at": entry.at,
                 "number": entry.number,
             }
+            if send_by := entry.details.get("send_by"):
+                row["send_by_s"] = int(datetime.fromisoformat(send_by).timestamp())
             self._db.table("notices").insert(row, ignore=True)
             return
         changes: dict[str, Any] = {"state": state}
@@ -82,7 +92,7 @@ class NoticeList:
 
     def page(
         self,
-        hours: Mapping[str, int | None],
+        ends: Mapping[str, EndOfPeriod | None],
         states: Sequence[NoticeState] = tuple(NoticeState),
         *,
         after: str | None = None,
@@ -91,13 +101,14 @@ class NoticeList:
         """The ids of the notices of a page: by deadline, then those without one, the oldest first.
 
         Args:
-            hours: the templates whose notices are listed, with the hours that a law sets.
+            ends: the templates whose notices are listed, with the end of the period that begins
+                when one is sent.
             after: the last notice of the page before, as "ID@DUE" with its deadline then in
                 seconds, or "ID@" without one; an unknown one gives no notice.
             limit: -1 for all notices.
         """
         keys = "due_s is null, coalesce(due_s, 0), number"
-        values: dict[str, Any] = {**_values(hours, states), "limit": limit}
+        values: dict[str, Any] = {**_values(ends, states), "limit": limit}
         beyond = ""
         if after is not None:
             notice_id, _, due = after.partition("@")
@@ -108,25 +119,46 @@ class NoticeList:
                 f"where ({keys}) > (:due is null, coalesce(:due, 0), {number}) "
                 f"and {number} is not null"
             )
+        self._must_know(ends)
         query = f"{_LISTED} select notice_id from listed {beyond} order by {keys} limit :limit"
         return [row[0] for row in self._db.execute(query, values).fetchall()]
 
     def count(
-        self, hours: Mapping[str, int | None], states: Sequence[NoticeState] = tuple(NoticeState)
+        self,
+        ends: Mapping[str, EndOfPeriod | None],
+        states: Sequence[NoticeState] = tuple(NoticeState),
     ) -> int:
         """The number of notices of these templates in these states."""
+        self._must_know(ends)
         query = f"{_LISTED} select count(*) from listed"
-        return int(self._db.execute(query, _values(hours, states)).fetchone()[0])
+        return int(self._db.execute(query, _values(ends, states)).fetchone()[0])
+
+    def _must_know(self, ends: Mapping[str, EndOfPeriod | None]) -> None:
+        """Tell SQLite how the periods end."""
+
+        def end(template: str, sent_at_s: int | None) -> int | None:
+            of_template = ends.get(template)
+            if of_template is None or sent_at_s is None:
+                return None
+            return int(of_template(datetime.fromtimestamp(sent_at_s, UTC)).timestamp())
+
+        self._db.conn.create_function("end_of_notice", 2, end)
 
 
 _LISTED = (
     "with listed as (select notice_id, number, case when state in ("
     + ", ".join(f"'{state}'" for state in RUNNING)
-    + ") then sent_at_s + 3600 * hours.value end as due_s "
-    "from notices join json_each(:hours) hours on hours.key = template "
-    "where state in (select value from json_each(:states)))"
+    + ") then end_of_notice(template, sent_at_s) "
+    f"when state = '{NoticeState.DRAFTED}' then send_by_s end as due_s from notices "
+    "where template in (select value from json_each(:templates)) "
+    "and state in (select value from json_each(:states)))"
 )
 
 
-def _values(hours: Mapping[str, int | None], states: Sequence[NoticeState]) -> dict[str, str]:
-    return {"hours": json.dumps(dict(hours)), "states": json.dumps([str(one) for one in states])}
+def _values(
+    ends: Mapping[str, EndOfPeriod | None], states: Sequence[NoticeState]
+) -> dict[str, str]:
+    return {
+        "templates": json.dumps(list(ends)),
+        "states": json.dumps([str(one) for one in states]),
+    }

@@ -31,6 +31,13 @@ from reports.notices.passages import (
 from reports.notices.template import Field, Template, template
 
 _HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
+_SECONDARY = {
+    "en": (
+        "[Draft: the wording follows secondary sources. Compare it with the text of the law or of "
+        "the platform, and remove this line.]"
+    ),
+    "zh-CN": "〔草稿：文字依据二手资料。请与法律或平台规则原文核对后删除本行。〕",
+}
 # What a field of each kind must look like, and how a message calls that.
 _FORMS = {
     "url": (
@@ -120,7 +127,11 @@ def addresses_in(text: str) -> list[str]:
 def _text(kind: Template, language: str, values: Mapping[str, str]) -> str:
     engine = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  plain text; the HTML made from it later is escaped
     engine.filters["each"] = _each
-    return engine.from_string(kind.body[language]).render(values).strip() + "\n"
+    text = engine.from_string(kind.body[language]).render(values).strip() + "\n"
+    if kind.wording == "read":
+        return text
+    heading, _, rest = text.partition("\n")
+    return f"{heading}\n\n{_SECONDARY[language]}\n{rest}"
 
 
 def _each(addresses: str) -> str:

@@ -10,8 +10,12 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from dateutil.relativedelta import relativedelta
+
 from reports.cases.case import Case
+from reports.cases.listings import listings_of
 from reports.errors import UnknownNotice
+from reports.notices.clocks import Clock
 
 ByLanguage = Mapping[str, str]
 
@@ -43,12 +47,15 @@ class Template:
     Attributes:
         statute: the law or rule.
         checked_on: the day on which the wording of the statute was last checked.
+        wording: "read" if it was compared with the law's or the hub's own text, "secondary" if only
+            with what others write about it; such a notice says so.
+        countries: ISO codes of the countries whose law it is, empty for any.
         side: "right-holder" or "operator".
         about: "file" for model files, "captured" for captured accounts and pages, None for either.
         copies: "derived" where it asks for every file that was made from the weights too,
             "identical" where the law reaches the same weights only.
         hub: the only hub it is for, None for any.
-        deadline_hours: the clock that starts when it is sent, None without one.
+        clock: the period that the law sets; None without one.
         after_appeal: it can be made while a reviewed case is appealed.
         refuses: the message where a `must` field has another answer.
     """
@@ -56,12 +63,14 @@ class Template:
     name: str
     statute: str
     checked_on: date
+    wording: str
+    countries: tuple[str, ...]
     languages: tuple[str, ...]
     side: str
     title: ByLanguage
     required: tuple[Field, ...]
     body: ByLanguage
-    deadline_hours: int | None
+    clock: Clock | None
     after_appeal: bool
     refuses: str | None
     hub: str | None
@@ -72,6 +81,28 @@ class Template:
     def fits(self, case: Case) -> bool:
         """Whether this kind of notice is for what the case is about."""
         return self.about in (None, "file" if case.sighting is None else "captured")
+
+    def applies(self, case: Case, country: str | None = None) -> bool:
+        """Whether a claimant would take this notice for a case.
+
+        Notices that only a hub owes, forms of hubs where the file is not listed, and laws of other
+        countries do not apply.
+
+        Args:
+            country: ISO code of the country whose law is to be used; None for any.
+        """
+        listed = {listing.hub for listing in listings_of(case)}
+        return (
+            self.fits(case)
+            and self.side == "right-holder"
+            and (self.hub is None or self.hub in listed)
+            and (country is None or not self.countries or country.upper() in self.countries)
+        )
+
+    def is_stale(self, today: date) -> bool:
+        """Whether the wording was checked more than a year ago."""
+        last: date = self.checked_on + relativedelta(years=1)
+        return last < today
 
 
 @cache
@@ -95,12 +126,14 @@ def template(name: str) -> Template:
         name=name,
         statute=declared["statute"],
         checked_on=declared["checked_on"],
+        wording=declared["wording"],
+        countries=tuple(declared.get("countries", ())),
         languages=tuple(declared["languages"]),
         side=declared["side"],
         title=declared["title"],
         required=tuple(_field(required, fields[required]) for required in declared["required"]),
         body=declared["body"],
-        deadline_hours=declared.get("deadline_hours"),
+        clock=Clock(**declared["clock"]) if "clock" in declared else None,
         after_appeal=declared.get("after_appeal", False),
         refuses=declared.get("refuses"),
         hub=declared.get("hub"),

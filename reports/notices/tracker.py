@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from reports.cases.case import Entry
 from reports.cases.case_store import CaseStore
-from reports.cases.notice_list import RUNNING, NoticeState
+from reports.cases.notice_list import RUNNING, EndOfPeriod, NoticeState
 from reports.cases.review import require_confirmed
 from reports.errors import NoticeRefused, UnknownNotice
+from reports.notices.clocks import Clock, end_of_sending
 from reports.notices.drafting import Draft
 from reports.notices.template import template, template_names
 
@@ -35,7 +36,8 @@ class Tracked:
 
     Attributes:
         notice_id: the case's id and a number.
-        due: the deadline by law; None without one, before sending, and once answered.
+        due: until when it must be answered, or sent, by law; None without such a period, and once
+            it is answered.
         history: what happened, in order.
     """
 
@@ -66,7 +68,7 @@ def record_draft(case_store: CaseStore, draft: Draft, actor: str, now: datetime)
         }
     )
     notice_id = f"{draft.case_id}-{count + 1}"
-    details = {
+    details: dict[str, Any] = {
         "notice": notice_id,
         "template": draft.template.name,
         "event": str(NoticeState.DRAFTED),
@@ -75,6 +77,10 @@ def record_draft(case_store: CaseStore, draft: Draft, actor: str, now: datetime)
         "recipient": draft.fields.get("recipient") or draft.fields.get("channel", ""),
         "text_sha256": case_store.keep(draft.text.encode(), "notice"),
     }
+    clock = draft.template.clock
+    if clock is not None and clock.starts is not None:
+        send_by = end_of_sending(clock, draft.fields[clock.starts])
+        details["send_by"] = send_by.isoformat() if send_by else None
     case_store.add(draft.case_id, "notice", actor, now, details)
     return notice_id
 
@@ -187,19 +193,27 @@ def notice_page(
         after: cursor of the last notice of the page before.
         limit: -1 for all notices.
     """
-    hours = _hours(templates)
-    page = case_store.notices.page(hours, states, after=after, limit=limit)
+    page = case_store.notices.page(_ends(templates), states, after=after, limit=limit)
     return [tracked(case_store, notice_id) for notice_id in page]
 
 
 def count_notices(case_store: CaseStore, templates: Iterable[str] | None = None) -> int:
     """The number of notices of these kinds."""
-    return case_store.notices.count(_hours(templates))
+    return case_store.notices.count(_ends(templates))
 
 
-def _hours(templates: Iterable[str] | None) -> dict[str, int | None]:
+def _clocks(templates: Iterable[str] | None) -> dict[str, Clock | None]:
+    """The clocks that start when a notice is sent, by template."""
     names = template_names() if templates is None else templates
-    return {name: template(name).deadline_hours for name in names}
+    clocks = {name: template(name).clock for name in names}
+    return {
+        name: clock if clock and clock.starts is None else None for name, clock in clocks.items()
+    }
+
+
+def _ends(templates: Iterable[str] | None) -> dict[str, EndOfPeriod | None]:
+    clocks = _clocks(templates)
+    return {name: clock.end if clock is not None else None for name, clock in clocks.items()}
 
 
 def happened_at(entry: Entry) -> datetime:
@@ -210,12 +224,15 @@ def happened_at(entry: Entry) -> datetime:
 def _tracked(notice_id: str, case_id: str, history: Sequence[Entry]) -> Tracked:
     first = history[0]
     state = NoticeState(history[-1].details["event"])
-    hours = template(first.details["template"]).deadline_hours
+    clock = _clocks([first.details["template"]])[first.details["template"]]
     sent = next(
         (entry for entry in reversed(history) if entry.details["event"] == NoticeState.SENT), None
     )
-    running = hours is not None and sent is not None and state in RUNNING
-    due = happened_at(sent) + timedelta(hours=hours) if running and sent and hours else None
+    due = None
+    if clock is not None and sent is not None and state in RUNNING:
+        due = clock.end(happened_at(sent))
+    elif state == NoticeState.DRAFTED and first.details.get("send_by"):
+        due = datetime.fromisoformat(first.details["send_by"])
     return Tracked(
         notice_id,
         case_id,

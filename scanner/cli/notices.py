@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -29,7 +30,17 @@ def add_to(app: typer.Typer, panel: str) -> None:
 
 
 @group.command("kinds")
-def kinds(as_json: JsonFlag = False) -> None:
+def kinds(
+    context: typer.Context,
+    case_id: Annotated[
+        str | None, typer.Option("--case", help="Only those that apply to this case.")
+    ] = None,
+    country: Annotated[
+        str | None,
+        typer.Option(help="Only those of this country's law or of no country's; an ISO code."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """List the notices that can be made.
 
     Each is listed with its law and the fields it needs.
@@ -37,6 +48,13 @@ def kinds(as_json: JsonFlag = False) -> None:
     from reports.notices.template import template, template_names
 
     templates = [template(name) for name in template_names()]
+    if case_id is not None:
+        with case_service_of(settings_of(context)) as service:
+            case = service.case(case_id)
+        templates = [one for one in templates if one.applies(case, country)]
+    elif country is not None:
+        code = country.upper()
+        templates = [one for one in templates if not one.countries or code in one.countries]
     if as_json:
         print_json({"notices": [_template_document(template) for template in templates]})
         return
@@ -56,12 +74,23 @@ def _template_document(template: Template) -> dict[str, Any]:
         "checked_on": template.checked_on,
         "languages": template.languages,
         "side": template.side,
-        "deadline_hours": template.deadline_hours,
+        "wording": template.wording,
+        "countries": template.countries,
+        "hub": template.hub,
+        "deadline_hours": template.clock.hours or None if template.clock else None,
+        "clock": _clock_document(template),
         "required": [
             {"name": field.name, "label": field.label, "from_case": field.source is not None}
             for field in template.required
         ],
     }
+
+
+def _clock_document(template: Template) -> dict[str, Any] | None:
+    clock = template.clock
+    if clock is None:
+        return None
+    return {"length": clock.length, "unit": clock.unit, "starts": clock.starts or "sent"}
 
 
 def _fields_to_give(template: Template) -> list[str]:
@@ -147,10 +176,16 @@ def draft(
     for path in paths.values():
         typer.echo(str(path))
     template = notice.template
+    source = "" if template.wording == "read" else " (secondary sources only: compare the wording)"
     typer.echo(
-        f"From a template checked on {template.checked_on} against: {template.statute}. "
+        f"From a template checked on {template.checked_on} against: {template.statute}{source}. "
         "Not legal advice."
     )
+    if template.is_stale(datetime.now(UTC).date()):
+        print_warning(
+            f"the wording of {template.name} was checked more than a year ago: compare it with the "
+            "law of today before you send it"
+        )
     typer.echo(
         f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent"
     )

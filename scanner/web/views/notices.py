@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
+from reports.cases.listings import listings_of
 from reports.cases.notice_list import NoticeState
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
 from reports.notices.drafting import Draft, draft_notice
@@ -215,9 +216,15 @@ def _page(
     language = form.text("language") or language_of(request)
     with context.services.acquire(session.account.actor) as service:
         case = find_case(service, case_id)
-    kinds = [kind for kind in kinds if kind.fits(case)]
+    is_own = context.settings.web.hub_name in {listing.hub for listing in listings_of(case)}
+    owes = is_own or not session.account.may(Permission.NOTICES)
+    kinds = [
+        kind
+        for kind in kinds
+        if kind.applies(case) or (owes and kind.side == "operator" and kind.fits(case))
+    ]
     kind = kind if kind in kinds else None
-    kinds.sort(key=lambda kind: (kind.hub not in (None, case.checkpoint.hub), kind.name))
+    kinds.sort(key=lambda kind: (kind.hub is None, kind.side, kind.name))
     return render_page(
         request,
         "notice_new.html",
@@ -225,6 +232,7 @@ def _page(
         case=case,
         kinds=kinds,
         kind=kind,
+        is_stale=kind is not None and kind.is_stale(context.clock().date()),
         values=_values(form, kind) if kind else {},
         missing=missing,
         long_fields=_LONG,
