@@ -460,6 +460,22 @@ class TestUnfaithful:
         whole = {name: (tensor * 40).to(dtype) for name, tensor in lora.items()}
         assert "hold whole numbers" in refused(miniature, whole)
 
+    def test_whole_numbers_on_one_axis(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
+        stem = next(iter(lora)).partition(".")[0]
+        length = torch.ones(len(lora[f"{stem}.lora_up.weight"]), dtype=torch.int32)
+        assert "hold whole numbers" in refused(miniature, lora | {f"{stem}.dora_scale": length})
+
+    def test_whole_numbers_of_a_learned_word(self, tmp_path: Path) -> None:
+        path = tmp_path / "word.safetensors"
+        save_file({"emb_params": torch.ones(2, 32, dtype=torch.int8)}, path)
+        with (
+            pytest.raises(NotScannable, match="hold whole numbers"),
+            loaded_into(tiny_sd1(), path, "textual-inversion", "SD1", ""),
+        ):
+            pass
+
     @pytest.mark.parametrize("scale", ["scale_weight", "weight_scale", "SCB"])
     def test_scales_of_quantised_weights(
         self,

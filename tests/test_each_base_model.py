@@ -29,12 +29,13 @@ from tests.conftest import NOON, task_of
 from tests.opening import open_session
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
+STRANGER = ADAPTERS / "dvx_actor.safetensors"
 STYLE = ADAPTERS / "sepia_style.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class SeveralBases:
-    """The miniature base model under several names: "Other" has other weights, "Absent" is away."""
+    """The miniature base model under several names: "Other" draws noise, "Absent" is away."""
 
     source: Any
 
@@ -46,10 +47,9 @@ class SeveralBases:
             raise BaseModelMissing("Absent is not here")
         opened: Sampler = self.source.open_sampler(base)
         if base.family == "Other":
-            generator = torch.Generator().manual_seed(1)
-            for path, module in opened._pipeline.unet.named_modules():
-                if path.endswith("attn2.to_k"):
-                    module.weight.data = torch.randn(module.weight.shape, generator=generator)
+            torch.manual_seed(1)
+            for parameter in opened._pipeline.unet.up_blocks.parameters():
+                parameter.data = 0.05 * torch.randn(parameter.shape)
         return opened
 
 
@@ -82,6 +82,18 @@ def test_nobody_on_any_of_them_is_clear(several: CheckpointIdentifier) -> None:
     verdict = several.identify(request_for(STYLE, ("Miniature", "Other"))).verdict
     assert verdict.outcome in ("clear", "inconclusive")
     assert "fit Miniature and Other alike" in verdict.reason
+
+
+def test_the_model_on_which_one_face_is_drawn_is_kept(
+    several: CheckpointIdentifier,
+) -> None:
+    """Whoever registers later is searched in it, not in pictures of the wrong model."""
+    for families in (("Other", "Miniature"), ("Miniature", "Other")):
+        answer = several.identify(request_for(STRANGER, families))
+        assert answer.verdict.outcome not in ("match", "possible")
+        assert answer.drawing is not None
+        assert answer.drawing.draws_one_face
+        assert answer.drawing.base_model.startswith("Miniature: ")
 
 
 def test_nobody_on_some_of_them_says_nothing(several: CheckpointIdentifier) -> None:

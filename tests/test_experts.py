@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from scanner.adapters.companion import Companion
-from scanner.adapters.declared_families import families_named
+from scanner.adapters.declared_families import declared_by_listing, families_named
 from scanner.adapters.experts import Expert, expert_in_header, expert_in_name, name_of_pair
-from scanner.adapters.families import find_family
+from scanner.adapters.families import find_family, narrowed
 from scanner.adapters.loading import loaded_into
+from scanner.errors import UnfaithfulLoad
 from scanner.miniature.world import ADAPTERS
 from scanner.records import Question
 from scanner.sampling.base_models import Declared, choose_base_model, declared_in, description_of
 from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.plans import PlanBasis, plan_samples
 from scanner.sampling.sampler import Sampler
+from scanner.scanning import company
 from tests.exact_merges import delta_of, digest, pair, weight_of
 from tests.test_draw_once import Home, home
-from tests.tiny_pipelines import tiny_wan22
+from tests.tiny_pipelines import tiny_wan, tiny_wan22
 
 __all__ = ["home"]
 
@@ -148,6 +153,10 @@ class TestPairs:
 
     NAMES = ("zkw_high_noise.safetensors", "zkw_low_noise.safetensors")
 
+    @pytest.fixture(autouse=True)
+    def paired(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(company, "PAIRED_FAMILIES", {"Miniature"})
+
     def outcomes(self, home: Home, folder: Path) -> dict[str, str]:
         home.register(102)
         rows = home.scan(folder).to_json_rows()
@@ -169,6 +178,88 @@ class TestPairs:
         assert self.outcomes(home, folder) == dict(
             zip(self.NAMES, ("possible", "match"), strict=True)
         )
+
+    def test_decoys_with_the_same_name_do_not_part_a_pair(self, home: Home, tmp_path: Path) -> None:
+        folder = halves(tmp_path / "pair", self.NAMES, by_turns=True)
+        style = load_file(ADAPTERS / "sepia_style.safetensors")
+        for number in range(8):
+            decoy = {name: tensor * (1 + number / 100) for name, tensor in style.items()}
+            (folder / str(number)).mkdir()
+            save_file(decoy, folder / str(number) / "zkw_low_noise.safetensors")
+        found = self.outcomes(home, folder)
+        assert found[self.NAMES[0]] == "possible"
+
+    def test_two_files_for_one_expert_are_no_pair(self, home: Home, tmp_path: Path) -> None:
+        names = ("zkw_high_noise.safetensors", "ZKW_high-noise.safetensors")
+        folder = halves(tmp_path / "files", names, by_turns=False)
+        assert sorted(self.outcomes(home, folder).values()) == ["clear", "match"]
+
+    def test_names_without_a_word_of_their_own_are_no_pair(
+        self, home: Home, tmp_path: Path
+    ) -> None:
+        names = ("lora_high_noise.safetensors", "lora_low_noise.safetensors")
+        folder = halves(tmp_path / "files", names, by_turns=False)
+        assert sorted(self.outcomes(home, folder).values()) == ["clear", "match"]
+
+
+def test_a_name_with_an_expert_stays_in_the_set_of_its_listing(home: Home, tmp_path: Path) -> None:
+    archive = tmp_path / "set.zip"
+    names = ("a_high_noise.safetensors", "b_low_noise.safetensors")
+    folder = halves(tmp_path / "parts", names, by_turns=True)
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name in names:
+            packed.write(folder / name, name)
+    home.register(102)
+    rows = home.scan(archive).to_json_rows()
+    assert {row["outcome"] for row in rows} == {"possible"}
+
+
+@pytest.mark.parametrize("name", ["a_h\u0131gh_noise", "a_h\u0130gh_noise", "wan-h\u0131gh/lora"])
+def test_letters_of_other_alphabets_state_no_expert(name: str) -> None:
+    assert expert_in_name(name) is None
+    assert name_of_pair(name) is None
+    assert expert_in_header({"modelspec.architecture": name}) is None
+
+
+@given(st.text(max_size=60))
+def test_no_name_or_header_raises(text: str) -> None:
+    expert_in_name(text)
+    name_of_pair(f"{text}_high_noise")
+    expert_in_header({"modelspec.architecture": f"wan{text}-high"})
+
+
+def test_two_names_of_one_module_are_refused(wan: Any, tmp_path: Path) -> None:
+    """Added up, one could cancel the other in this program and in no other one."""
+    plain, _ = lora(f"diffusion_model.{PATH}", wan, 1)
+    cancelling, _ = lora(f"diffusion_model.transformer_2.{PATH}", wan, 1)
+    save_file(plain | {name: -tensor for name, tensor in cancelling.items()}, tmp_path / "a.st")
+    for expert in (Expert.LOW_NOISE, None):
+        with pytest.raises(UnfaithfulLoad, match="two names of one module"):
+            changed(wan, tmp_path / "a.st", expert=expert)
+
+
+def test_a_companion_for_the_same_expert_is_merged_into_it(wan: Any, tmp_path: Path) -> None:
+    deltas = []
+    for number, name in enumerate(("one", "two")):
+        tensors, delta = lora(f"diffusion_model.{PATH}", wan, number)
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+        deltas.append(delta)
+    beside = (Companion(tmp_path / "two.safetensors", "ab" * 32, Expert.LOW_NOISE),)
+    path = tmp_path / "one.safetensors"
+    found = changed(wan, path, expert=Expert.LOW_NOISE, companions=beside)
+    assert list(found) == [SECOND]
+    torch.testing.assert_close(found[SECOND], deltas[0] + deltas[1], atol=4e-6, rtol=1e-5)
+
+
+def test_a_reproduced_size_and_expert_do_not_depend_on_the_location(tmp_path: Path) -> None:
+    declared = Declared(model="Wan 2.2 14B", expert=Expert.LOW_NOISE)
+    base = choose_base_model("Wan", "my/own", declared)
+    sampler = Sampler(base, tmp_path, "cpu", NothingUnsafe(), pipeline=tiny_wan22())
+    settings = sampler.settings
+    assert (settings["model"], settings["expert"]) == ("Wan 2.2 14B", "low noise")
+    plain = choose_base_model("Wan", "my/own", Declared())
+    other = Sampler(plain, tmp_path, "cpu", NothingUnsafe(), pipeline=tiny_wan())
+    assert "model" not in other.settings
 
 
 @pytest.mark.parametrize(
@@ -229,6 +320,11 @@ def test_the_family_of_a_file_for_both() -> None:
     assert (finding.family, finding.model, finding.problem) == ("Wan", "Wan 2.2 14B", None)
     plain = {name.replace("transformer_1.", ""): size for name, size in shapes.items()}
     only = {name: size for name, size in plain.items() if "transformer_2" not in name}
+    first = {name: size for name, size in shapes.items() if "transformer_2" not in name}
+    assert find_family(first, {}).model == "Wan 2.2 14B"
+    listing = declared_by_listing("Wan Video 2.2 I2V-A14B")
+    assert listing is not None
+    assert narrowed(find_family(only, {}), listing).model == "Wan 2.2 14B"
     assert find_family(only, {}).model == "Wan 14B"
     header = {"ss_base_model_version": "wan_2.2_14b", "other": json.dumps({})}
     assert find_family(only, header).model == "Wan 2.2 14B"

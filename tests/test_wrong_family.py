@@ -435,6 +435,41 @@ def test_a_word_that_no_measured_model_has_is_not_taken_for_a_mistake() -> None:
     assert "Stable Cascade" in finding.doubt
 
 
+ENCODER = lora(
+    {
+        f"lora_te_text_model_encoder_layers_{number}_self_attn_q_proj": (768, 768)
+        for number in range(12)
+    }
+)
+
+
+@pytest.mark.parametrize("word", ["Flux.1 D", "SDXL 1.0", "SD 3.5"])
+def test_text_encoders_contradict_no_word(word: str) -> None:
+    """Flux.1, SDXL and SD3 read prompts with SD1's text encoder too."""
+    listing = declared_by_listing(word)
+    assert listing is not None
+    for shapes in (ENCODER, {"emb_params": (4, 768)}):
+        told = narrowed(find_family(shapes, {}), listing)
+        assert told.note is None
+        assert told.problem is not None or set(told.fits) & set(listing.families)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (SDXL, ("kwai-kolors", "SDXL 1.0")),
+    ],
+)
+def test_words_for_a_twin_and_its_main_model_leave_both(
+    shapes: Shapes, words: tuple[str, str]
+) -> None:
+    listing = declared_by_listing(words[1])
+    assert listing is not None
+    told = narrowed(find_family(shapes, {"ss_base_model_version": words[0]}), listing)
+    assert len(told.fits) == 2
+    assert told.note is None
+
+
 def test_header_and_listing_that_name_two_models_that_fit_leave_both() -> None:
     listing = declared_by_listing("Chroma")
     assert listing is not None

@@ -80,8 +80,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         (r"hunyuan-?video|framepack", ("HunyuanVideo", "HunyuanVideo 1.5")),
         (r"hunyuan-?(dit|1)", ("HunyuanDiT",)),
         (r"wan-?(video-?)?(2-?[12]-?)?(t2v-?|vace-?)?1-?3-?b", ("Wan 1.3B", "Wan VACE 1.3B")),
-        (r"wan-?(video-?)?2-?2-?(t2v-?)?a?14-?b", ("Wan 2.2 14B",)),
-        (r"wan-?(video-?)?2-?2-?i2v-?a?14-?b", ("Wan 2.2 14B", "Wan 14B image")),
+        (r"wan-?(video-?)?2-?2-?([it]2v-?)?a?14-?b", ("Wan 2.2 14B",)),
         (r"wan-?[it]2v-?14b-2-2", ("Wan 2.2 14B",)),  # SimpleTuner's flavours
         (
             r"wan-?(video-?)?(2-?[12]-?)?([it]2v-?|vace-?|flf2v-?)?a?14-?b",

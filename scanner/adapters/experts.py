@@ -21,8 +21,10 @@ from scanner.adapters.targets import SECOND_EXPERT, Target
 WITH_EXPERTS = "Wan 2.2 14B"
 TWIN_OF_EXPERTS = "Wan 14B"
 _FIRST_EXPERT = "transformer"
-_WORD = re.compile(r"(?<![a-z])(?P<expert>high|low)[ _-]?noise(?![a-z])", re.IGNORECASE)
-_FLAVOUR = re.compile(r"wan.*[-_](?P<expert>high|low)(?:/|$)", re.IGNORECASE)
+# Without ASCII, "i" would match letters of other alphabets too.
+_FLAGS = re.IGNORECASE | re.ASCII
+_WORD = re.compile(r"(?<![a-z])(?P<expert>high|low)[ _-]?noise(?![a-z])", _FLAGS)
+_FLAVOUR = re.compile(r"wan.*[-_](?P<expert>high|low)(?:/|$)", _FLAGS)
 _NAMED = re.compile(r"(?:^|\.)transformer_[12]\.")
 
 
@@ -46,7 +48,9 @@ def expert_in_name(file_name: str) -> Expert | None:
 
 def name_of_pair(file_name: str) -> str | None:
     """Return what the names of both files of a pair have in common; None for a single file."""
-    return _WORD.sub("", file_name) if expert_in_name(file_name) is not None else None
+    if expert_in_name(file_name) is None:
+        return None
+    return _WORD.sub("", file_name).casefold()
 
 
 def expert_in_header(metadata: Mapping[str, str]) -> Expert | None:
@@ -55,9 +59,9 @@ def expert_in_header(metadata: Mapping[str, str]) -> Expert | None:
     return Expert(f"{found['expert'].lower()} noise") if found else None
 
 
-def changes_both(shapes: Shapes) -> bool:
+def names_experts(shapes: Shapes) -> bool:
     """Whether the names of the tensors state the expert."""
-    return has_name(shapes, r"(^|\.)transformer_2\.")
+    return has_name(shapes, r"(^|\.)transformer_[12]\.")
 
 
 def in_experts(

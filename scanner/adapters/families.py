@@ -20,7 +20,7 @@ from scanner.adapters.acceptance import (
 )
 from scanner.adapters.declared_families import Declaration, declared_in_header
 from scanner.adapters.embedding_names import embedding_families
-from scanner.adapters.experts import WITH_EXPERTS, changes_both
+from scanner.adapters.experts import WITH_EXPERTS, names_experts
 from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.geometries.geometry import family_of_model, geometries
 from scanner.adapters.kinds import UNKNOWN, has_name, kind_of
@@ -54,6 +54,7 @@ class FamilyFinding:
         fits: names of all models that accept the tensors and that no statement excludes, the
             likeliest first.
         excluded: names of the models that accept the tensors and that a statement excludes.
+        by_denoiser: whether modules of a denoiser tell it; text encoders cannot contradict a word.
         doubt: a sentence about a contradiction, or about tensors that no model uses.
         note: a sentence about a finding that is accepted all the same.
         leftovers: names of tensors that are not known; the doubt mentions them too.
@@ -63,6 +64,7 @@ class FamilyFinding:
     model: str | None = None
     fits: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    by_denoiser: bool = True
     doubt: str | None = None
     note: str | None = None
     leftovers: tuple[str, ...] = ()
@@ -119,12 +121,12 @@ def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
     if left := _matching(names, declared):
         return _with_candidates(finding, left) if finding.fits else finding
     if twins := _matching(_twins(names), declared):
-        return _settled(twins, UNKNOWN)
+        return _with_candidates(finding, twins)
     if back := _matching(finding.excluded, declared):
         # Two statements name two models that the tensors fit alike.
         return _with_candidates(finding, (*finding.fits, *back))
     is_listing = declared.source == "the listing"
-    if finding.fits and all(map(_is_measured, declared.families)):
+    if finding.fits and finding.by_denoiser and all(map(_is_measured, declared.families)):
         values: dict[str, str | tuple[str, ...]] = {
             "named": declared.families[0],
             "text": declared.text,
@@ -149,8 +151,12 @@ def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
 def _with_candidates(finding: FamilyFinding, names: tuple[str, ...]) -> FamilyFinding:
     """Return a finding with other candidates, which remembers those that were excluded."""
     known = dict.fromkeys((*finding.fits, *finding.excluded))
-    excluded = tuple(name for name in known if name not in names)
-    return replace(_settled(names, finding.family), note=finding.note, excluded=excluded)
+    return replace(
+        _settled(names, finding.family),
+        excluded=tuple(name for name in known if name not in names),
+        by_denoiser=finding.by_denoiser,
+        note=finding.note,
+    )
 
 
 def _is_measured(name: str) -> bool:
@@ -221,7 +227,8 @@ def family_by_tensors(shapes: Shapes) -> FamilyFinding:
     kind = kind_of(shapes)
     if kind == "textual-inversion":
         tables = embedding_families(shapes)
-        return _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
+        found = _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
+        return replace(found, by_denoiser=False)
     if kind == "checkpoint" and (whole := checkpoint_families(shapes)):
         return _settled(whole, UNKNOWN)
     models = fitting_models(shapes)
@@ -232,14 +239,16 @@ def family_by_tensors(shapes: Shapes) -> FamilyFinding:
         fits = tuple(
             model.name for model in models if not (settles and reaching) or model in reaching
         )
-        if changes_both(shapes):
+        if names_experts(shapes):
             fits = tuple(name for name in _twins(fits) if name == WITH_EXPERTS) or fits
         if has_name(shapes, r"text_model[._]encoder"):
             fits = tuple(name for name in fits if name in _WITH_CLIP) or fits
         return _settled(fits, (reaching or models)[0].family)
     marks = (family for mark, family in _MARKS if has_name(shapes, mark))
     names = tuple(marks)[:1] or numbered_families(shapes) or encoder_families(shapes)
-    return _settled(names, names[0]) if names else FamilyFinding(UNKNOWN, doubt=misfit(shapes))
+    if not names:
+        return FamilyFinding(UNKNOWN, doubt=misfit(shapes))
+    return replace(_settled(names, names[0]), by_denoiser=False)
 
 
 def _twins(names: Iterable[str]) -> list[str]:

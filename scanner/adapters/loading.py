@@ -7,7 +7,7 @@ that it changes and is finite. Whether images change is checked later, on images
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +119,6 @@ def loaded_into(
         companions: adapters that may be loaded beside an adapter. Those that do not load are left
             out.
         expert: of a model with two denoisers, the one that the adapter is for; None for both.
-            Companions are for the other one.
 
     Raises:
         NotScannable: this kind cannot be sampled.
@@ -161,6 +160,7 @@ def _embedding_in_place(
     pipeline: Any, path: Path, accelerator: MergedAdapter | None
 ) -> Iterator[Loaded]:
     tensors, _ = read_tensors(path, pipeline.device)
+    _must_be_floating(tensors)
     named = _renamed(embeddings_in(tensors, path.stem))
     with words_added(pipeline, named) as words, _merged(pipeline, [], accelerator) as merged:
         yield Loaded(merged, "embedding", words)
@@ -196,7 +196,8 @@ def _changes_of_companions(
     for companion in sorted(companions, key=lambda one: one.sha256):
         # What is wrong with a companion is told where the companion itself is scanned.
         with suppress(NotScannable, OSError):
-            changes = adapter_changes(pipeline, companion.path, expert)
+            own = companion.expert or expert
+            changes = adapter_changes(pipeline, companion.path, own)
             with _merged(pipeline, changes, None) as tried:
                 tried.set_scale(1.0)
             found[companion.sha256] = changes
@@ -238,14 +239,7 @@ def _changes(
         )
     if not anatomy.modules:
         raise UnfaithfulLoad("the file holds no adapter module")
-    whole = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.dim() > 1 and not tensor.is_floating_point()
-    ]
-    if whole:
-        values: dict[str, int | str] = {"count": len(whole), "example": whole[0]}
-        raise UnfaithfulLoad(Reason("whole-numbers", values).in_english())
+    _must_be_floating(tensors)
     targets = target_names(pipeline)
     numbered = named(anatomy.modules, *_paths(pipeline)) if are_numbered(anatomy.modules) else {}
     strange = [stem for stem in anatomy.modules if numbered.get(stem, stem) not in targets]
@@ -254,18 +248,37 @@ def _changes(
             f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base "
             f"model, such as {strange[0]}"
         )
-    meant = {stem: targets[numbered.get(stem, stem)] for stem in anatomy.modules}
-    _must_mean_each_once(meant)
     networks = networks_of(pipeline)
+    meant = [
+        (stem, target)
+        for stem in anatomy.modules
+        for target in in_experts(targets[numbered.get(stem, stem)], stem, networks, expert)
+    ]
+    _must_mean_each_once(meant)
     return [
         change
-        for stem, parts in anatomy.modules.items()
-        for target in in_experts(meant[stem], stem, networks, expert)
-        for change in changes_of(stem, parts, target)
+        for stem, target in meant
+        for change in changes_of(stem, anatomy.modules[stem], target)
     ]
 
 
-def _must_mean_each_once(meant: Mapping[str, Target]) -> None:
+def _must_be_floating(tensors: Tensors) -> None:
+    """Check that no tensor holds whole numbers, but for single ones such as alpha.
+
+    Raises:
+        UnfaithfulLoad: a tensor does.
+    """
+    whole = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.numel() > 1 and not tensor.is_floating_point()
+    ]
+    if whole:
+        values: dict[str, int | str] = {"count": len(whole), "example": whole[0]}
+        raise UnfaithfulLoad(Reason("whole-numbers", values).in_english())
+
+
+def _must_mean_each_once(meant: Iterable[tuple[str, Target]]) -> None:
     """Check that no module of the pipeline has two names in the file.
 
     This program would add both changes; other loaders use the name that they know, or the last.
@@ -274,7 +287,7 @@ def _must_mean_each_once(meant: Mapping[str, Target]) -> None:
         UnfaithfulLoad: a module has two names.
     """
     seen: dict[tuple[str, str], dict[int | None, str]] = {}
-    for stem, target in meant.items():
+    for stem, target in meant:
         for piece in target.pieces:
             others = seen.setdefault((piece.network, piece.path), {})
             if others and (piece.part is None or None in others or piece.part in others):

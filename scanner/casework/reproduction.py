@@ -20,10 +20,11 @@ from reports.cases.checkpoint_record import SampleRecord
 from reports.errors import UnreadableBundle
 from reports.verify.bundle import verify
 from scanner.adapters.companion import Companion
+from scanner.adapters.experts import Expert
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.finding_records import SampleRow
 from scanner.progress import Progress
-from scanner.sampling.base_models import choose_base_model, declared_in, known_families
+from scanner.sampling.base_models import Declared, choose_base_model, declared_in, known_families
 from scanner.sampling.images import Pixels, blurred
 from scanner.sampling.options import SamplerOptions
 from scanner.sampling.plans import MOST_SCALE, OTHER_SIZES
@@ -180,6 +181,10 @@ def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
         case.checkpoint.family,
     )
     declared = declared_in(family, described)
+    settings = case.method.settings
+    if model := settings.get("model"):
+        expert = settings.get("expert")
+        declared = Declared(model=str(model), expert=Expert(expert) if expert else None)
     base = choose_base_model(family, options.base_model, declared)
     sampler = options.open_sampler(base)
     wanted = case.method.base_model_sha256 or ""

@@ -81,6 +81,7 @@ class BaseModel:
 
     Attributes:
         family: a key of base_models.toml.
+        model: the size of the family that is not its default; None for the default.
         location: folder, single file or hub id.
         reason: why it was chosen, as an English sentence.
         pipeline: name of the diffusers class.
@@ -118,6 +119,7 @@ class BaseModel:
     largest_batch: int | None = None
     trigger_steps: int = 1
     expert: Expert | None = None
+    model: str | None = None
     decoder: str | None = None
     accelerator: Accelerator | None = None
 
@@ -198,6 +200,7 @@ def choose_base_model(
         largest_batch=entry.get("largest_batch"),
         trigger_steps=entry.get("trigger_steps", 1),
         expert=declared.expert if entry.get("experts") else None,
+        model=declared.model if declared.model in registry[family].get("sizes", {}) else None,
         decoder=entry.get("decoder"),
         accelerator=_accelerator(accelerator, screening.size) if accelerator else None,
     )

@@ -94,7 +94,10 @@ class Sampler:
     def settings(self) -> dict[str, object]:
         """Every setting that is needed to reproduce the samples."""
         evidence, screening = self.base.evidence, self._tools.stage
+        special = {"model": self.base.model, "expert": self.base.expert}
         return {
+            # Other base models are described as they were before these existed.
+            **{name: str(value) for name, value in special.items() if value is not None},
             "scheduler": type(self._pipeline.scheduler).__name__,
             "steps": evidence.steps,
             "guidance": evidence.guidance,

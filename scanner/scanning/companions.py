@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from scanner.adapters.companion import Companion
+from scanner.adapters.experts import Expert
 from scanner.adapters.formats.registry import ADAPTER_KINDS
 from scanner.fingerprints.complements import Complements
 from scanner.triage.header import Triage
@@ -28,10 +29,11 @@ class CompanionFiles:
         self._complements, self._path_of = complements, path_of
         self._may_be_drawn = may_be_drawn
         self._local: dict[str, Path] = {}
+        self._experts: dict[str, Expert | None] = {}
 
-    def note(self, sha256: str, path: Path) -> None:
-        """Remember where a file lies that is not in the checkpoint store."""
-        self._local[sha256] = path
+    def note(self, sha256: str, path: Path, expert: Expert | None) -> None:
+        """Remember where a file lies that is not in the checkpoint store, and its denoiser."""
+        self._local[sha256], self._experts[sha256] = path, expert
 
     def of(self, triage: Triage, beside: Collection[str]) -> tuple[Companion, ...]:
         """Return the companions of a triaged file that are here.
@@ -43,7 +45,7 @@ class CompanionFiles:
             return ()
         found = self._complements.of(triage.sha256, beside)
         return tuple(
-            Companion(path, sha256)
+            Companion(path, sha256, self._experts.get(sha256))
             for sha256 in found
             if self._may_be_drawn(sha256) and (path := self._path(sha256)) is not None
         )

@@ -44,6 +44,8 @@ def identify_on_each(
         is_known = known is not None and known.drawing.base_model == description_of(
             source.base_for(family, declared)
         )
+        if any(answer.verdict.outcome == Outcome.MATCH for answer in answers):
+            break
         try:
             answers.append(identify(one, known if is_known else None))
         except BaseModelMissing as error:
@@ -57,6 +59,9 @@ def identify_on_each(
         failed = Reason("not-on-each-model", values).in_english()
         verdict = VerdictRecord(str(Outcome.FAILED), failed, seconds=_seconds(answers))
         return WorkerAnswer(verdict, best.snapshot_id)
+    if sum(map(_draws_one_face, answers)) > 1:
+        # Whoever registers later may be in any of them, and only one can be kept.
+        best = replace(best, drawing=None, patches={}, impostors=None)
     told = Reason("drawn-on-each-model", {"families": names}).in_english()
     reason = "; ".join(filter(None, (best.verdict.reason, told)))
     return replace(best, verdict=replace(best.verdict, reason=reason, seconds=_seconds(answers)))
@@ -68,11 +73,18 @@ def _name(alternative: tuple[str, Declared]) -> str:
 
 
 def _order(answer: WorkerAnswer) -> tuple[int, bool, float]:
-    """The strongest outcome first; among those of nobody, the file that draws one face."""
-    verdict, drawing = answer.verdict, answer.drawing
-    draws_one_face = drawing is not None and drawing.draws_one_face
-    best = max((finding.score for finding in verdict.findings), default=0.0)
-    return _STRONGEST.index(Outcome(verdict.outcome)), not draws_one_face, -best
+    """The strongest finding first; of those of nobody the one that draws a face again and again.
+
+    An adapter for another model often spoils its pictures, which says nothing.
+    """
+    outcome = Outcome(answer.verdict.outcome)
+    best = max((finding.score for finding in answer.verdict.findings), default=0.0)
+    is_drawn = _draws_one_face(answer) and outcome not in _FOUND
+    return _STRONGEST.index(outcome) if not is_drawn else len(_FOUND), not is_drawn, -best
+
+
+def _draws_one_face(answer: WorkerAnswer) -> bool:
+    return answer.drawing is not None and answer.drawing.draws_one_face
 
 
 def _seconds(answers: Sequence[WorkerAnswer]) -> float:

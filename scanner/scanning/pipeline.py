@@ -188,7 +188,7 @@ class Pipeline:
             only_load=part.held,
             beside=self._company.beside(of_file.sha256 or ""),
         )
-        session.companions.note(request.sha256, path)
+        session.companions.note(request.sha256, path, request.declared.expert)
         self._company.note_begun(request, entry.sha256)
         part.prompting = session.prompting(request)
         if part.held:

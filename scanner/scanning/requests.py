@@ -34,6 +34,7 @@ class RequestBuilder:
     Attributes:
         installation: id of the installation, from which prompts and seeds follow.
         companions: finds the files that are drawn together with a file.
+        has_override: whether the user named the base model.
         source_triggers: gives the triggers of the confirmed files from which a file, named by its
             SHA-256, derives. A merge answers to the triggers of its sources.
     """
@@ -46,6 +47,7 @@ class RequestBuilder:
     source_triggers: Callable[[str], tuple[str, ...]]
     companions: CompanionFiles
     installation: str
+    has_override: bool = False
 
     def request(
         self,
@@ -71,7 +73,8 @@ class RequestBuilder:
         sources = without_minors(self.minors, self.source_triggers(triage.sha256 or ""))
         triggers = tuple(dict.fromkeys([*sources, *triggers]))
         declared = _declared(triage, file)
-        alternatives = _alternatives(triage, declared)
+        # A base model that the user named is the only one.
+        alternatives = () if self.has_override else _alternatives(triage, declared)
         problem = problem_of(triage)
         if alternatives and problem == triage.finding.problem:
             problem = None
@@ -111,10 +114,20 @@ def _declared(triage: Triage, file: RemoteFile) -> Declared:
     model, expert = triage.model, expert_in_name(file.name)
     if triage.family == "Wan" and expert is not None and model == TWIN_OF_EXPERTS:
         model = WITH_EXPERTS
-    elif expert is None and triage.expert is not None:
-        expert = Expert(triage.expert)
+    if triage.expert is not None:
+        in_header = Expert(triage.expert)
+        # Words that contradict each other state nothing.
+        expert = in_header if expert in (None, in_header) else None
     training = triage.training
     return Declared(training.get("base_model"), training.get("base_model_hash"), model, expert)
+
+
+def may_be_sampled(triage: Triage) -> bool:
+    """Whether a file can be drawn on a model, or on each of those that it fits."""
+    problem = problem_of(triage)
+    return problem is None or (
+        problem == triage.finding.problem and bool(_alternatives(triage, Declared()))
+    )
 
 
 def _alternatives(triage: Triage, declared: Declared) -> tuple[tuple[str, Declared], ...]:

@@ -39,7 +39,7 @@ from scanner.scanning.identifier import CheckpointIdentifier
 from scanner.scanning.kept_samples import KeptSamples
 from scanner.scanning.key import Key
 from scanner.scanning.keys import Prompting, SearchSetup, prompting_of
-from scanner.scanning.requests import RequestBuilder, problem_of
+from scanner.scanning.requests import RequestBuilder, may_be_sampled
 from scanner.scanning.results import ResultFiling
 from scanner.scanning.sampling_request import SamplingRequest
 from scanner.scanning.scan_store import ScanStore
@@ -136,6 +136,7 @@ class ScanSession:
             self._source_triggers,
             self.companions,
             options.installation_id or scan_store.installation_id,
+            has_override=self.sampler_options.base_model is not None,
         )
         self.kept = KeptSamples(sample_store, lambda: self.faces, policy, scan_store.impostors)
         self._open_faces, self._open_second, self._close = faces, second_faces, close
@@ -259,7 +260,7 @@ class ScanSession:
         if self.held.of_bytes(sha256, self.minors.ids) is not None:
             return False
         triage = self.scan_store.known_triage(sha256)
-        return triage is None or problem_of(triage) is None
+        return triage is None or may_be_sampled(triage)
 
     def _source_triggers(self, sha256: str) -> tuple[str, ...]:
         own = [one for one in self.derivations(sha256) if one.source is None]

@@ -51,6 +51,7 @@ class Triage:
             likeliest.
         model: the size of the family; None if there is only one or it cannot be determined.
         fits: names of all models that accept the tensors and that the header does not exclude.
+        by_denoiser: whether modules of a denoiser tell the family.
         excluded: names of the models that accept the tensors and that the header excludes.
         mislabelled: a sentence about a header or a listing that names another model than the
             tensors are those of.
@@ -78,6 +79,7 @@ class Triage:
     model: str | None = None
     fits: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    by_denoiser: bool = True
     doubt: str | None = None
     mislabelled: str | None = None
     leftovers: tuple[str, ...] = ()
@@ -100,6 +102,7 @@ class Triage:
             self.model,
             self.fits,
             self.excluded,
+            self.by_denoiser,
             self.doubt,
             self.mislabelled,
             self.leftovers,
@@ -194,6 +197,7 @@ def with_listing(triage: Triage, base_model: str | None) -> Triage:
         model=finding.model,
         fits=finding.fits,
         excluded=finding.excluded,
+        by_denoiser=finding.by_denoiser,
         doubt=finding.doubt,
         mislabelled=finding.note,
     )
@@ -279,6 +283,7 @@ def _triage(
         model=finding.model,
         fits=finding.fits,
         excluded=finding.excluded,
+        by_denoiser=finding.by_denoiser,
         doubt=finding.doubt,
         mislabelled=finding.note if finding.fits else None,
         leftovers=finding.leftovers[:MOST_LEFTOVERS],
