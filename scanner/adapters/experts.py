@@ -10,22 +10,18 @@ a word is merged into both, as InvokeAI does.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from enum import StrEnum
 
 from scanner.adapters.formats.definition import Shapes
 from scanner.adapters.kinds import has_name
-from scanner.adapters.targets import SECOND_EXPERT, Target
 
 WITH_EXPERTS = "Wan 2.2 14B"
 TWIN_OF_EXPERTS = "Wan 14B"
-_FIRST_EXPERT = "transformer"
 # Without ASCII, "i" would match letters of other alphabets too.
 _FLAGS = re.IGNORECASE | re.ASCII
 _WORD = re.compile(r"(?<![a-z])(?P<expert>high|low)[ _-]?noise(?![a-z])", _FLAGS)
 _FLAVOUR = re.compile(r"wan.*[-_](?P<expert>high|low)(?:/|$)", _FLAGS)
-_NAMED = re.compile(r"(?:^|\.)transformer_[12]\.")
 
 
 class Expert(StrEnum):
@@ -62,24 +58,3 @@ def expert_in_header(metadata: Mapping[str, str]) -> Expert | None:
 def names_experts(shapes: Shapes) -> bool:
     """Whether the names of the tensors state the expert."""
     return has_name(shapes, r"(^|\.)transformer_[12]\.")
-
-
-def in_experts(
-    target: Target, stem: str, networks: Collection[str], expert: Expert | None
-) -> list[Target]:
-    """Return the targets of a module in the experts of a pipeline.
-
-    Args:
-        stem: name of the module in the file; it may state the expert.
-        networks: names of the networks of the pipeline.
-        expert: the expert of the file; None for both.
-    """
-    is_denoiser = all(piece.network == _FIRST_EXPERT for piece in target.pieces)
-    if SECOND_EXPERT not in networks or not is_denoiser or _NAMED.search(stem):
-        return [target]
-    first, second = ([_FIRST_EXPERT], [SECOND_EXPERT])
-    chosen = {Expert.HIGH_NOISE: first, Expert.LOW_NOISE: second, None: first + second}[expert]
-    return [
-        Target(tuple(replace(piece, network=network) for piece in target.pieces))
-        for network in chosen
-    ]

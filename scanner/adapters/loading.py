@@ -19,13 +19,13 @@ from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.checkpoints import checkpoint_in_place
 from scanner.adapters.companion import Companion
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
-from scanner.adapters.experts import Expert, in_experts
+from scanner.adapters.experts import Expert
 from scanner.adapters.formats.lora import unpaired
 from scanner.adapters.formats.registry import SCANNABLE_KINDS
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
 from scanner.adapters.numbered import are_numbered, named
 from scanner.adapters.reading import AdapterTensors, Tensors, anatomy_of, read_tensors
-from scanner.adapters.targets import Target, networks_of, target_names
+from scanner.adapters.targets import Target, in_experts, networks_of, target_names
 from scanner.errors import NotScannable, UnfaithfulLoad
 
 LEARNED_WORD = "learnedword"

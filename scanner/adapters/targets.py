@@ -6,17 +6,20 @@ generated for each module of the pipeline, and names of a file are looked up amo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from scanner.adapters.experts import Expert
 from scanner.adapters.geometries.original_names import original_modules
 from scanner.adapters.geometries.unet_names import original_names
 
-SECOND_EXPERT = "transformer_2"
+_FIRST_EXPERT, SECOND_EXPERT = "transformer", "transformer_2"
+_NAMED_EXPERT = re.compile(r"(?:^|\.)transformer_[12]\.")
 DENOISERS = ("unet", "transformer", SECOND_EXPERT)
 NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
 # Names of text encoders; OneTrainer calls the T5 of Flux te2, kohya te3.
@@ -166,3 +169,24 @@ def _originals(
             original,
             Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces)),
         )
+
+
+def in_experts(
+    target: Target, stem: str, networks: Collection[str], expert: Expert | None
+) -> list[Target]:
+    """Return the targets of a module in the experts of a pipeline.
+
+    Args:
+        stem: name of the module in the file; it may state the expert.
+        networks: names of the networks of the pipeline.
+        expert: the expert of the file; None for both.
+    """
+    is_denoiser = all(piece.network == _FIRST_EXPERT for piece in target.pieces)
+    if SECOND_EXPERT not in networks or not is_denoiser or _NAMED_EXPERT.search(stem):
+        return [target]
+    first, second = ([_FIRST_EXPERT], [SECOND_EXPERT])
+    chosen = {Expert.HIGH_NOISE: first, Expert.LOW_NOISE: second, None: first + second}[expert]
+    return [
+        Target(tuple(replace(piece, network=network) for piece in target.pieces))
+        for network in chosen
+    ]
