@@ -621,6 +621,67 @@ def test_a_listing_of_wan_says_text_or_image() -> None:
     assert families_named("Wan 2.5") == families_named("Wan 3.0") == ()
 
 
+# Civitai's list of base models (basemodel.constants.ts), and the family or size that each means.
+CIVITAI = {
+    "SD1": "SD 1.4|SD 1.5|SD 1.5 LCM|SD 1.5 Hyper",
+    "SD2": "SD 2.0|SD 2.0 768|SD 2.1|SD 2.1 768|SD 2.1 Unclip",
+    "SDXL": "SDXL 0.9|SDXL 1.0|SDXL 1.0 LCM|SDXL Lightning|SDXL Hyper|SDXL Turbo|SDXL Distilled|"
+    "Pony|Illustrious|NoobAI|Playground v2",
+    "SD3": "SD 3",
+    "SD3.5 Medium": "SD 3.5|SD 3.5 Medium",
+    "SD3.5 Large": "SD 3.5 Large|SD 3.5 Large Turbo",
+    "Flux.1": "Flux.1 S|Flux.1 D|Flux.1 Krea",
+    "Flux.1 Kontext": "Flux.1 Kontext",
+    "Flux.2 dev": "Flux.2 D",
+    "Flux.2 Klein 9B": "Flux.2 Klein 9B|Flux.2 Klein 9B-base",
+    "Flux.2 Klein 4B": "Flux.2 Klein 4B|Flux.2 Klein 4B-base",
+    "Chroma": "Chroma",
+    "AuraFlow": "AuraFlow|Pony V7",
+    "Anima": "Anima",
+    "Ernie-Image": "Ernie",
+    "HiDream": "HiDream",
+    "HiDream-O1": "HiDream-O1",
+    "Ideogram 4": "Ideogram 4.0",
+    "Krea2": "Krea 2",
+    "Kolors": "Kolors",
+    "Lumina2": "Lumina",
+    "Boogu": "Boogu",
+    "MageFlow": "MageFlow",
+    "PixArt": "PixArt a|PixArt E",
+    "Stable Cascade": "Stable Cascade",
+    "Qwen-Image": "Qwen",
+    "Qwen-Image-2.1": "Qwen 2.1",
+    "Z-Image": "ZImageTurbo",
+    "Z-Image Base": "ZImageBase",
+    "Wan 1.3B": "Wan Video 1.3B t2v",
+    "Wan 14B": "Wan Video 14B t2v|Wan Video 14B i2v 480p|Wan Video 14B i2v 720p",
+    "Wan 2.2 14B": "Wan Video 2.2 T2V-A14B|Wan Video 2.2 I2V-A14B",
+    "Wan 5B": "Wan Video 2.2 TI2V-5B",
+    "Wan": "Wan Video",
+    "HunyuanDiT": "Hunyuan 1",
+    "HunyuanVideo": "Hunyuan Video",
+    "LTX-Video": "LTXV",
+    "LTX-2": "LTXV2|LTXV 2.3|LTXV 2.5",
+    "MiniMax H3": "MiniMax H3",
+    "CogVideoX": "CogVideoX",
+    "Mochi": "Mochi",
+    "SVD": "SVD|SVD XT",
+    "Flux.3": "Flux 3 Video",
+    # Services without published weights, models of other things, and words without a meaning.
+    "": "Grok|HappyHorse|Imagen4|Nano Banana|OpenAI|MAI|Reve|Muse Image|Seedream|Seedance|Sora 2|"
+    "Veo 3|Wan Video 2.5|Wan Video 2.7|Wan Video 3.0|Wan 2.5|Qwen 2|Qwen 3|Vidu Q1|Kling|Other|"
+    "Upscaler|ODOR|PolyGen|Tripo|Hunyuan3D|Pixal3D|Trellis.2|ACE Audio|YuE2|Lens",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "family"),
+    [(word, name) for name, some in CIVITAI.items() for word in some.split("|")],
+)
+def test_every_name_of_civitais_list(words: str, family: str) -> None:
+    assert next(iter(families_named(words)), "") == family
+
+
 def test_finetuned_bases_are_still_their_family(tmp_path: Path) -> None:
     alone = triage_file(
         written(tmp_path / "a.safetensors", SDXL, {"ss_base_model_version": "sdxl_1.0"})

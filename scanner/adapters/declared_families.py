@@ -88,7 +88,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         ),
         (r"wan-?(video-?)?2-?2-?(ti2v-?)?5-?b", ("Wan 5B",)),
         # Wan 2.5 and later are services without published weights.
-        (r"wan-?(video)?(?!-?(2-?[5-9]|[3-9]))(-?2(-?[12])?)?", ("Wan",)),
+        (r"wan(?!-?(video-?)?(2-?[5-9]|[3-9]))-?(video)?(-?2(-?[12])?)?", ("Wan",)),
         (r"ltx-?v?(ideo)?-?2", ("LTX-2",)),
         (r"ltx-?v(ideo)?", ("LTX-Video",)),
         (r"pixart", ("PixArt",)),
