@@ -14,10 +14,11 @@ import pytest
 from crawlers.listing import RemoteFile, bare_listing
 from face_index.vault import Submission
 from reports.cases.case import Case, Entry
+from reports.cases.case_list import CaseFilter, CaseOrder
 from reports.cases.case_store import CaseStore
 from reports.cases.case_summary import Standing
 from reports.cases.checkpoint_record import CheckpointRecord
-from reports.cases.listings import listings_of
+from reports.cases.listings import listings_of, own_listing, places_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
 from scanner.miniature.world import ADAPTERS
@@ -371,6 +372,19 @@ class TestNotices:
         )
         made = draft_notice(form, case_store.case(case.case_id), facts_for(form), NOON)
         assert "https://hf.example/m" in made.text
+
+
+def test_a_list_names_every_place_of_the_weights(case_store: CaseStore) -> None:
+    case = make_case(case_store)
+    other = replace(own_listing(case), hub="other", listing_url="https://other.example/1")
+    case_store.attach(case.case_id, other, "Kim", AT)
+    [summary] = case_store.lists.page(CaseFilter(), CaseOrder.NEWEST)
+    places = places_of(summary)
+    assert [(one["hub"], one["listing_url"]) for one in places] == [
+        (case.checkpoint.hub, case.checkpoint.listing_url),
+        ("other", "https://other.example/1"),
+    ]
+    assert {one["sha256"] for one in places} == {case.checkpoint.sha256}
 
 
 def test_one_folder_twice_and_a_copy_under_other_names_is_one_case(

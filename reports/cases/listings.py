@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from reports.cases.case import Case
+from reports.cases.case_summary import CaseSummary
 
 # The fields that identify a place. A hub numbers the same upload anew when it is sent again.
 PLACE = ("hub", "listing_url", "creator", "file", "sha256")
@@ -61,6 +62,20 @@ def listings_of(case: Case) -> tuple[ListingRecord, ...]:
     """Every listing of a case: its own first, then the attached ones as they were found."""
     attached = (entry for entry in case.entries if entry.kind == "listing")
     return (own_listing(case), *(ListingRecord(**entry.details) for entry in attached))
+
+
+def places_of(case: CaseSummary) -> list[dict[str, str | None]]:
+    """Every place of a case's weights, for lists: hub, address, title, uploader, file, hash."""
+    own = {
+        "hub": case.hub,
+        "listing_url": case.listing_url,
+        "title": case.title,
+        "creator": case.creator,
+        "file": case.file,
+        "sha256": case.sha256,
+    }
+    attached = (entry.details for entry in case.entries if entry.kind == "listing")
+    return [own, *({name: details[name] for name in own} for details in attached)]
 
 
 def listing_details(listing: ListingRecord) -> dict[str, str | None]:

@@ -58,6 +58,7 @@ def cases(
 ) -> None:
     """List the cases that scans have opened, newest first."""
     from reports.cases.case_list import CaseFilter, CaseOrder
+    from reports.cases.listings import places_of
     from reports.cases.review import CaseStatus
 
     if status not in (None, *CaseStatus):
@@ -83,6 +84,7 @@ def cases(
                 "file": case.file,
                 "sha256": case.sha256,
                 "withdrawn": case.identity_id not in registered,
+                "listings": places_of(case),
             }
             for case in found
         ]
