@@ -200,7 +200,11 @@ def test_what_does_not_apply_is_hidden(case_store: CaseStore) -> None:
     file, captured = make_case(case_store), make_sighted_case(case_store)
 
     def names(case: Case, country: str | None = None) -> set[str]:
-        return {name for name in template_names() if template(name).applies(case, country)}
+        return {
+            name
+            for name in template_names()
+            if template(name).applies(case, country and country.upper())
+        }
 
     assert "hub-civitai" in names(file)
     assert names(file).isdisjoint(
@@ -208,13 +212,39 @@ def test_what_does_not_apply_is_hidden(case_store: CaseStore) -> None:
     )
     assert {"prc-1195-posts", "prc-12377", "hub-xiaohongshu"} <= names(captured, "CN")
     assert names(captured, "CN").isdisjoint({"uk-osa-20a", "us-dmca-512", "in-it-3-2-b"})
-    assert "uk-osa-20a" in names(captured, "gb")
+    assert "uk-osa-20a" in names(captured, "GB")
 
 
 def test_wording_is_stale_after_a_year() -> None:
     kind = template("prc-1195")
     assert not kind.is_stale(kind.checked_on + timedelta(days=365))
     assert kind.is_stale(kind.checked_on + timedelta(days=366))
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("2026-02-30", "there is no day 2026-02-30"),
+        ("2027-08-31", "lies in the future"),
+        ("2026-01-15", "had to be sent by 2026-07-15"),
+        ("31.08.2026", "is not a date like"),
+    ],
+)
+def test_days_from_which_no_period_runs_are_refused(case: Case, day: str, said: str) -> None:
+    given = given_for("eu-dsa-20") | {"decision_date": day}
+    with pytest.raises(NoticeRefused, match=f"decision_date: .*{said}"):
+        draft_notice("eu-dsa-20", case, given, AT)
+
+
+def test_notices_of_a_country(case_store: CaseStore) -> None:
+    british = {name for name in template_names() if template(name).is_of("GB")}
+    assert {"uk-osa-20a", "eu-gdpr-17", "hub-civitai"} <= british
+    assert british.isdisjoint({"tn-elvis", "us-take-it-down", "prc-1195", "eu-dsa-16"})
+    assert template("eu-dsa-16").is_of("DE")
+    british_by_name = CliRunner().invoke(app, ["notice", "kinds", "--country", "uk", "--json"])
+    assert "uk-osa-20a" in british_by_name.stdout
+    nowhere = CliRunner().invoke(app, ["notice", "kinds", "--country", "Z1"])
+    assert nowhere.exit_code == 2
 
 
 class TestTracker:

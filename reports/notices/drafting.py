@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from jinja2 import Environment, StrictUndefined
 
@@ -16,6 +16,7 @@ from reports.cases.case import Case, Entry
 from reports.cases.listings import listings_of
 from reports.cases.review import require_confirmed, require_reviewed
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
+from reports.notices.clocks import end_of_sending
 from reports.notices.facts import (
     addressed_listings,
     captured_facts,
@@ -74,6 +75,7 @@ class _Request:
     language: str
     given: Mapping[str, str]
     review: Entry
+    now: datetime
 
 
 def draft_notice(
@@ -102,7 +104,7 @@ def draft_notice(
     _must_know(kind, language, given)
     _must_fit(kind, case)
     review = require_reviewed(case) if kind.after_appeal else require_confirmed(case)
-    request = _Request(kind, case, language, given, review)
+    request = _Request(kind, case, language, given, review, now)
     _must_be_on_hub(request)
     values = _values(request, now, fingerprint)
     missing = [
@@ -180,9 +182,30 @@ def _check(request: _Request, field: Field, value: str) -> None:
         )
     if field.kind and field.source is None and not re.fullmatch(_FORMS[field.kind][0], value):
         raise NoticeRefused(f"{field.name}: {value!r} is not {_FORMS[field.kind][1]}")
+    if field.kind == "date" and field.source is None:
+        _check_date(request, field, value)
     names_file = field.name == "depiction_urls" and case.sighting is None
     if names_file and kind.refuses and _names_listing(value, case):
         raise NoticeRefused(kind.refuses)
+
+
+def _check_date(request: _Request, field: Field, value: str) -> None:
+    """Raise NoticeRefused for a day that does not exist, and for one from which no period runs."""
+    try:
+        day = date.fromisoformat(value)
+    except ValueError as error:
+        raise NoticeRefused(f"{field.name}: there is no day {value}") from error
+    clock = request.kind.clock
+    if clock is None or clock.starts != field.name:
+        return
+    if day > request.now.date():
+        raise NoticeRefused(f"{field.name}: {value} lies in the future")
+    last = end_of_sending(clock, value)
+    if last is not None and last < request.now:
+        raise NoticeRefused(
+            f"{field.name}: {request.kind.name} had to be sent by {last:%Y-%m-%d}, {clock.length} "
+            f"{clock.unit} after {value}"
+        )
 
 
 def _names_listing(urls: str, case: Case) -> bool:

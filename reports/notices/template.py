@@ -18,6 +18,13 @@ from reports.errors import UnknownNotice
 from reports.notices.clocks import Clock
 
 ByLanguage = Mapping[str, str]
+# fmt: off
+EU_MEMBERS = frozenset((
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES",
+    "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU",
+    "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+))
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Template:
         checked_on: the day on which the wording of the statute was last checked.
         wording: "read" if it was compared with the law's or the hub's own text, "secondary" if only
             with what others write about it; such a notice says so.
-        countries: ISO codes of the countries whose law it is, empty for any.
+        countries: ISO codes of the countries whose law it is, "EU" for all members; empty for any.
         side: "right-holder" or "operator".
         about: "file" for model files, "captured" for captured accounts and pages, None for either.
         copies: "derived" where it asks for every file that was made from the weights too,
@@ -96,8 +103,14 @@ class Template:
             self.fits(case)
             and self.side == "right-holder"
             and (self.hub is None or self.hub in listed)
-            and (country is None or not self.countries or country.upper() in self.countries)
+            and self.is_of(country)
         )
+
+    def is_of(self, country: str | None) -> bool:
+        """Whether it is of a country's law, or of no country's; any is if none is named."""
+        if country is None or not self.countries:
+            return True
+        return country in self.countries or (country in EU_MEMBERS and "EU" in self.countries)
 
     def is_stale(self, today: date) -> bool:
         """Whether the wording was checked more than a year ago."""

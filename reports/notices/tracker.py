@@ -77,12 +77,18 @@ def record_draft(case_store: CaseStore, draft: Draft, actor: str, now: datetime)
         "recipient": draft.fields.get("recipient") or draft.fields.get("channel", ""),
         "text_sha256": case_store.keep(draft.text.encode(), "notice"),
     }
-    clock = draft.template.clock
-    if clock is not None and clock.starts is not None:
-        send_by = end_of_sending(clock, draft.fields[clock.starts])
-        details["send_by"] = send_by.isoformat() if send_by else None
+    if (last := send_by(draft)) is not None:
+        details["send_by"] = last.isoformat()
     case_store.add(draft.case_id, "notice", actor, now, details)
     return notice_id
+
+
+def send_by(draft: Draft) -> datetime | None:
+    """Until when a notice must be sent, by law; None without such a period."""
+    clock = draft.template.clock
+    if clock is None or clock.starts is None:
+        return None
+    return end_of_sending(clock, draft.fields[clock.starts])
 
 
 def drafted(case_store: CaseStore, notice_id: str) -> Draft:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reports.notices.tracker import Tracked
     from scanner.casework.rechecking import Rechecked
 
+# Longer periods are told in days.
+_MOST_HOURS = 72
+
 
 def add_to(_app: typer.Typer, _panel: str) -> None:
     """Add the commands of this module to the group `notice`."""
@@ -77,16 +80,20 @@ def _row(notice: Tracked, now: datetime) -> tuple[str, ...]:
 
     since = f"{happened_at(notice.history[-1]):%Y-%m-%dT%H:%M}"
     return (
-        notice.notice_id, notice.template, notice.state, since, _clock(notice.due, now), notice.url
+        notice.notice_id, notice.template, notice.state, since, _deadline(notice, now), notice.url
     )  # fmt: skip
 
 
-def _clock(due: datetime | None, now: datetime) -> str:
-    """How long the clock of a notice still runs."""
-    if due is None:
+def _deadline(notice: Tracked, now: datetime) -> str:
+    """Until when a notice must be sent or answered, and how long that is."""
+    if notice.due is None:
         return ""
-    hours = (due - now).total_seconds() / 3600
-    return f"{hours:.0f} h left" if hours >= 0 else f"OVERDUE by {-hours:.0f} h"
+    seconds = (notice.due - now).total_seconds()
+    hours, days = abs(seconds) / 3600, abs(seconds) / 86_400
+    length = f"{hours:.0f} h" if days <= _MOST_HOURS / 24 else f"{days:.0f} days"
+    what = "send by" if notice.state == "drafted" else "answer by"
+    left = f"{length} left" if seconds >= 0 else f"OVERDUE by {length}"
+    return f"{what} {notice.due:%Y-%m-%d %H:%M} UTC, {left}"
 
 
 def mark(

@@ -37,7 +37,9 @@ def kinds(
     ] = None,
     country: Annotated[
         str | None,
-        typer.Option(help="Only those of this country's law or of no country's; an ISO code."),
+        typer.Option(
+            help="Only those of this country's law or of no country's: US, GB, DE, CN and so on."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -47,14 +49,14 @@ def kinds(
     """
     from reports.notices.template import template, template_names
 
+    country = _country(country)
     templates = [template(name) for name in template_names()]
     if case_id is not None:
         with case_service_of(settings_of(context)) as service:
             case = service.case(case_id)
         templates = [one for one in templates if one.applies(case, country)]
-    elif country is not None:
-        code = country.upper()
-        templates = [one for one in templates if not one.countries or code in one.countries]
+    else:
+        templates = [one for one in templates if one.is_of(country)]
     if as_json:
         print_json({"notices": [_template_document(template) for template in templates]})
         return
@@ -65,6 +67,21 @@ def kinds(
             for template in templates
         ],
     )
+
+
+def _country(code: str | None) -> str | None:
+    """Check a country's ISO code; the United Kingdom is taken for GB."""
+    from babel import Locale
+
+    if code is None:
+        return None
+    upper = "GB" if code.upper() == "UK" else code.upper()
+    if len(upper) != 2 or upper not in Locale("en").territories:
+        raise typer.BadParameter(
+            f"{code!r} is no ISO code of a country, such as US, GB, DE or CN",
+            param_hint="--country",
+        )
+    return upper
 
 
 def _template_document(template: Template) -> dict[str, Any]:
@@ -161,6 +178,7 @@ def draft(
     A required field that is missing stops it and is named. Nothing is sent.
     """
     from reports.errors import NoticeIncomplete
+    from reports.notices.tracker import send_by
 
     if lang:
         check_language(lang)
@@ -186,6 +204,8 @@ def draft(
             f"the wording of {template.name} was checked more than a year ago: compare it with the "
             "law of today before you send it"
         )
+    if (end := send_by(notice)) is not None:
+        typer.echo(f"It must be sent by {end:%Y-%m-%d}.")
     typer.echo(
         f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent"
     )
