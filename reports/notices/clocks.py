@@ -51,13 +51,6 @@ class Clock:
         last = began.date() + relativedelta(days=self.days, months=self.months)
         return datetime.combine(last, time(23, 59, 59), UTC)
 
-
-def end_of_sending(clock: Clock | None, date: str) -> datetime | None:
-    """Return until when a notice must be sent whose period a date starts; None without one.
-
-    Args:
-        date: as YYYY-MM-DD.
-    """
-    if clock is None or clock.starts is None:
-        return None
-    return clock.end(datetime.fromisoformat(date).replace(tzinfo=UTC))
+    def end_after(self, date: str) -> datetime:
+        """Return when a period ends that began on a day, as YYYY-MM-DD."""
+        return self.end(datetime.fromisoformat(date).replace(tzinfo=UTC))

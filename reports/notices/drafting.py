@@ -16,7 +16,6 @@ from reports.cases.case import Case, Entry
 from reports.cases.listings import listings_of
 from reports.cases.review import require_confirmed, require_reviewed
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
-from reports.notices.clocks import end_of_sending
 from reports.notices.facts import (
     addressed_listings,
     captured_facts,
@@ -200,8 +199,8 @@ def _check_date(request: _Request, field: Field, value: str) -> None:
         return
     if day > request.now.date():
         raise NoticeRefused(f"{field.name}: {value} lies in the future")
-    last = end_of_sending(clock, value)
-    if last is not None and last < request.now:
+    last = clock.end_after(value)
+    if last < request.now:
         raise NoticeRefused(
             f"{field.name}: {request.kind.name} had to be sent by {last:%Y-%m-%d}, {clock.length} "
             f"{clock.unit} after {value}"

@@ -12,7 +12,7 @@ from reports.cases.case_store import CaseStore
 from reports.cases.notice_list import RUNNING, EndOfPeriod, NoticeState
 from reports.cases.review import require_confirmed
 from reports.errors import NoticeRefused, UnknownNotice
-from reports.notices.clocks import Clock, end_of_sending
+from reports.notices.clocks import Clock
 from reports.notices.drafting import Draft
 from reports.notices.template import template, template_names
 
@@ -88,7 +88,7 @@ def send_by(draft: Draft) -> datetime | None:
     clock = draft.template.clock
     if clock is None or clock.starts is None:
         return None
-    return end_of_sending(clock, draft.fields[clock.starts])
+    return clock.end_after(draft.fields[clock.starts])
 
 
 def drafted(case_store: CaseStore, notice_id: str) -> Draft:
