@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,8 @@ from scanner.adapters.geometries.unet_names import original_names
 from scanner.adapters.targets import networks_of
 from scanner.sampling.base_models import known_families
 from tests.exact_merges import RANK, check_merge, delta_of, pair
-from tests.tiny_pipelines import (
-    tiny_chroma,
-    tiny_ernie,
-    tiny_flux,
-    tiny_flux2,
-    tiny_hunyuan,
-    tiny_hunyuan_video,
-    tiny_ideogram,
-    tiny_klein,
-    tiny_krea2,
-    tiny_ltx2,
-    tiny_lumina2,
-    tiny_qwen,
-    tiny_qwen21,
-    tiny_sd1,
-    tiny_sd3,
-    tiny_sdxl,
-    tiny_wan,
-    tiny_z_image,
-)
+from tests.tiny_pipelines import PIPELINES
 
-PIPELINES: dict[str, Callable[[], Any]] = {
-    "SD1": tiny_sd1,
-    "SD2": lambda: tiny_sd1(48, use_linear_projection=True),
-    "SDXL": tiny_sdxl,
-    "SD3": tiny_sd3,
-    "Flux.1": tiny_flux,
-    "Flux.2": tiny_flux2,
-    "Flux.2 Klein 4B": tiny_klein,
-    "Chroma": tiny_chroma,
-    "Qwen-Image": tiny_qwen,
-    "Qwen-Image-2.1": tiny_qwen21,
-    "Z-Image": tiny_z_image,
-    "Lumina2": tiny_lumina2,
-    "Krea2": tiny_krea2,
-    "Ernie-Image": tiny_ernie,
-    "Ideogram 4": tiny_ideogram,
-    "HunyuanImage": tiny_hunyuan,
-    "HunyuanVideo": tiny_hunyuan_video,
-    "Wan": tiny_wan,
-    "LTX-2": tiny_ltx2,
-}
 KOHYA = (".lora_down.weight", ".lora_up.weight")
 PEFT = (".lora_A.person.weight", ".lora_B.person.weight")
 AB = (".lora_A.weight", ".lora_B.weight")

@@ -117,6 +117,7 @@ def lists_that_follow_the_cases(db: Database) -> None:
         "from cases, json_each(record, '$.sighting.captures') e where json_valid(record)"
     )
     NoticeList.create(db)
+    NoticeList.add_send_by(db)
     for case_id, entry in log.of_all_cases("notice"):
         with suppress(KeyError):
             NoticeList(db).follow(case_id, entry)
@@ -124,7 +125,7 @@ def lists_that_follow_the_cases(db: Database) -> None:
 
 @migrations()
 def until_when_notices_must_be_sent(db: Database) -> None:
-    db.table("notices").add_column("send_by_s", int)
+    NoticeList.add_send_by(db)
 
 
 @migrations()

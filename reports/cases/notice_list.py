@@ -56,6 +56,12 @@ class NoticeList:
         db.table("notices").create_index(["case_id"])
         db.table("notices").create_index(["state", "template"])
 
+    @staticmethod
+    def add_send_by(db: Database) -> None:
+        """Add until when a notice must be sent, by law."""
+        if "send_by_s" not in db.table("notices").columns_dict:
+            db.table("notices").add_column("send_by_s", int)
+
     def follow(self, case_id: str, entry: Entry) -> None:
         """Bring the list up to date with an entry about a notice."""
         notice_id, state = entry.details["notice"], entry.details["event"]

@@ -11,7 +11,8 @@ from scanner.adapters.geometries.geometry import Geometry, geometries, place_of
 from scanner.adapters.module_sizes import sizes_of_modules
 
 DENOISER_PREFIX = re.compile(
-    r"^(?:lycoris_unet_|lora_unet__?|lora_prior_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
+    r"^(?:lycoris_unet_|lora_unet__?|lora_prior_unet_|lora_transformer_|lycoris_|oft_unet_|"
+    r"base_model\.model\.|base_model\.|"
     r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.|pipe\.|dit\.|net\.)+"
 )
 # diffusers 1 puts the layer after the processor; XLabs' processors have no attention before them.

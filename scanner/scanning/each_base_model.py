@@ -40,12 +40,12 @@ def identify_on_each(
     answers: list[WorkerAnswer] = []
     missing: list[BaseModelMissing] = []
     for family, declared in request.alternatives:
+        if any(answer.verdict.outcome == Outcome.MATCH for answer in answers):
+            break
         one = replace(request, family=family, declared=declared, alternatives=())
         is_known = known is not None and known.drawing.base_model == description_of(
             source.base_for(family, declared)
         )
-        if any(answer.verdict.outcome == Outcome.MATCH for answer in answers):
-            break
         try:
             answers.append(identify(one, known if is_known else None))
         except BaseModelMissing as error:
